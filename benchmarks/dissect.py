@@ -32,7 +32,7 @@ from ganatomy import DissectSpec, Generator, Segmenter, study
 from ganatomy.core.resample import Grid
 from ganatomy.experiments import dissection, dissection_stats, sampling, shards, top_images
 from ganatomy.experiments.dissect_spec import RUN
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators.progan import ProGAN, progan_network
 from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.combinations import index_labels
@@ -139,7 +139,7 @@ def usual(images: int, repeats: int) -> Row:
     """Compare with the usual way: the same models, layers and images, images and statistics together."""
     generator, segmenter = models()
     spec = DissectSpec("benchmark", images=images, validation="cross", calibration=images)
-    models_ = Models(generator, segmenter, "cpu")
+    models_ = ModelPair(generator, segmenter, "cpu")
 
     def ours() -> None:
         units = range(sum(shape.units for shape in generator.layers.values()))

@@ -32,9 +32,9 @@ from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
-from ganatomy.experiments.model_pair import Models
-from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.monitor.snapshots import Snapshot, study_path, take_snapshot
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.experiments.real_comparison import RUN, SAVINGS, ArtifactSpec, FeatureTable
 from ganatomy.experiments.run_options import cut
 from ganatomy.stats.frechet import FeatureMoments
@@ -49,7 +49,7 @@ LOOK_BYTES = 500
 
 def dissect(args: argparse.Namespace) -> Found:
     """Dissect all layers."""
-    models = Models(f"progan:{args.generator}", segmenter(args), "cpu")
+    models = ModelPair(f"progan:{args.generator}", segmenter(args), "cpu")
     spec = DissectSpec(models.generator_given, "regions", images=args.images, calibration=min(256, args.images))
     start = time.process_time()
     told = forecast(spec, models, args.memory)
@@ -131,7 +131,7 @@ def monitor(args: argparse.Namespace) -> Found:
         phases.end()
         look.write(directory)
     phases.begin("reading", len(steps))
-    seen = Monitoring.open(directory)
+    seen = TrainingHistory.open(directory)
     follows, turnover, since = seen.follow(), seen.turnover, seen.since
     phases.advance(len(steps))
     phases.end()

@@ -40,7 +40,7 @@ from ganatomy.engines.ipc import Channel, pack, unpack
 from ganatomy.engines.registry import open_engine
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.sampling import observe
 from ganatomy.experiments.shards import calibration_parts, measure_levels, tally_shard
 from ganatomy.models.generators.progan import ProGAN, progan_network
@@ -67,10 +67,10 @@ def least(work: Callable[[], Any], repeats: int = 5) -> float:
     return min(took)
 
 
-def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
+def church() -> tuple[DissectSpec, ModelPair, dict[str, Tensor]]:
     """The bundled model, all layers, with its levels."""
     spec = DissectSpec("bundled:church", images=2 * SHARD)
-    models = Models(spec.generator, spec.segmenter, "cpu")
+    models = ModelPair(spec.generator, spec.segmenter, "cpu")
     parts = calibration_parts(spec, models.subject.layers)
     first, *more = (measure_levels(spec, models, RUN.batch, part) for part in parts)
     for each in more:
@@ -115,7 +115,7 @@ def large(small: Costs) -> list[Costs]:
     generator = ProGAN(progan_network(512, list(LARGE)))
     with tempfile.TemporaryDirectory() as place:
         write_random(Path(place))
-        models = Models(generator, ganatomy.open_segmenter(f"unified:{place}"), "cpu")
+        models = ModelPair(generator, ganatomy.open_segmenter(f"unified:{place}"), "cpu")
         picture = least(lambda: models.labels(observe(generator, range(2), 0, list(generator.layers))), 2) / 2
     units, concepts = sum(shape.units for shape in generator.layers.values()), len(models.segmenter.vocabulary)
     tables = units * concepts / (960 * 78)
@@ -229,7 +229,7 @@ class Watch:
 def unshared() -> float:
     """Return the processor seconds of a dissection of the bundled model that are not counted by the shard."""
     watch = Watch()
-    models = Models("bundled:church", "bundled:scenes", "cpu")
+    models = ModelPair("bundled:church", "bundled:scenes", "cpu")
     models.labels(models.subject.observe(models.subject.latents(range(2), 0), []))
     with tempfile.TemporaryDirectory() as out:
         start = time.process_time()

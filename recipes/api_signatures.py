@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,11 +20,13 @@ from typing import Any
 
 from ganatomy.cli.arguments import build
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.parser import Parser
+from ganatomy.cli.parser import Parser, add_settings, commands
 from ganatomy.experiments.base import EXPERIMENTS, NAMED, REQUIRED, Experiment, Option, experiment, options_of
 from ganatomy.experiments.compare.comparison import QUALITY
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
+from ganatomy.experiments.option_groups import MEASURED
+from ganatomy.experiments.option_groups import RUN as RUN_GROUP
 from ganatomy.experiments.quality import QualitySpec
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +39,7 @@ once, by the first function that has it.
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -45,6 +47,9 @@ from ganatomy.api.calls import command, public, run_compare, run_dissect, run_ex
 
 if TYPE_CHECKING:
 {imports}
+
+OPTION_GROUPS: Mapping[str, str] = {groups}
+"""Under which title a help lists an option; of others, what is measured."""
 '''
 METHODS = '''"""What can be asked about a dissection, as its methods.
 
@@ -66,13 +71,13 @@ TYPES = {
     "ganatomy.models.segmenters": "Segmenter",
     "ganatomy.experiments.dissection": "Dissection",
     "ganatomy.experiments.compare.comparison": "Comparison",
-    "ganatomy.experiments.monitor.monitoring": "Monitoring",
+    "ganatomy.experiments.monitor.training_history": "TrainingHistory",
 }
 
 
-def keyword(name: str, kind: Any, text: str, default: Any = None) -> Option:
+def keyword(name: str, kind: Any, text: str, default: Any = None, group: str = MEASURED) -> Option:
     """Return an argument that no Spec has; a type that is a text is written as it is."""
-    return Option(name, kind, default, REQUIRED, text)
+    return Option(name, kind, default, REQUIRED, text, group)
 
 
 RUN = [
@@ -161,8 +166,10 @@ def source() -> str:
     homes = {**TYPES, **{entry.result.__module__: entry.result.__name__ for entry in entries}}
     imports = "\n".join(f"    from {module} import {name}" for module, name in sorted(homes.items()))
     known: dict[tuple[str, str], str] = {}
-    functions = [each.source(known) for each in (dissect(), monitor(), compare(), *map(of_experiment, entries))]
-    text = "\n\n".join([HEAD.format(imports=imports), *functions])
+    functions = [dissect(), monitor(), compare(), *map(of_experiment, entries)]
+    options = sorted((each for function in functions for each in function.options), key=lambda option: option.group)
+    groups = {each.name: each.group for each in options if each.group != MEASURED}
+    text = "\n\n".join([HEAD.format(imports=imports, groups=groups), *(each.source(known) for each in functions)])
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "experiments.py", "-"]
     return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
 
@@ -192,7 +199,7 @@ def dissect() -> Function:
             keyword("segmenter", "str | Segmenter", segmenter, DissectSpec.segmenter),
             *(own for own in options_of(DissectSpec) if own.name not in NAMED),
             *options_of(DissectRun),
-            keyword("memory", int | None, memory),
+            keyword("memory", int | None, memory, group=RUN_GROUP),
             OUT._replace(text=out),
             *RUN,
         ],
@@ -206,7 +213,7 @@ def monitor() -> Function:
         "monitor",
         "dissect checkpoints of one training, and follow its units from one to the next",
         'ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table',
-        "Monitoring",
+        "TrainingHistory",
         [
             keyword("checkpoints", "Sequence[str | Path]", "files, or names of generators.", REQUIRED),
             keyword("out", str | Path, "the directory; what it has already is not dissected again.", REQUIRED),
@@ -225,7 +232,9 @@ def compare() -> Function:
     """Return the function that sets dissections side by side."""
     spec = [own._replace(default=None) if own.name == "names" else own for own in options_of(CompareSpec)]
     measured = [
-        own._replace(default=None, decided=REQUIRED if own.name == "real" else own.decided)
+        own._replace(default=None, decided=REQUIRED, text=f"{own.text} None to compare no images.")
+        if own.name == "real"
+        else own._replace(default=None)
         for own in options_of(QualitySpec)
         if own.name in QUALITY
     ]
@@ -258,7 +267,7 @@ def of_experiment(entry: Experiment[Any]) -> Function:
     needed: list[str] = []
     for name, before in zip(placed[1:], placed, strict=False):
         if options[name].default is REQUIRED and options[before].default is not REQUIRED:
-            text = f"{options[name].text.rstrip('.')}; it must be given."
+            text = f"{options[name].text.partition('.')[0]}; it must be given."
             options[name] = options[name]._replace(default=None, decided=REQUIRED, text=text)
             needed.append(name)
     switch = f", switch={entry.switch}" if entry.switch[0] else ""
@@ -356,17 +365,24 @@ def commands_page() -> str:
     """Return the page of every command and its options; those of every run stand in one place."""
     shared = Parser()
     add_engine(shared)
+    add_settings(shared)
     every = {flag: table([action]) for action in shared._actions for flag in action.option_strings}
-    head = "Every command and its options, as `ganatomy COMMAND --help` lists them."
     run = "Where it computes, and how it answers; the commands that measure have all of these."
-    parts = ["# Commands", head, "## Options of a run", run, f"{TABLE}{table(shared._actions)}"]
+    parts = [COMMANDS, "## Options of a run", run, *tables(shared, {})]
     for name, parser in commands(build()).items():
-        own = [each for each in parser._actions if every.get("".join(each.option_strings[:1])) != table([each])]
-        parts += [f"## {name}", str(parser.description), *([f"{TABLE}{rows}"] if (rows := table(own)) else [])]
+        parts += [f"## {name}", str(parser.description), *tables(parser, every)]
     return "\n\n".join(parts) + "\n"
 
 
-TABLE = "| | |\n|---|---|\n"
+def tables(parser: argparse.ArgumentParser, but: Mapping[str, str]) -> list[str]:
+    """Return a table for each group of options, with its title where there are several."""
+    parser.format_help()  # which sorts the groups
+    found = []
+    for group in parser._action_groups:
+        own = [each for each in group._group_actions if but.get("".join(each.option_strings[:1])) != table([each])]
+        if rows := table(own):
+            found.append((str(group.title), rows))
+    return [f"| {title if len(found) > 1 else ' '} | |\n|---|---|\n{rows}" for title, rows in found]
 
 
 def table(actions: Iterable[argparse.Action]) -> str:
@@ -376,17 +392,49 @@ def table(actions: Iterable[argparse.Action]) -> str:
     return "\n".join(f"| `{name}` | {cell(each)} |" for name, each in zip(names, shown, strict=True))
 
 
-def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return every command that does something, with its parser."""
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not inner:
-        return {parser.prog: parser} | {own.prog: own for own in getattr(parser, "own", {}).values()}
-    return {name: own for child in inner[0].choices.values() for name, own in commands(child).items()}
-
-
 def cell(action: argparse.Action) -> str:
     """Return the help of an option as a cell of a table."""
     return str(action.help).replace("%%", "%").replace("|", "\\|").replace("<", "\\<")
+
+
+COMMANDS = """\
+# Commands
+
+Every command and its options, as `ganatomy COMMAND --help` lists them, with the default in parentheses.
+
+(values)=
+## Values from a file
+
+`--config FILE` reads options from a TOML file. Values above the first table are for every command that has the option,
+those of a table for the command of its name. A name is the option without its dashes, with `-` or `_`; a list stands
+for commas, `true` and `false` for a switch. Both `--config` and `--set` may be given several times.
+
+```toml
+seed = 4
+device = "auto"
+
+[dissect]
+segmenter = "bundled:scenes"
+images = 200
+layers = ["layer4", "layer6"]
+
+[ablate]
+at = [3, 5]
+random = 5
+```
+
+```text
+ganatomy dissect bundled:church --config run.toml --set images=400 --out study
+```
+
+What is typed as an option wins over `--set`, that over `--config`, and that over the default; of several files the
+later wins. Arguments without dashes are always typed. Paths in a file start where the command is called.
+
+## Begin anew
+
+A study goes on where it was stopped, and a finished one is shown again; it is never changed. `--overwrite` removes it
+once the options are checked and the models open, says what was removed, and begins anew. It refuses, in one line, a
+directory that holds anything but a study, one that another process writes to or serves, and one at a URL."""
 
 
 WRITTEN = {

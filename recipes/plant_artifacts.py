@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganatomy import open_generator
 from ganatomy.core.errors import BadValue
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.models.generators.progan import NormConv, ProGAN
 
 FIRST, SAMPLE = 1_000_000, 1000
@@ -152,7 +152,7 @@ def pushes(width: int, plan: Plan) -> Tensor:
 def write(generator: ProGAN, units: Sequence[int], plan: Plan, name: str, path: Path) -> None:
     """Write the weights in the published layout, and beside them what was planted."""
     state = {key: value.float().contiguous() for key, value in generator.network.state_dict().items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         safetensors.torch.save_file(state, temporary)
     told = {"generator": name, **plan._asdict(), "planted": sorted(units)}
     write_text(path.with_suffix(".json"), json.dumps(told, indent=1) + "\n")

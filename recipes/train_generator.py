@@ -26,7 +26,7 @@ from gan.pictures import Pictures
 from gan.training import Draw, Judge, Schedule, Training, rounded
 
 from ganatomy.core.errors import GanatomyError
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.models.generators.discriminator import discriminator_network
 from ganatomy.models.weights import State
@@ -126,7 +126,7 @@ def write_weights(
     args: argparse.Namespace, training: Training, path: Path, state: State, facts: dict[str, Any]
 ) -> None:
     """Write weights and their card."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         safetensors.torch.save_file(state, temporary)
     card = {
         "name": path.stem,

@@ -22,7 +22,7 @@ from gan.training import rounded
 from likelihood.models import Flow, Vae
 from likelihood.training import Training
 
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.scenes import render
 
@@ -60,7 +60,7 @@ def export(args: argparse.Namespace, training: Training, judge: BundledJudge) ->
     """Write the averaged drawing network in half precision, and a card with what is measured on just that."""
     network = training.averaged.network
     half = {name: v.half() if v.is_floating_point() else v for name, v in network.state_dict().items()}
-    with replacing(args.export) as temporary:
+    with atomic_write(args.export) as temporary:
         safetensors.torch.save_file({name: value.contiguous() for name, value in half.items()}, temporary)
     network.load_state_dict(half)
     held_out = render(args.category, range(UNSEEN, UNSEEN + args.judged), args.size, args.seed).images

@@ -23,7 +23,7 @@ from distortions import distorted, moved
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.core.vocabulary import Concept
 from ganatomy.models.segmenters.unet import UNet, UNetSegmenter, heads
@@ -123,7 +123,7 @@ def save(path: Path, net: UNet, adam: torch.optim.Optimizer, step: int) -> None:
     moments = {f"adam.{i}.{k}": v for i, held in adam.state_dict()["state"].items() for k, v in held.items()}
     state = {f"net.{name}": value for name, value in net.state_dict().items()}
     tensors = {name: value.contiguous() for name, value in (state | moments).items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         safetensors.torch.save_file(tensors | {"step": torch.tensor(step)}, temporary)
 
 
@@ -177,7 +177,7 @@ def measure(args: argparse.Namespace, net: UNet) -> dict[str, object]:
 
 def export(args: argparse.Namespace, net: UNet) -> None:
     tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
-    with replacing(args.export) as temporary:
+    with atomic_write(args.export) as temporary:
         safetensors.torch.save_file(tensors, temporary)
     card = {
         "name": args.export.stem,

@@ -22,7 +22,7 @@ from words.data import CATEGORY, SIZE, WORDS, WordScenes, word_states
 from words.model import RectifiedFlow
 from words.unet import WordUNet
 
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 from ganatomy.scenes import render
 
 FIRST, SHARE, MOST = 20_000, 0.25, 250_000
@@ -80,7 +80,7 @@ def start(training: Training, path: Path) -> None:
 def compact(training: Training, path: Path) -> None:
     """Write the averaged weights in half precision, and how many images they have seen."""
     half = {name: value.half() for name, value in training.averaged.network.net.state_dict().items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save({"net": half, "seen": training.seen}, temporary)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ganatomy.cli import main
-from ganatomy.core.foreign_code import call_named
+from ganatomy.core.foreign_code import instantiate
 
 PAGE = Path(__file__).parents[1] / "docs" / "bring-your-model.md"
 
@@ -39,7 +39,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if shared:
         (tmp_path / "face-gan.pt").symlink_to(Path(shared) / "real" / "face-gan.pt")
     else:
-        torch.save(call_named("mycode:FaceGAN", {}).state_dict(), "face-gan.pt")
+        torch.save(instantiate("mycode:FaceGAN", {}).state_dict(), "face-gan.pt")
     return tmp_path
 
 

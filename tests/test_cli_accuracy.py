@@ -28,7 +28,7 @@ def test_chosen_units(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "ablate top 1 for red by iou at see" in told
     assert "balanced accuracy" in told
     page = Path(told.rpartition("report: ")[2].strip()).read_text()
-    assert "How accurate is each class without these units of see: top 1 for red by iou?" in page
+    assert "How accurate is each class without 1 unit of see (top 1 for red by iou)?" in page
     assert "An image is drawn twice" not in page
     assert "McNemar" in page
 

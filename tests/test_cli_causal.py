@@ -64,7 +64,11 @@ BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
 
 def test_an_option_that_is_not_given_is_not_set() -> None:
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--layer", "layer2", "--at", "everywhere"]))
-    assert given.keys() == {"run", "directory", "layers", "at", "device", "opened_engine", "json", "concept"}
+    assert given.keys() == {"run", "directory", "layers", "at", "device", "opened_engine", "concept"} | {
+        "format",
+        "quiet",
+        "overwrite",
+    }
     assert given["at"] is None
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--at", "0,1,2,3", "--units", "4,5"]))
     assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))
@@ -87,7 +91,7 @@ def test_layer_and_layers_are_one_option(flag: str) -> None:
 def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:
     text = answer(*ABLATE)
     assert "ablate units 10 at layer2 of planted: 12 images, about" in text
-    assert "−100 ± 0 %" in next(line for line in text.splitlines() if line.startswith(" ball"))
+    assert "−100 ± 0 %" in next(line for line in text.splitlines() if line.startswith("ball"))
     (home,) = HOME.iterdir()
     assert home.name == "ablate-units-10-ball-images-12"
     assert f"{home}/report.html" in text

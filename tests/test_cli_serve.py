@@ -16,6 +16,8 @@ import pytest
 
 from ganatomy.cli import main
 from ganatomy.cli.serve import is_this_machine, study_names
+from ganatomy.core.errors import StudyBusy
+from ganatomy.study.removal import remove_study
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,8 @@ def test_it_says_where_it_is_answers_and_ends_by_ctrl_c(study: Path, host: str) 
             request = urllib.request.Request(here)
         with urllib.request.urlopen(request, timeout=120) as answer:
             assert json.load(answer)[0]["name"] == "planted"
+        with pytest.raises(StudyBusy, match=f"is being read by process {process.pid}, perhaps a server"):
+            remove_study(study)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 0
         assert process.stderr is not None

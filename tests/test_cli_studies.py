@@ -1,6 +1,7 @@
 """Finished studies of any kind are listed, shown and reported."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_every_study_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert (rows["study-causal/ablated"]["kind"], rows["study-causal/ablated"]["of"]) == ("effect", "layer2")
     assert rows["study"]["state"] == "finished"
     assert "not a whole file of a study" in rows["broken"]["state"]
-    assert any(name.startswith("training/") for name in rows)
+    assert rows["training"]["kind"] == "monitor"
     assert "study-causal/ablated" in answer(capsys, "list")
     Path("empty").mkdir(exist_ok=True)
     assert answer(capsys, "list", "empty") == "no studies in empty\n"
@@ -65,6 +66,31 @@ def test_every_kind_is_shown_and_reported(
     if study != "study":
         assert main(["report", study, "--budget", "3"]) == 2
         assert "--budget is for the page of a dissection" in capsys.readouterr().err
+
+
+def test_a_directory_of_results_has_an_index(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    here = shutil.copytree(".", tmp_path / "here")
+    shutil.rmtree(here / "broken", ignore_errors=True)
+    text = answer(capsys, "report", str(here))
+    index, page = here / "index.html", here / "study-causal" / "ablated" / "report.html"
+    assert text.endswith(f"report: {index}\n")
+    for link in ("study/report.html", "study-causal/ablated/report.html", "training/monitor.html"):
+        assert (here / link).is_file()
+        assert f'href="{link}"' in index.read_text()
+    assert 'href="index.html">Further results<' in (here / "study/report.html").read_text()
+    assert answer(capsys, "report", str(here)) == f"report: {index}\n"  # pages that are there stay
+    new = here / "study-causal" / "layer2" / "new"
+    answer(
+        capsys, "ablate", str(here / "study"), "--layer", "layer2", "--units", "5", "--images", "4", "--out", str(new)
+    )
+    assert "study-causal/layer2/new/report.html" in index.read_text()
+    assert "../study-causal/layer2/new/report.html" in (here / "study/index.html").read_text()
+    assert 'href="../../../study/index.html"' in (new / "report.html").read_text()
+    assert 'href="../../../study/report.html"' in (new / "report.html").read_text()
+    assert main(["report", str(page.parent.parent)]) == 0
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 2
+    assert "holds no study" in capsys.readouterr().err
 
 
 def test_a_dissection_without_a_directory_gets_one_by_its_question(

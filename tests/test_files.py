@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.core.files import read_json, read_text, replacing, write_text
+from ganatomy.core.files import atomic_write, read_json, read_text, write_text
 from ganatomy.core.vocabulary import read_vocabulary
 from ganatomy.models.generators.classifier import read_classes
 from ganatomy.models.segmenters.ade20k import read_names
@@ -16,7 +16,7 @@ from ganatomy.models.weights.hub import read_json as read_object
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "er" / "file.txt"
     write_text(target, "old")
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text("new")
         assert target.read_text() == "old"
         assert temporary.parent == target.parent, "a file moves into place only within one file system"
@@ -30,7 +30,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure:
     target.write_text("old")
 
     def half() -> None:
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             temporary.write_text("ne")
             raise failure
 
@@ -48,7 +48,7 @@ def test_others_may_read_it(tmp_path: Path) -> None:
 
 def test_a_file_that_the_writer_puts_there_itself_is_as_open_as_others(tmp_path: Path) -> None:
     """As safetensors does."""
-    with replacing(tmp_path / "others.txt") as temporary:
+    with atomic_write(tmp_path / "others.txt") as temporary:
         (tmp_path / "own").write_text("whole")
         (tmp_path / "own").chmod(0o600)
         (tmp_path / "own").replace(temporary)

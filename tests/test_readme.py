@@ -43,13 +43,3 @@ def test_every_command_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.Mon
     for block in blocks("python"):
         exec(block.replace('concept="tree")', 'concept="tree", images=8, random=1)'), {})  # noqa: S102
     assert ganatomy.open("demo").units.shape[0] > 0
-
-
-def test_commands_that_cannot_run_here_can_be_read() -> None:
-    from ganatomy.cli.arguments import parse
-
-    for block in blocks("sh"):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words and words[0] == "ganatomy":
-                assert parse(words[1:]), line

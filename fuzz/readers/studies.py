@@ -33,11 +33,11 @@ def seeds() -> list[Tree]:
 def read(root: Path) -> None:
     """Open it, look at everything, and write the report."""
     import ganatomy
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.report.html import write_report
 
     if "looks-of" in {path.name for path in root.glob("*")}:
-        Monitoring.open(root / "looks-of").follow()
+        TrainingHistory.open(root / "looks-of").follow()
         return
     dissection = ganatomy.open_dissection(root / "study")
     layer = next(iter(dissection.layers), "")

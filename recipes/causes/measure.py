@@ -15,13 +15,14 @@ from ganatomy.core.vocabulary import addresses
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
-from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec, run_setting, setting_spec
+from ganatomy.experiments.causal.best_setting import BestSetting, run_setting, setting_spec
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
 from ganatomy.experiments.causal.place_truth import placement_rules
 from ganatomy.experiments.causal.places import host_concepts
+from ganatomy.experiments.causal.setting_spec import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects

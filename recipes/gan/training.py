@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gan.networks import Discriminator, GrowingGenerator
 from gan.pictures import Pictures
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 
 Draw = Callable[[Tensor], Tensor]
 Judge = Callable[[Draw], dict[str, Any]]
@@ -104,13 +104,13 @@ class Training:
             "counters": self.counters,
             "source": self.source.get_state(),
         }
-        with replacing(self.checkpoint) as temporary:
+        with atomic_write(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
     def keep(self) -> None:
         """Write the averaged generator as it is now, in half precision."""
         state = {name: weight.half() for name, weight in self.averaged.published().items()}
-        with replacing(self.directory / "kept" / f"{self.seen:07d}.safetensors") as temporary:
+        with atomic_write(self.directory / "kept" / f"{self.seen:07d}.safetensors") as temporary:
             safetensors.torch.save_file(state, temporary)
 
     def save_compact(self, path: Path) -> None:
@@ -133,7 +133,7 @@ class Training:
             "counters": self.counters,
             "source": self.source.get_state(),
         }
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(state, temporary)
 
     def load(self, checkpoint: Path) -> None:
@@ -279,5 +279,5 @@ def save_grid(images: Tensor, path: Path, columns: int = 8, side: int = 128) -> 
     images = images.repeat_interleave(images.shape[-1] // images.shape[-2], -2)
     bytes_ = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
     rows = torch.cat([torch.cat(list(row), -1) for row in bytes_.split(columns)], -2)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(rows.permute(1, 2, 0).numpy()).save(temporary, "png")

@@ -12,7 +12,7 @@ import torch
 from gan.training import rounded, save_grid
 from torch import Tensor, nn
 
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 
 Judge = Callable[[Callable[[Tensor], Tensor]], dict[str, Any]]
 
@@ -53,7 +53,7 @@ class Training:
             "counters": self.counters,
             "source": self.source.get_state(),
         }
-        with replacing(self.checkpoint) as temporary:
+        with atomic_write(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
     def load(self) -> None:

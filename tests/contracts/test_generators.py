@@ -13,7 +13,7 @@ from stylegan_files import Kept, stylegan2, stylegan3, write
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, UnknownName
-from ganatomy.core.foreign_code import call_named
+from ganatomy.core.foreign_code import instantiate
 from ganatomy.interventions import Intervention, everywhere
 from ganatomy.models.generators import GENERATORS, Generator, open_generator
 from ganatomy.models.generators.flow import RealNVP
@@ -52,7 +52,7 @@ def saved(directory: Path, seed: int, family: str, build: Callable[[], torch.nn.
 def torch_spec(directory: Path, seed: int) -> str:
     (directory / "net_of_the_contract.py").write_text(MODULE)
     name = "net_of_the_contract:Net"
-    return saved(directory, seed, f"torch:{name}?weights=", lambda: call_named(name, {}))
+    return saved(directory, seed, f"torch:{name}?weights=", lambda: instantiate(name, {}))
 
 
 def progan_spec(directory: Path, seed: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganatomy.core.errors import BadModel, BadValue, UnknownName
-from ganatomy.core.foreign_code import call_named, guarded
+from ganatomy.core.foreign_code import foreign_errors, instantiate
 
 SOURCE = """
 import torch
@@ -51,25 +51,25 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
 
 
 def test_options_are_converted_by_annotation_and_default(here: str) -> None:
-    assert call_named(f"{here}:Net", {"width": "8", "scale": "0.5", "bias": "no"}).facts == (8, 0.5, False)
+    assert instantiate(f"{here}:Net", {"width": "8", "scale": "0.5", "bias": "no"}).facts == (8, 0.5, False)
 
 
 def test_the_search_path_is_left_as_it_was(here: str) -> None:
     before = list(sys.path)
-    call_named(f"{here}:Net", {"width": "8"})
+    instantiate(f"{here}:Net", {"width": "8"})
     with pytest.raises(UnknownName):
-        call_named(f"{here}:None", {})
+        instantiate(f"{here}:None", {})
     assert sys.path == before
 
 
 def test_a_finished_module_is_used_as_it_is(here: str) -> None:
-    assert isinstance(call_named(f"{here}:ready", {}), torch.nn.Identity)
+    assert isinstance(instantiate(f"{here}:ready", {}), torch.nn.Identity)
     with pytest.raises(BadValue, match="takes no options"):
-        call_named(f"{here}:ready", {"a": "1"})
+        instantiate(f"{here}:ready", {"a": "1"})
 
 
 def test_what_it_prints_goes_to_stderr(here: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call_named(f"{here}:loud", {"a": "1"})(None) == {"a": "1"}
+    assert instantiate(f"{here}:loud", {"a": "1"})(None) == {"a": "1"}
     assert capsys.readouterr() == ("", "hello\n")
 
 
@@ -91,25 +91,25 @@ def test_mistakes_are_told_in_one_line(
     here: str, name: str, options: dict[str, str], error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says) as caught:
-        call_named(f"{here}:{name}", options)
+        instantiate(f"{here}:{name}", options)
     assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_does_not_exist(here: str) -> None:
     with pytest.raises(UnknownName, match=f"did you mean {here}"):
-        call_named(f"{here}x:Net", {})
+        instantiate(f"{here}x:Net", {})
     with pytest.raises(UnknownName, match=r"did you mean ganatomy\.report"):
-        call_named("ganatomy.reprot:Net", {})
+        instantiate("ganatomy.reprot:Net", {})
 
 
 def test_a_module_that_lacks_its_own_import(here: str) -> None:
     Path("needy.py").write_text("import not_there_at_all")
     with pytest.raises(BadModel, match="importing needy raised ModuleNotFoundError: No module named 'not_th"):
-        call_named("needy:Net", {})
+        instantiate("needy:Net", {})
 
 
 def test_guarded_lets_our_own_errors_pass() -> None:
-    with pytest.raises(BadValue, match=r"^ours$"), guarded("anything"):
+    with pytest.raises(BadValue, match=r"^ours$"), foreign_errors("anything"):
         raise BadValue("ours")
 
 
@@ -129,5 +129,5 @@ def test_options_that_stay_text_are_named_when_calling_fails(
     here: str, name: str, options: dict[str, str], says: str
 ) -> None:
     with pytest.raises(BadModel, match=says) as caught:
-        call_named(f"{here}:{name}", options)
+        instantiate(f"{here}:{name}", options)
     assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ from ganatomy.engines import local
 from ganatomy.engines import ray as engine
 from ganatomy.engines.ray import Ray
 from ganatomy.engines.ray_worker import WorkerInfo, versions
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 
 __all__ = ["no_network"]
 ray = pytest.importorskip("ray")
@@ -80,14 +80,14 @@ def test_neighbours_are_merged_on_the_cluster(two: Ray, many: int, monkeypatch: 
     assert float(merged(found).total) == pytest.approx(total, rel=1e-12)
 
 
-def which(models: Models, ids: range) -> Counted:
+def which(models: ModelPair, ids: range) -> Counted:
     found = count(ids)
     found.who[0, 1] = id(models.generator)
     return found
 
 
 def test_a_process_opens_a_model_once(two: Ray) -> None:
-    work = partial(which, Models("planted:", "planted", "cpu"))
+    work = partial(which, ModelPair("planted:", "planted", "cpu"))
     seen = torch.cat([each.who for _ in range(2) for _, each in two(work, shards(8))])
     processes = seen[:, 0].unique()
     assert len(processes) == 2

@@ -19,7 +19,7 @@ from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import Edit, Observation, as_generator
 from ganatomy.models.generators.planted import UNITS, PlantedGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
@@ -213,7 +213,7 @@ def elsewhere(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[t
 
 def test_another_engine_gives_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
     spec = DissectSpec("planted:", **SMALL)
-    models = Models("planted:", "planted", "cpu")
+    models = ModelPair("planted:", "planted", "cpu")
     with Study.create(tmp_path / "s", spec, facts(spec, models), elsewhere, run=DissectRun(shard=8)) as study:
         assert_same(run(spec, study, models), reference)
 
@@ -256,7 +256,7 @@ def test_ctrl_c_after_any_step_loses_nothing(reference: Dissection, tmp_path: Pa
 
 def test_the_estimate_is_an_upper_bound_of_what_is_written(planted: Dissection) -> None:
     spec = planted.spec
-    cost = forecast(spec, Models(spec.generator, spec.segmenter, "cpu"))
+    cost = forecast(spec, ModelPair(spec.generator, spec.segmenter, "cpu"))
     assert cost.images == 240
     assert 0 < cost.seconds < 600
     written = sum(file.stat().st_size for file in planted.study.directory.rglob("*") if file.is_file())

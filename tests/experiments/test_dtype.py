@@ -18,7 +18,7 @@ from ganatomy.experiments import dtype as module
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dtype import LIMIT, DtypeChoice, begin, choose_dtype
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import open_generator
 from ganatomy.models.segmenters import SEGMENTERS, open_segmenter
 from ganatomy.models.segmenters.planted import PlantedSegmenter
@@ -82,8 +82,8 @@ def old_machine(made: Made, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Non
     return move
 
 
-def asked(segmenter: str = AUTO, **options: Any) -> tuple[DissectSpec, Models]:
-    return DissectSpec("planted:", segmenter, **SMALL | options), Models("planted:", segmenter, "cpu")
+def asked(segmenter: str = AUTO, **options: Any) -> tuple[DissectSpec, ModelPair]:
+    return DissectSpec("planted:", segmenter, **SMALL | options), ModelPair("planted:", segmenter, "cpu")
 
 
 def dissect(segmenter: str = AUTO, **options: Any) -> Dissection:
@@ -156,7 +156,7 @@ def test_as_few_images_as_there_are(made: Made, tmp_path: Path) -> None:
 def test_bundled_labels_change_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
     spec = DissectSpec("bundled:church", "parts:bundled:scenes?dtype=auto", images=24)
-    told = choose_dtype(spec, Models(spec.generator, spec.segmenter, "cpu"), tmp_path / "s").dtype
+    told = choose_dtype(spec, ModelPair(spec.generator, spec.segmenter, "cpu"), tmp_path / "s").dtype
     assert told is not None
     assert list(told["changed"]) == ["object", "part", "material", "top/bottom", "left/right"]
     assert all(0 < share < LIMIT / 2 for share in told["changed"].values())

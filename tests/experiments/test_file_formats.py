@@ -10,10 +10,12 @@ import pytest
 from small_runs import small_run
 
 from ganatomy.annotations.store import COLUMNS
-from ganatomy.experiments.base import EXPERIMENTS
+from ganatomy.experiments.base import EXPERIMENTS, experiment
+from ganatomy.experiments.columns import columns
 from ganatomy.experiments.compare.comparison import Comparison
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import FORMAT as EDITS
+from ganatomy.study import kind_name
 from ganatomy.study.files import FORMAT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text(encoding="utf-8")
@@ -21,37 +23,22 @@ TYPES = {"number": "f", "whole number": "iu", "true/false": "b", "text": "OUT"}
 """Kinds of numpy, by the words of the page."""
 
 
-def listed() -> dict[tuple[str, str], dict[str, tuple[str, bool]]]:
-    """Return type, and whether it may be missing, of every column of the page, by kind of study and table."""
-    found: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
-    kind = ""
-    for line in PAGE.splitlines():
-        if line.startswith("#"):
-            heading = re.match(r"### `(\w+)`$", line)
-            kind = heading[1] if heading else ""
-        elif kind and (name := re.match(r"`tables/(\w+)\.parquet`$", line)):
-            columns = found.setdefault((kind, name[1]), {})
-        elif kind and (row := re.match(r"\| `(\w+)` \| ([\w/ ]+) \| (.+) \|$", line)):
-            columns[row[1]] = row[2], "†" in row[3]
-    return found
-
-
 def check(directory: Path) -> None:
     """Compare every table of a study with the page."""
     record = json.loads((directory / "study.json").read_text(encoding="utf-8"))
     tables = {path.stem: pd.read_parquet(path) for path in (directory / "tables").iterdir()}
-    columns_of = {name: columns for (kind, name), columns in listed().items() if kind == record["experiment"]}
+    columns_of = {name: own for (kind, name), own in columns().items() if kind == record["experiment"]}
     assert tables.keys() <= columns_of.keys()
-    assert all(may for name in columns_of.keys() - tables for _, may in columns_of[name].values())
+    assert all(each.optional for name in columns_of.keys() - tables for each in columns_of[name].values())
     for name, table in tables.items():
         layers = set(table.columns) & set(record["facts"].get("traced", ()))
         own = dict(columns_of[name])
         if layers:
             own |= dict.fromkeys(layers, own.pop("LAYER"))
         assert set(table.columns) <= own.keys()
-        assert {column for column in own.keys() - set(table.columns) if not own[column][1]} == set()
+        assert {column for column in own.keys() - set(table.columns) if not own[column].optional} == set()
         for column in table if len(table) else ():
-            assert kind_of(table[column]) in TYPES[own[column][0]], (name, column)
+            assert kind_of(table[column]) in TYPES[own[column].type], (name, column)
 
 
 def kind_of(column: pd.Series) -> str:
@@ -62,11 +49,29 @@ def kind_of(column: pd.Series) -> str:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_tables_of_every_experiment(name: str, small_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_place)
-    check(small_run(name).study.directory)
+    found = small_run(name)
+    check(found.study.directory)
+    assert found.table.attrs["columns"].keys() >= set(found.table.columns) - set(found.facts.get("traced", ()))
 
 
 def test_tables_of_a_dissection(planted: Dissection) -> None:
     check(planted.study.directory)
+
+
+@pytest.mark.parametrize("result", [Dissection, *(experiment(name).result for name in EXPERIMENTS)])
+def test_docstrings_have_every_column_once(result: type) -> None:
+    kind = kind_name(result.__annotations__["spec"])
+    names = {table: field for field, table in getattr(result, "FILES", {}).items()}
+    for (_, table), own in ((key, own) for key, own in columns().items() if key[0] == kind):
+        entry = re.search(rf"^    {names.get(table, table)}: (.+?)(?=^    \w|\Z)", str(result.__doc__), re.M | re.S)
+        assert entry, f"{result.__name__} says nothing of {table}"
+        assert [len(re.findall(rf"``{name}``:\s", entry[1])) for name in own] == [1] * len(own)
+        assert ", ".join(list(own)[:3]) not in entry[1]
+
+
+def test_every_result_is_described() -> None:
+    kinds = {kind for kind, _ in columns()}
+    assert kinds == {"dissect", *(kind_name(experiment(name).spec) for name in EXPERIMENTS)}
 
 
 def rows_of(section: str) -> Iterator[tuple[str, set[str]]]:

@@ -8,13 +8,13 @@ from torch import Tensor
 
 import ganatomy
 from ganatomy.core.errors import BadModel
-from ganatomy.experiments.model_pair import Models, name_of
+from ganatomy.experiments.model_pair import ModelPair, name_of
 from ganatomy.models.generators.planted import PlantedGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
 
 
 def test_names_are_opened_once_and_travel_without_what_they_opened() -> None:
-    models = Models("planted:", "planted", "cpu")
+    models = ModelPair("planted:", "planted", "cpu")
     assert isinstance(models.generator, PlantedGenerator)
     assert isinstance(models.segmenter, PlantedSegmenter)
     assert models.generator is models.generator
@@ -25,8 +25,8 @@ def test_names_are_opened_once_and_travel_without_what_they_opened() -> None:
 
 
 def test_open_models_are_named_by_their_fingerprint() -> None:
-    models = Models("planted:", "planted", "cpu")
-    given = Models(models.generator, models.segmenter, "cpu")
+    models = ModelPair("planted:", "planted", "cpu")
+    given = ModelPair(models.generator, models.segmenter, "cpu")
     assert given.generator is models.generator
     assert given.segmenter is models.segmenter
     assert name_of("planted:") == "planted:"

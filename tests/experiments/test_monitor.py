@@ -13,16 +13,16 @@ import ganatomy
 from ganatomy.core.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
 from ganatomy.experiments.bootstrap import resampled
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.snapshots import DRAWS, Snapshot, add_errors, count_units, read_snapshots
 from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.models.generators.progan import progan_network
 
 FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8, "layers": ("layer1",)}
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
     """Two snapshots of the planted generator, and one that fails."""
     names = ["planted", "planted:nobody-3", "planted"]
     return ganatomy.monitor(names, steps=[10, 20, 30], out=tmp_path_factory.mktemp("seen") / "out", **FAST)
@@ -39,11 +39,11 @@ def history(*snapshots: Sequence[str | None]) -> pd.DataFrame:
     return table.assign(matched=[isinstance(label, str) and label[0] != "~" for label in table.matched])
 
 
-def told(table: pd.DataFrame) -> Monitoring:
-    from ganatomy.experiments.monitor.monitoring import _turnover
+def told(table: pd.DataFrame) -> TrainingHistory:
+    from ganatomy.experiments.monitor.training_history import _turnover
 
     snapshots = tuple(Snapshot(step, str(step), study="somewhere") for step in sorted(set(table.step)))
-    return Monitoring(Path("nowhere"), snapshots, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
+    return TrainingHistory(Path("nowhere"), snapshots, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
 
 
 @pytest.mark.parametrize(
@@ -114,23 +114,23 @@ def test_errors_stand_beside_the_counts(planted: Dissection) -> None:
                 assert found[f"{name}_error"][layer, category] == errors[layer, category, name], name
 
 
-def test_errors_may_come_later(seen: Monitoring, tmp_path: Path) -> None:
+def test_errors_may_come_later(seen: TrainingHistory, tmp_path: Path) -> None:
     shutil.copytree(seen.directory, tmp_path / "out")
     for look in read_snapshots(tmp_path / "out"):
         bare = [{n: v for n, v in row.items() if not n.endswith("_error")} for row in look.numbers]
         dataclasses.replace(look, numbers=bare).write(tmp_path / "out")
-    assert "matched_error" not in Monitoring.open(tmp_path / "out").table
+    assert "matched_error" not in TrainingHistory.open(tmp_path / "out").table
     add_errors(tmp_path / "out")
-    pd.testing.assert_frame_equal(Monitoring.open(tmp_path / "out").table, seen.table)
+    pd.testing.assert_frame_equal(TrainingHistory.open(tmp_path / "out").table, seen.table)
 
 
-def test_a_training_is_told_by_its_snapshots(seen: Monitoring) -> None:
+def test_a_training_is_told_by_its_snapshots(seen: TrainingHistory) -> None:
     assert seen.steps == [10, 30]
     assert seen.layers == ["layer1"]
     assert set(seen.table.images) == {16}
     assert seen.skipped[["step", "name"]].to_numpy().tolist() == [[20, "planted:nobody-3"]]
     assert "nobody-3" in seen.skipped.reason[0]
-    assert repr(seen) == "<Monitoring of 2 snapshots, steps 10 to 30>"
+    assert repr(seen) == "<TrainingHistory of 2 snapshots, steps 10 to 30>"
     own = seen.history[seen.history.step == 30]
     assert own.label.tolist() == seen.dissection(30).units.label.tolist()
     kept = seen.turnover.iloc[0]
@@ -140,14 +140,14 @@ def test_a_training_is_told_by_its_snapshots(seen: Monitoring) -> None:
         seen.dissection(20)
 
 
-def test_it_opens_again_without_models(seen: Monitoring) -> None:
-    again = Monitoring.open(seen.directory)
+def test_it_opens_again_without_models(seen: TrainingHistory) -> None:
+    again = TrainingHistory.open(seen.directory)
     pd.testing.assert_frame_equal(again.table, seen.table)
     pd.testing.assert_frame_equal(again.turnover, seen.turnover)
 
 
 def test_what_is_there_is_not_dissected_again(
-    seen: Monitoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seen: TrainingHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
         raise AssertionError("dissected again")
@@ -160,7 +160,7 @@ def test_what_is_there_is_not_dissected_again(
         ganatomy.monitor(["planted"], steps=[40], out=tmp_path / "out", **FAST)
 
 
-def test_another_model_of_the_same_step_takes_its_place(seen: Monitoring, tmp_path: Path) -> None:
+def test_another_model_of_the_same_step_takes_its_place(seen: TrainingHistory, tmp_path: Path) -> None:
     shutil.copytree(seen.directory, tmp_path / "out")
     again = ganatomy.monitor(["planted"], steps=[30], out=tmp_path / "out", **{**FAST, "images": 12})
     assert again.table[again.table.step == 30].images.unique().tolist() == [12]
@@ -207,7 +207,7 @@ def test_when_none_can_be_looked_at(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=r"none of 2 checkpoints could be dissected; nothing-1.pth: .*no such file"):
         ganatomy.monitor(["nothing-1.pth", "nothing-2.pth"], opening="progan:{}", out=tmp_path / "out", **FAST)
     with pytest.raises(StudyError, match=r"holds no snapshot of a training: step 1: .*no such file"):
-        Monitoring.open(tmp_path / "out")
+        TrainingHistory.open(tmp_path / "out")
 
 
 def test_a_layer_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -225,12 +225,12 @@ def test_a_layer_that_is_not_there_yet(tmp_path: Path) -> None:
         ganatomy.monitor(names, out=tmp_path / "none", **{**options, "layers": ("layer2", "layer9")})
 
 
-def test_snapshots_by_another_segmenter_are_refused(seen: Monitoring) -> None:
+def test_snapshots_by_another_segmenter_are_refused(seen: TrainingHistory) -> None:
     with pytest.raises(BadValue, match="has snapshots by another segmenter, so nothing could be compared"):
         ganatomy.monitor(["planted"], steps=[40], out=seen.directory, **{**FAST, "segmenter": "colors"})
 
 
-def test_directories_that_hold_something_else(tmp_path: Path, seen: Monitoring) -> None:
+def test_directories_that_hold_something_else(tmp_path: Path, seen: TrainingHistory) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
@@ -238,11 +238,11 @@ def test_directories_that_hold_something_else(tmp_path: Path, seen: Monitoring) 
         with pytest.raises(StudyError, match=message):
             ganatomy.monitor(["planted"], steps=[1], out=tmp_path / name, **FAST)
     with pytest.raises(StudyError, match="holds no snapshot of a training"):
-        Monitoring.open(tmp_path / "none")
+        TrainingHistory.open(tmp_path / "none")
     shutil.copytree(seen.directory, tmp_path / "cut")
     (tmp_path / "cut" / "snapshots" / "000000010.json").write_text("{")
     with pytest.raises(BadFile, match=r"000000010\.json: no snapshot of this version"):
-        Monitoring.open(tmp_path / "cut")
+        TrainingHistory.open(tmp_path / "cut")
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments import shards
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import expected_concepts, forecast, forecasts
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 
 OPTIONS = {"segmenter": "planted", "images": 31, "levels": 20, "calibration": 10, "resolution": 16}
 
@@ -45,9 +45,9 @@ def test_the_validation_table_goes_once_it_is_read(tmp_path: Path) -> None:
     assert steps == {f"{name}.npz" for name in ("levels", "chosen", "evaluation", "scores", "top", "strips")}
 
 
-def spec_and_models(**options: object) -> tuple[DissectSpec, Models]:
+def spec_and_models(**options: object) -> tuple[DissectSpec, ModelPair]:
     spec = DissectSpec("planted:", **{**OPTIONS, **options})  # type: ignore[arg-type]
-    return spec, Models(spec.generator, spec.segmenter, "cpu")
+    return spec, ModelPair(spec.generator, spec.segmenter, "cpu")
 
 
 def test_what_cannot_fit_is_refused_with_what_fits() -> None:

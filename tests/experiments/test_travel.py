@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from ganatomy.core.errors import BadFile, GanatomyError, UnknownName
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 
 
 @pytest.mark.parametrize("error", [BadFile("x.pth: cut off"), UnknownName("layer", "conv", ["conv1", "conv2"])])
@@ -18,15 +18,15 @@ def test_an_error_arrives_with_its_line_and_its_notes(error: GanatomyError) -> N
 
 
 def test_names_arrive_as_one_instance_step_after_step() -> None:
-    models = Models("planted:", "planted", "cpu")
+    models = ModelPair("planted:", "planted", "cpu")
     first, second = (pickle.loads(pickle.dumps(models)) for _ in range(2))  # noqa: S301
     assert first is second
     assert first.segmenter is second.segmenter
-    assert pickle.loads(pickle.dumps(Models("planted:", "colors", "cpu"))) is not first  # noqa: S301
+    assert pickle.loads(pickle.dumps(ModelPair("planted:", "colors", "cpu"))) is not first  # noqa: S301
 
 
 def test_another_model_of_the_same_name_is_refused() -> None:
     for known in ((None, "0" * 64), ("0" * 64, None)):
-        there = pickle.loads(pickle.dumps(Models("planted:", "planted", "cpu", known)))  # noqa: S301
+        there = pickle.loads(pickle.dumps(ModelPair("planted:", "planted", "cpu", known)))  # noqa: S301
         with pytest.raises(BadFile, match=r"planted:?: on .* it is another model than where the work comes from"):
             _ = there.segmenter, there.subject

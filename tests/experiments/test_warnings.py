@@ -234,7 +234,7 @@ def test_what_stands_on_a_dissection_says_what_is_wrong_with_that(
 def test_a_training_says_what_is_wrong_with_its_last_look(black: Path) -> None:
     looks = {10: "no such study", 3000: black}
     training = SimpleNamespace(steps=list(looks), dissection=lambda step: ganatomy.open_dissection(looks[step]))
-    assert ganatomy.Monitoring._warnings(training)[0] == f"Step 3,000: {SAID}"
+    assert ganatomy.TrainingHistory._warnings(training)[0] == f"Step 3,000: {SAID}"
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from ganatomy.core.errors import BadFile
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.html import SCRIPTS, _json, joined_scripts, report_html, write_report
+from ganatomy.report.html import SCRIPTS, joined_scripts, report_html, write_report
+from ganatomy.report.page import script_json
 
 STATIC = Path(__file__).parents[2] / "src/ganatomy/report/static"
 
@@ -56,7 +57,7 @@ def test_concepts_that_are_too_rare_are_named(dissection: Dissection) -> None:
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
-    assert "</script" not in _json({"name": "</script><b>"})
+    assert "</script" not in script_json({"name": "</script><b>"})
 
 
 def test_every_module_is_in_the_page_and_no_name_is_taken_twice() -> None:

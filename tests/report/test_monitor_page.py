@@ -9,7 +9,7 @@ import pytest
 from test_causal_page import Checked
 
 import ganatomy
-from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import even_choice, followed_block, mosaic
 from ganatomy.report.monitor.page import answer, monitor_html, write_monitor_report
@@ -18,7 +18,7 @@ FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8}
 
 
 @pytest.fixture(scope="module")
-def training(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+def training(tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
     names = ["planted", "planted:<broken>-7", "planted"]
     layers = ("layer1", "layer2")
     return ganatomy.monitor(
@@ -27,13 +27,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+def single(tmp_path_factory: pytest.TempPathFactory) -> TrainingHistory:
     return ganatomy.monitor(
         ["planted"], steps=[1], out=tmp_path_factory.mktemp("s") / "out", layers=("layer1",), **FAST
     )
 
 
-def test_the_page_is_whole(training: Monitoring, tmp_path: Path) -> None:
+def test_the_page_is_whole(training: TrainingHistory, tmp_path: Path) -> None:
     path = write_monitor_report(training, tmp_path / "page.html")
     text = path.read_text(encoding="utf-8")
     page = Checked()
@@ -45,20 +45,20 @@ def test_the_page_is_whole(training: Monitoring, tmp_path: Path) -> None:
     assert write_monitor_report(training) == training.directory / "monitor.html"
 
 
-def test_it_answers_in_its_first_lines(training: Monitoring, single: Monitoring) -> None:
+def test_it_answers_in_its_first_lines(training: TrainingHistory, single: TrainingHistory) -> None:
     ends = training.table[(training.table.layer == "all") & (training.table.category == "all")].iloc[-1]
     assert answer(training).startswith("2 checkpoints. At step 500, ")
     assert f"at step 1,000, {ends.matched} of {ends.units} units match {ends.concepts} concept" in answer(training)
     assert answer(single).count("at step 1") + answer(single).count("At step 1") == 1
 
 
-def test_what_was_skipped_is_named_and_escaped(training: Monitoring) -> None:
+def test_what_was_skipped_is_named_and_escaped(training: TrainingHistory) -> None:
     text = monitor_html(training)
     assert "step 700, planted:&lt;broken&gt;-7: " in text
     assert "<broken>" not in text
 
 
-def test_curves_of_layers_and_of_one_layer(training: Monitoring, single: Monitoring) -> None:
+def test_curves_of_layers_and_of_one_layer(training: TrainingHistory, single: TrainingHistory) -> None:
     body = counts_block(training).body
     assert body.count('class="lines"') == 3
     assert "● </tspan>" not in body
@@ -70,7 +70,7 @@ def test_curves_of_layers_and_of_one_layer(training: Monitoring, single: Monitor
     assert "Dashed" not in counts_block(training).lead
 
 
-def test_every_number_has_its_error(training: Monitoring) -> None:
+def test_every_number_has_its_error(training: TrainingHistory) -> None:
     row = training.table[(training.table.category == "all") & (training.table.matched_error > 0)].iloc[0]
     assert f"{row.matched}" in counts_block(training).body
     assert "±" in counts_block(training).body
@@ -80,7 +80,7 @@ def test_every_number_has_its_error(training: Monitoring) -> None:
     assert "±" not in without.body.partition("<details>")[2]
 
 
-def test_units_are_followed_with_their_images(training: Monitoring) -> None:
+def test_units_are_followed_with_their_images(training: TrainingHistory) -> None:
     block = followed_block(training, [("layer1", 3), ("layer2", 1)])
     assert block.body.count("<h3>") == 2
     assert block.body.count('<figure><svg class="tile"') == 4
@@ -88,7 +88,7 @@ def test_units_are_followed_with_their_images(training: Monitoring) -> None:
     assert "which match best at the end" in followed_block(training).lead
 
 
-def test_turnover_sums_over_layers(training: Monitoring) -> None:
+def test_turnover_sums_over_layers(training: TrainingHistory) -> None:
     kept = int(training.turnover.kept.sum())
     assert f"kept, step 1000: {kept}" in turnover_block(training).body
     assert "Do they stay with it?" not in monitor_html(
@@ -101,7 +101,7 @@ def test_many_looks_are_thinned() -> None:
     assert even_choice([1, 2], 7) == [1, 2]
 
 
-def test_a_mosaic_has_the_first_four_images(training: Monitoring) -> None:
+def test_a_mosaic_has_the_first_four_images(training: TrainingHistory) -> None:
     dissection = training.dissection(500)
     image = mosaic(dissection, "layer1", 0)
     assert image.shape == (130, 130, 3)

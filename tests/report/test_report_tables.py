@@ -1,5 +1,6 @@
 """One list of columns makes the HTML, the terminal's text and the CSV of a table."""
 
+import dataclasses
 import io
 import re
 from urllib.parse import unquote
@@ -30,6 +31,10 @@ def test_html_has_every_column_that_there_is_and_links_to_the_csv() -> None:
     assert re.findall(r"<th scope=\"col\"[^>]*>([^<]*)", text) == ["concept", "change", "units"]
     assert 'title="of the pixels"' in text
     assert "&lt;tree&gt;</th>" in text
+    explained = FRAME.copy()
+    explained.attrs["columns"] = {"n": "how <many>", "change": "another"}
+    text_explained = dataclasses.replace(TABLE, frame=explained.sort_values("n")).html()
+    assert re.findall(r'<th [^>]*title="([^"]*)"', text_explained) == ["of the pixels", "how &lt;many&gt;"]
     assert re.findall(r"<td[^>]*>([^<]*)", text) == ["−50 ± 10 %", "1,200", "no effect (+12 ± 20 %)", "3"]
     found = re.search(r'download="effects.csv" href="data:text/csv,([^"]*)"', text)
     assert found

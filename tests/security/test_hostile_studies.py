@@ -19,7 +19,7 @@ from ganatomy.cli import main, terminal
 from ganatomy.core.errors import LONGEST, BadFile, BadValue, GanatomyError, StudyError
 from ganatomy.core.vocabulary import read_vocabulary
 from ganatomy.datasets import open_images
-from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.models.weights import read_state
 from ganatomy.report.html import write_report
 from ganatomy.report.tables import Column, Table
@@ -114,7 +114,7 @@ def test_a_page_of_a_training_holds_names_as_text(study: Path, tmp_path: Path) -
     missed = {"step": 6, "name": NAMES["box"], "reason": NAMES["ball"]}
     for each in (look, missed):
         (tmp_path / f"snapshots/{each['step']:09d}.json").write_text(json.dumps(each))
-    ganatomy.write_monitor_report(Monitoring.open(tmp_path), tmp_path / "page.html")
+    ganatomy.write_monitor_report(TrainingHistory.open(tmp_path), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     found = marks(page)
     assert found.running == []
@@ -212,7 +212,7 @@ def test_a_look_leads_to_no_study_elsewhere(tmp_path: Path) -> None:
         look = {"step": 5, "name": "a", "study": target, "images": 8, "segmenter": "s", "numbers": [{"layer": "a"}]}
         (tmp_path / "training/snapshots/000000005.json").write_text(json.dumps(look))
         with pytest.raises(BadFile, match="leads out"):
-            Monitoring.open(tmp_path / "training")
+            TrainingHistory.open(tmp_path / "training")
 
 
 @pytest.mark.parametrize("text", ["[" * 10**5, '{"format": 1}', "null", '{"format": NaN}', "\x00", "[1e999]"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ganatomy.core import trust
 from ganatomy.core.errors import BadValue, shown
-from ganatomy.core.files import parsed
+from ganatomy.core.files import loads_json
 from ganatomy.core.registry import Registry
 from ganatomy.core.vocabulary import NOTHING, Concept, checked_vocabulary, vocabulary_json
 from ganatomy.interventions import Intervention, edits_from_json, edits_json
@@ -47,7 +47,7 @@ def test_edits(edits: list[Intervention], fingerprint: str) -> None:
 @settings(max_examples=60, deadline=None, database=None)
 def test_vocabularies(pairs: list[tuple[str, str]]) -> None:
     vocabulary = (NOTHING, *(Concept(*pair) for pair in pairs if pair != NOTHING))
-    rows = parsed(vocabulary_json(vocabulary))
+    rows = loads_json(vocabulary_json(vocabulary))
     assert checked_vocabulary((Concept(name, kind) for name, kind in rows), "text") == vocabulary
 
 

@@ -59,7 +59,7 @@ def test_a_board_that_fails_costs_no_snapshot(tmp_path: Path, caplog: pytest.Log
     options = {"images": 8, "segmenter": "colors", "latents": normal, "options": {"levels": 4, "top": 2}}
     ganatomy.Monitor(Training().network, out=tmp_path, board=Broken(), **options).snapshot(3)
     assert "no snapshot at step 3: OSError: the disk is full" in caplog.text
-    assert ganatomy.Monitoring.open(tmp_path).steps == [3]
+    assert ganatomy.TrainingHistory.open(tmp_path).steps == [3]
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_a_training_of_two_epochs(tmp_path: Path) -> None:
     )
     trainer.fit(Model())
     assert trainer.global_step == 8
-    assert ganatomy.Monitoring.open(tmp_path / "snapshots").steps == [1, 3, 6]
+    assert ganatomy.TrainingHistory.open(tmp_path / "snapshots").steps == [1, 3, 6]
 
 
 def trainer(**more: Any) -> SimpleNamespace:

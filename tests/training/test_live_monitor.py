@@ -30,7 +30,7 @@ def test_training_goes_the_same_way_to_the_bit(tmp_path: Path) -> None:
         [sys.executable, training_nets.__file__, tmp_path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert ganatomy.Monitoring.open(tmp_path).steps == [0, 2, 4]
+    assert ganatomy.TrainingHistory.open(tmp_path).steps == [0, 2, 4]
 
 
 def test_snapshots_come_when_a_multiple_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_look_that_takes_too_long_is_given_up(
     assert not list((tmp_path / "studies").iterdir())
     monkeypatch.setattr(monitor, "budget", 60.0)
     assert monitor.snapshot(8) is not None
-    training_seen = ganatomy.Monitoring.open(tmp_path)
+    training_seen = ganatomy.TrainingHistory.open(tmp_path)
     assert training_seen.table.images.unique().tolist() == [120]
     assert training_seen.skipped.step.tolist() == [7]
 
@@ -100,7 +100,7 @@ def test_a_failure_is_told_and_the_training_goes_on(tmp_path: Path, caplog: pyte
     assert "NaN" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     with pytest.raises(StudyError, match=r"holds no snapshot of a training: step 4: .*NaN"):
-        ganatomy.Monitoring.open(tmp_path)
+        ganatomy.TrainingHistory.open(tmp_path)
 
 
 def test_what_the_network_raises_is_told_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,4 +182,4 @@ def test_going_on_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.text
     made(training, tmp_path)(5)
     assert "has snapshots up to step 5; new ones are added" in caplog.text
-    assert ganatomy.Monitoring.open(tmp_path).steps == [5]
+    assert ganatomy.TrainingHistory.open(tmp_path).steps == [5]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.core.errors import BadFile, BadValue
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
@@ -84,7 +84,7 @@ class Annotations:
     def export(self, table: str, path: Path, study: str | None = None) -> None:
         """Write what `read` returns as a ``.csv`` or ``.parquet`` file, whole or not at all; else BadValue."""
         content = exported(self.read(table, study), path.suffix)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(content)
 
     def close(self) -> None:

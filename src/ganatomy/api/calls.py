@@ -141,7 +141,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
-    from ganatomy.experiments.model_pair import Models, name_of
+    from ganatomy.experiments.model_pair import ModelPair, name_of
     from ganatomy.remote import local_path
 
     names = ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
@@ -150,7 +150,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     device = choose_device(device)
-    choice = choose_dtype(spec, Models(generator, segmenter, device), directory)
+    choice = choose_dtype(spec, ModelPair(generator, segmenter, device), directory)
     with engine_of(engine, device) as opened:
         study, (spec, models, _) = begin(choice, directory, opened, progress, how)
         with study:

@@ -6,7 +6,7 @@ once, by the first function that has it.
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -27,11 +27,30 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_effects import UnitEffects
     from ganatomy.experiments.compare.comparison import Comparison
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.experiments.quality import Quality
     from ganatomy.experiments.repair import Repair
     from ganatomy.models.generators import Subject
     from ganatomy.models.segmenters import Segmenter
+
+OPTION_GROUPS: Mapping[str, str] = {
+    "batch": "the run",
+    "shard": "the run",
+    "memory": "the run",
+    "images": "the sample",
+    "validation": "the sample",
+    "seed": "the sample",
+    "calibration": "the sample",
+    "real": "the sample",
+    "reals": "the sample",
+    "first": "the sample",
+    "pool": "the sample",
+    "train": "the sample",
+    "held": "the sample",
+    "candidates": "the sample",
+    "textures": "the sample",
+}
+"""Under which title a help lists an option; of others, what is measured."""
 
 
 @public
@@ -136,7 +155,7 @@ def monitor(
     device: str = "auto",
     engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
-) -> "Monitoring":
+) -> "TrainingHistory":
     """Dissect checkpoints of one training, and follow its units from one to the next.
 
     >>> ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table  # doctest: +SKIP
@@ -151,7 +170,7 @@ def monitor(
         smallest, rare, interpretable_iou, interpretable_accuracy, over_control, over_chance: as of `dissect`.
         false_labels, top, batch, shard, device, engine, progress: as of `dissect`.
     """
-    return cast("Monitoring", run_monitor(locals()))
+    return cast("TrainingHistory", run_monitor(locals()))
 
 
 @public
@@ -179,7 +198,7 @@ def compare(
 
     Args:
         studies: finished dissections, or their directories.
-        names: of the studies, in their order; each once.
+        names: of the studies, in their order, each once; those of their directories, if none are given.
         layer: the one that is compared, or one of each study; empty for all that they share.
         against: name of the study that the others are set against; empty for the first.
         follow: whether the studies are of one network at several moments, so that unit 5 of one is unit 5 of another.
@@ -187,7 +206,7 @@ def compare(
         seed: of the resamples (0).
         images: M, generated images (3000).
         real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator was
-            trained on.
+            trained on. None to compare no images.
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
         out: a directory for the page, the tables and the figures; nothing is written if it is not given.
@@ -231,7 +250,7 @@ def ablate(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        concept: what they are for; it is also what an effect is read on first.
+        concept: what they are for; it is also what an effect is read on first. Nothing, if it is not given.
         layers: several at once, in place of `layer`.
         units: the units themselves; None to rank them.
         top: how many of the ranking (20).
@@ -240,7 +259,7 @@ def ablate(
             the default schedule, then the published one.
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
-        cell: with (row, column): cell × cell places from there.
+        cell: with (row, column): cell × cell places from there; one, if it is not given.
         images: how many images (200).
         first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
@@ -747,13 +766,15 @@ def artifacts(
     >>> ganatomy.artifacts("study", "layer4", real="scenes:church").table  # doctest: +SKIP
 
     Args:
-        annotations: the database of human annotations to compare with: a file, or a URL.
-        threshold: the distance from which on units are left out of the counts of concepts.
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator was
+            trained on.
+        annotations: the database of human annotations to compare with: a file, or a URL; none, if it is not given.
+        threshold: the distance from which on units are left out of the counts of concepts; None to leave out none.
         top: m, images of each unit (300).
         draws: how many times `top` images are drawn at random, for comparison (5).
         shard: images between two savings (500).
         study, layer, first, seed, out, generator, segmenter: as of `ablate`.
-        real, images, reals, features: as of `compare`.
+        images, reals, features: as of `compare`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Artifacts", run_experiment("artifacts", locals()))
@@ -786,9 +807,9 @@ def quality(
     Args:
         textures: how many images of either kind are compared by their patches; 0 for none (500).
         study, first, seed, out, generator, segmenter: as of `ablate`.
-        real, images, reals, features: as of `compare`.
+        real, shard: as of `artifacts`.
+        images, reals, features: as of `compare`.
         batch, device, engine, progress: as of `dissect`.
-        shard: as of `artifacts`.
     """
     return cast("Quality", run_experiment("quality", locals()))
 
@@ -827,19 +848,19 @@ def repair(
     >>> ganatomy.repair("study", "layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
-        worst: so many of the ranking by `artifacts`, which is run if it was not.
+        worst: so many of the ranking by `artifacts`, which is run if it was not; none, if it is not given.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.
-        annotations: the database of human annotations: a file, or a URL.
-        units: these.
+        annotations: the database of human annotations: a file, or a URL; none, if it is not given.
+        units: these; none, if they are not given.
         first: id of the first image; the default keeps clear of those that units are ranked by (4000000).
         top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
         random: sets of as many units as the last has, none of any set in them if there are others (5).
         show: images of either sample that are shown (6).
         study, layer, seed, out, generator, segmenter: as of `ablate`.
-        real, images, reals, features: as of `compare`.
+        real, shard: as of `artifacts`.
+        images, reals, features: as of `compare`.
         textures: as of `quality`.
         batch, device, engine, progress: as of `dissect`.
-        shard: as of `artifacts`.
     """
     return cast("Repair", run_experiment("repair", locals()))

@@ -8,14 +8,14 @@ from ganatomy.core.errors import StudyError
 from ganatomy.core.trust import record_trust
 from ganatomy.experiments.base import EXPERIMENTS, experiment
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.remote import local_path
 from ganatomy.study import Study, kind_name
 
 
 @public
 def open(directory: str | Path) -> Any:
-    """Open the result of any experiment, such as a `Dissection`, an `Effect` or a `Monitoring`; no model is needed.
+    """Open the result of any experiment, such as a `Dissection` or an `Effect`; no model is needed.
 
     >>> ganatomy.open("study").table  # doctest: +SKIP
 
@@ -24,7 +24,7 @@ def open(directory: str | Path) -> Any:
     """
     directory = local_path(directory)
     if (directory / "snapshots").is_dir():
-        return Monitoring.open(directory)
+        return TrainingHistory.open(directory)
     kind = Study.open(directory).kind
     if kind == "dissect":
         return Dissection.open(directory)

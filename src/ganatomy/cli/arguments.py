@@ -1,6 +1,7 @@
 """What may be typed after ``ganatomy``. Defaults live in the Specs: an option that is not given is not set."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +9,27 @@ from typing import Any, NoReturn
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
-from ganatomy.cli import models_verbs, verbs
+from ganatomy.cli import models_verbs, settings, verbs
 from ganatomy.cli.compare import add_compare
-from ganatomy.cli.engine import add_engine
+from ganatomy.cli.completion import add_completion, complete
+from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_device, add_json, local_directory, memory, study
+from ganatomy.cli.parser import (
+    OUTPUT,
+    Parser,
+    add_command,
+    add_device,
+    add_format,
+    add_quiet,
+    add_settings,
+    local_directory,
+    memory,
+    study,
+)
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.studies import add_studies
+from ganatomy.experiments.option_groups import RUN, SAMPLE
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
@@ -26,7 +40,7 @@ GROUPS = {
     ),
     "Quality": ("quality", "artifacts", "repair"),
     "Data": ("list", "show", "report", "serve", "merge", "trust", "scenes"),
-    "System": ("models", "layers", "calibrate", "doctor"),
+    "System": ("models", "layers", "calibrate", "doctor", "completion"),
 }
 START = """\
 three commands to start with:
@@ -55,7 +69,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UnknownName: no such verb or option; suggests one.
         BadValue: an argument is missing or of another type.
     """
-    return build().parse_args(argv)
+    parser = build()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks
+        complete(parser)
+    settings.apply(parser, argv)
+    return parser.parse_args(argv)
 
 
 def build() -> Parser:
@@ -74,8 +92,9 @@ def build() -> Parser:
     add_serve(commands)
     _add_models(commands)
     _add_calibrate(commands)
-    add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
+    add_format(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
     _add_scenes(commands)
+    add_completion(commands)
     parser.epilog = _grouped(commands)
     return parser
 
@@ -93,8 +112,8 @@ def _add_dissect(commands: Any) -> None:
     parser = add_command(
         commands, "demo", verbs.demo, "dissect the bundled generator and write a report", "demo --out demo"
     )
-    parser.add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
-    parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
+    parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
+    add_place(parser, "(ganatomy-demo)", Path("ganatomy-demo"))
     add_engine(parser)
     parser = add_command(
         commands,
@@ -104,11 +123,10 @@ def _add_dissect(commands: Any) -> None:
         "dissect bundled:church --layers layer4 --images 200 --out study",
     )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
-    parser.add_argument("--out", type=study, metavar="DIR", help="the study directory, or a URL (MODEL-DIGEST)")
     add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
     text = "of one process; counts do not change (half of what is free)"
-    parser.add_argument("--memory", type=memory, metavar="GB", help=text)
-    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    parser.group(RUN).add_argument("--memory", type=memory, metavar="GB", help=text)
+    add_place(parser, "the study directory, or a URL (MODEL-DIGEST)")
     add_engine(parser)
 
 
@@ -116,35 +134,37 @@ def _add_merge(commands: Any) -> None:
     text = "bring the parts of a study together that were counted in several places"
     parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
-    parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
-    add_json(parser)
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
+    add_format(parser, tables=False)
 
 
 def _add_models(commands: Any) -> None:
     text = "allow the code, and models of the network, that a study names to be opened from it"
     parser = add_command(commands, "trust", verbs.trust, text, "trust study")
     parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
-    add_json(parser)
+    add_format(parser, tables=False)
     parser = add_command(
         commands, "layers", models_verbs.layers, "list the layers of a generator", "layers bundled:church"
     )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     add_device(parser)
-    add_json(parser)
+    add_format(parser)
     text = "list what is bundled, what can be fetched, and what can be opened"
     parser = add_command(commands, "models", models_verbs.models, text, "models church")
     parser.epilog = f"ganatomy models fetch NAME gets a published model. {parser.epilog}"
     parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this model")
-    add_json(parser)
+    add_format(parser)
     fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
     fetch.set_defaults(run=models_verbs.fetch)
     fetch.add_argument("name", metavar="NAME", nargs="?", default=None, help="upp, progan-church, …")
-    fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched")
+    fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched (no)")
     text = "the address or path of a folder that holds its files, or of its only file (where it was published)"
     fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=text)
     text = "(the cache, which GANATOMY_CACHE names)"
-    fetch.add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
-    add_json(fetch)
+    fetch.group(OUTPUT).add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
+    add_format(fetch)
+    add_quiet(fetch)
+    add_settings(fetch)
     parser.own["fetch"] = fetch
 
 
@@ -152,12 +172,14 @@ def _add_calibrate(commands: Any) -> None:
     text, example = "choose the thresholds of a segmenter that has some", "calibrate clipseg:FOLDER?concepts=tree,door"
     parser = add_command(commands, "calibrate", verbs.calibrate, text, example)
     parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
-    parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the images")
-    parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it")
+    parser.add_argument(
+        "--generator", metavar="G", default="bundled:church", help="what draws the images (bundled:church)"
+    )
+    parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it (none)")
     parser.add_argument("--images", type=int, metavar="N", default=64, help="images to look at (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the latents (1, where studies have 0)")
     add_device(parser)
-    add_json(parser)
+    add_format(parser)
 
 
 def _add_scenes(commands: Any) -> None:
@@ -175,4 +197,7 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
-    parser.add_argument("--out", type=local_directory, metavar="DIR", required=True, help="where the images go")
+    parser.group(OUTPUT).add_argument(
+        "--out", type=local_directory, metavar="DIR", required=True, help="where the images go"
+    )
+    add_quiet(parser)

@@ -6,12 +6,14 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 import contextlib
 import dataclasses
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli import terminal
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.answers import announce, answer, progress, rows
+from ganatomy.cli.pages import write_page
+from ganatomy.cli.verbs import begin_anew
 from ganatomy.core.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
@@ -19,6 +21,9 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.remote import display_path
 from ganatomy.study import is_study, spec_digest
 from ganatomy.study.files import read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONG = 120
 """Seconds from which on a command says how to take less."""
@@ -28,20 +33,23 @@ class DryRun(Exception):
     """The estimate was all that was asked for."""
 
 
-def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
-    """Return what runs plans after an estimate of each; or, `dry`, prints the estimates only."""
+def runner(arguments: Namespace, source: Source, anew: bool = False) -> Runner:
+    """Return what runs plans after an estimate of each, `anew` where a study is there; or prints the estimates only."""
 
     def before(plan: Plan[Any], directory: Path) -> None:
-        counts = _counts(directory, plan.spec)
+        counts = anew or _counts(directory, plan.spec)
         seconds = plans.forecast(source, plan) if counts else 0.0
-        if dry and arguments.json:
-            print_json({"study": display_path(directory), "images": plan.spec.images, "seconds": seconds})
-        elif counts:
-            terminal.print_line(_estimate(source, plan, directory, seconds), aside=arguments.json)
-        if dry:
+        line = _estimate(source, plan, directory, seconds) if counts else ""
+        if "dry_run" in arguments:
+            facts = {"study": display_path(directory), "images": plan.spec.images, "seconds": seconds}
+            answer(arguments, lambda: terminal.print_line(line) if line else None, lambda: facts, lambda: [facts])
             raise DryRun
+        if line:
+            announce(arguments, line)
+        if anew:
+            begin_anew(arguments, directory)
 
-    return Runner(arguments.opened_engine, terminal.Bar(), before)
+    return Runner(arguments.opened_engine, progress(arguments), before)
 
 
 def _counts(directory: Path, spec: SampleSpec) -> bool:
@@ -73,19 +81,28 @@ def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) 
 
 def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
     """Write the report of each result; show them, or print them as one JSON object."""
-    from ganatomy.report.causal.page import write_causal_report
-
-    summaries = []
+    pages, summaries = {}, []
     for result in results:
-        page = result.study.directory / "report.html"
-        with writing(page, result.study.directory):
-            write_causal_report(result, page)
-        summaries.append({"study": display_path(result.study.directory), "report": str(page), **result_json(result)})
-        if not arguments.json:
+        page, place = result.study.directory / "report.html", display_path(result.study.directory)
+        write_page(result, page, result.study.directory)
+        pages[place] = (result, page)
+        summaries.append({"study": place, "report": str(page), **result_json(result)})
+
+    def show() -> None:
+        for result, page in pages.values():
             terminal.show_result(result)
             terminal.print_report(page)
-    if arguments.json:
-        print_json(summaries[0] if len(summaries) == 1 else {"results": summaries})
+
+    content = summaries[0] if len(summaries) == 1 else {"results": summaries}
+    answer(arguments, show, lambda: content, lambda: _joined({place: result for place, (result, _) in pages.items()}))
+
+
+def _joined(results: Mapping[str, Any]) -> "pd.DataFrame":
+    """Return the table of a result; those of several below each other, with the study of each row."""
+    import pandas as pd
+
+    joined: pd.DataFrame = pd.concat({place: result.table for place, result in results.items()}, names=["study"])
+    return joined if len(results) == 1 else joined.reset_index("study")
 
 
 def result_json(result: Any) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
+from ganatomy.cli.answers import answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options
-from ganatomy.cli.parser import add_command, study
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.pages import indexed
+from ganatomy.cli.parser import OUTPUT, add_command, study
+from ganatomy.cli.verbs import writing
 
 if TYPE_CHECKING:
     from ganatomy.experiments.compare.comparison import Comparison
@@ -20,7 +22,8 @@ def add_compare(commands: Any) -> None:
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
     parser.epilog = "example: ganatomy compare study other --out both"
     parser.add_argument("directories", type=study, metavar="STUDY", nargs="+", help="the directories of dissections")
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="page, tables and figures go here")
+    text = "page, tables and figures go here"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", required=True, help=text)
     add_options(parser, [Command(api.compare)], skip=("studies",))
     add_engine(parser)
 
@@ -32,19 +35,23 @@ def compare(arguments: Namespace) -> None:
     from ganatomy.report.compare.page import write_comparison
 
     spec, quality = planned(arguments.directories, given_options(arguments))
-    found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.opened_engine, terminal.Bar())
-    with writing(arguments.out):
+    how = (arguments.device, arguments.opened_engine, progress(arguments))
+    found = run_compare(spec, arguments.directories, quality, *how)
+    with indexed([arguments.out]), writing(arguments.out):
         page = write_comparison(found, arguments.out)
-    if not arguments.json:
+
+    def show() -> None:
         _show(found)
-        return terminal.print_report(page)
+        terminal.print_report(page)
+
     facts = {
         "report": str(page),
         "spec": vars(spec),
         "warnings": found.warnings,
         "differences": list(found.differences),
     }
-    return print_json(facts | {name: rows(table) for name, table in found.tables.items()})
+    tables = found.tables
+    answer(arguments, show, lambda: facts | {name: rows(each) for name, each in tables.items()}, lambda: found.table)
 
 
 def _show(found: "Comparison") -> None:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import ganatomy.api.experiments as api
 from ganatomy.api.calls import COMMANDS, Command
-from ganatomy.cli.engine import add_engine
+from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.parser import OneName, Parser, add_command, names, study
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.option_groups import MEASURED
 
 if TYPE_CHECKING:
     from ganatomy.experiments.causal.source import Source
@@ -31,7 +32,11 @@ RUN = ("out", "device", "engine", "progress")
 """Arguments of every public function that are no options of its experiment."""
 OPEN = ("study", "generator", "segmenter")
 """Arguments of a function about a dissection: a command opens the models by their names."""
-ARGUMENTS = ("run", "directory", "directories", "out", "dry_run", "device", "opened_engine", "json")
+ARGUMENTS = (
+    *("run", "directory", "directories", "out", "dry_run", "overwrite", "device", "opened_engine"),
+    *("format", "quiet"),
+)
+"""What a command has beside the options of its experiment."""
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "shard_size"}
@@ -49,11 +54,10 @@ def add_experiments(commands: Any) -> None:
         parser = add_command(commands, verb, partial(run, verb), text[0].lower() + text[1:].rstrip("."))
         parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
         if verb == "ace":
-            parser.add_argument("--quick", action="store_true", help="--schedule quick")
+            parser.group(MEASURED).add_argument("--quick", action="store_true", help="--schedule quick (no)")
         add_options(parser, group, OPEN)
         parser.epilog = example_of(verb, group[0])
-        parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
-        parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+        add_place(parser, "(STUDY-causal/LAYER/…)")
         add_engine(parser)
 
 
@@ -82,9 +86,11 @@ def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = 
     for each in group:
         name = each.switch[0]
         if name and name not in known:
-            parser.add_argument(f"--{name}", action="store_true", help=summary(each.function).rstrip("."))
+            text = f"{summary(each.function).rstrip('.')} (no)"
+            parser.group(MEASURED).add_argument(f"--{name}", action="store_true", help=text)
 
 
+@cache
 def options_of(command: Command) -> dict[str, inspect.Parameter]:
     """Return the options of an experiment, by name."""
     signature = inspect.signature(command.function).parameters
@@ -101,7 +107,13 @@ def option_texts(function: Callable[..., Any]) -> dict[str, str]:
     """Return what a function's docstring says of each argument."""
     _, _, part = (inspect.getdoc(function) or "").partition("Args:\n")
     found = re.findall(r"^    (\w+(?:, \w+)*): (.+?)(?=^    \w|\Z)", part, re.M | re.S)
-    texts = {name: " ".join(text.split()).rstrip(".") for group, text in found for name in group.split(", ")}
+    texts = {}
+    for group, text in found:
+        shared, several = " ".join(text.split()).rstrip("."), group.split(", ")
+        defaults = re.fullmatch(r"(.*) \(([^()]*)\)", shared)
+        own = defaults[2].split(", ") if defaults else []
+        for i, name in enumerate(several):
+            texts[name] = f"{defaults[1]} ({own[i]})" if defaults and len(own) == len(several) else shared
     for name, text in texts.items():
         if other := re.fullmatch(r"as of `(\w+)`", text):
             texts[name] = option_texts(getattr(api, other[1]))[name]
@@ -119,9 +131,10 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
         kind = str
     elif isinstance(kind, UnionType):  # a text is read as the first type that it may have
         kind = typing.get_args(kind)[0]
-    dest, flag = NAMES.get(name, name), flag_of(name)
+    dest, flag, home = NAMES.get(name, name), flag_of(name), parser.group(api.OPTION_GROUPS.get(name, MEASURED))
     if kind is bool:
-        parser.add_argument(flag, dest=dest, action=argparse.BooleanOptionalAction, help=text)
+        text += f" ({'yes' if options_of(owners[0])[name].default else 'no'})"
+        home.add_argument(flag, dest=dest, action=argparse.BooleanOptionalAction, help=text)
         return
     read, metavar = _reader(name, kind)
     for each in group:
@@ -131,7 +144,7 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
     needed = all(name in options_of(own) and own.needs(name) for own in group)
     flags = _flags(name, parser.prog.split()[-1])
     action = OneName if name in LAYERS else "store"
-    parser.add_argument(*flags, action=action, dest=dest, type=read, metavar=metavar, required=needed, help=text)
+    home.add_argument(*flags, action=action, dest=dest, type=read, metavar=metavar, required=needed, help=text)
 
 
 def flag_of(name: str) -> str:
@@ -217,10 +230,10 @@ def run(verb: str, arguments: Namespace) -> None:
     if command.several:
         several = [{command.several: concept} for concept in concepts_in(source, options[command.several])]
     source = dataclasses.replace(source, run=entry.run.take(options))
-    running = runner(arguments, source, dry="dry_run" in arguments)
+    planning, running = runner(arguments, source), runner(arguments, source, anew=arguments.overwrite)
     out, results = getattr(arguments, "out", None), []
     with contextlib.suppress(DryRun):
-        plans = [entry.plan(source, options | own, running) for own in several]
+        plans = [entry.plan(source, options | own, planning) for own in several]
         for plan in plans:
             with contextlib.suppress(DryRun):
                 results.append(running(plan, out if out is None or len(plans) == 1 else out / plan.directory.name))

@@ -2,10 +2,15 @@
 
 import inspect
 from argparse import Namespace
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.verbs import print_json
+from ganatomy.cli.answers import answer, progress
 from ganatomy.core.errors import UnknownName
+
+if TYPE_CHECKING:
+    from ganatomy.models.weights.model_zoo import Record
 
 
 def models(arguments: Namespace) -> None:
@@ -15,27 +20,44 @@ def models(arguments: Namespace) -> None:
 
     if arguments.name is not None:
         chosen = _card(arguments.name)
-        return print_json(chosen) if arguments.json else terminal.show_card(chosen)
-    cards, families = [_card(name) for name in bundled_names()], _families()
-    if arguments.json:
-        return print_json({"bundled": cards, "published": _published(), **families})
-    return terminal.show_models(cards, _published(), families)
+        return answer(arguments, lambda: terminal.show_card(chosen), lambda: chosen, lambda: [_flat(chosen)])
+    cards, published, families = [_card(name) for name in bundled_names()], _published(), _families()
+    return answer(
+        arguments,
+        lambda: terminal.show_models(cards, published, families),
+        lambda: {"bundled": cards, "published": published, **families},
+        lambda: map(_flat, [*cards, *published]),
+    )
 
 
 def fetch(arguments: Namespace) -> None:
     """Fetch a published model and say how it is opened; without a name, list what can be fetched."""
     from ganatomy.cli import terminal
-    from ganatomy.models.weights import fetch_model, named_digits, published_model
+    from ganatomy.models.weights import fetch_model, published_model
 
     if arguments.name is None or arguments.list:
-        return print_json({"published": _published()}) if arguments.json else terminal.show_published(_published())
+        found = _published()
+        content = {"published": found}
+        return answer(arguments, lambda: terminal.show_published(found), lambda: content, lambda: map(_flat, found))
     model = published_model(arguments.name)
-    records = fetch_model(model.name, arguments.source, arguments.to, terminal.Bar())
+    records = fetch_model(model.name, arguments.source, arguments.to, progress(arguments))
     directory = model.directory if arguments.to is None else arguments.to
     spec = model.spec if arguments.to is None else f"{model.family}:{model.path(directory)}"
-    if arguments.json:
-        files = {file: vars(record) for file, record in records.items()}
-        return print_json({"name": model.name, "spec": spec, "licence": model.licence, "files": files})
+
+    def show() -> None:
+        _show_fetched(records, directory)
+        terminal.print_line(f"licence: {model.licence}")
+        terminal.print_line(f"open it as {spec}")
+
+    files = {file: vars(record) for file, record in records.items()}
+    facts = {"name": model.name, "spec": spec, "licence": model.licence, "files": files}
+    return answer(arguments, show, lambda: facts, lambda: [{"file": file, **each} for file, each in files.items()])
+
+
+def _show_fetched(records: "Mapping[str, Record]", directory: Path) -> None:
+    from ganatomy.cli import terminal
+    from ganatomy.models.weights import named_digits
+
     for file, record in records.items():
         matches = named_digits(file, record.sha256)  # None: the name has no digits of a checksum
         remarks = (
@@ -46,8 +68,6 @@ def fetch(arguments: Namespace) -> None:
         remark = "; ".join(remarks)
         terminal.print_line(f"{directory / file}: {terminal.size(record.bytes)}, from {record.source} on {record.date}")
         terminal.print_line(f"  sha256 {record.sha256}" + (f" ({remark})" if remark else ""))
-    terminal.print_line(f"licence: {model.licence}")
-    return terminal.print_line(f"open it as {spec}")
 
 
 def layers(arguments: Namespace) -> None:
@@ -69,11 +89,14 @@ def layers(arguments: Namespace) -> None:
     others = dict(getattr(generator, "others", {}))
     size = list(seen.images.shape[-2:])
     output = getattr(generator, "output", "")
-    if arguments.json:
-        facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
-        return print_json({**facts, "output": output} if output else facts)
+    facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
-    return terminal.show_layers(found, others, drawn)
+    return answer(
+        arguments,
+        lambda: terminal.show_layers(found, others, drawn),
+        lambda: {**facts, "output": output} if output else facts,
+        lambda: found,
+    )
 
 
 def _card(name: str) -> dict[str, Any]:
@@ -83,7 +106,12 @@ def _card(name: str) -> dict[str, Any]:
         return next(facts for facts in _published() if facts["name"] == name)
     if name not in bundled_names():
         raise UnknownName("model", name, [*bundled_names(), *MODEL_ZOO])
-    return {"bytes": bundled(name).stat().st_size, **card(name)}
+    return {**card(name), "bytes": bundled(name).stat().st_size}
+
+
+def _flat(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a card that a cell of a table can hold."""
+    return {name: value for name, value in card.items() if not isinstance(value, dict | list)}
 
 
 def _published() -> list[dict[str, Any]]:

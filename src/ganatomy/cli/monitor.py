@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
+from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
-from ganatomy.cli.parser import add_command, names, study
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.pages import indexed
+from ganatomy.cli.parser import OUTPUT, add_command, names, study
+from ganatomy.cli.verbs import writing
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.option_groups import MEASURED
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
     from ganatomy.experiments.monitor.steps import Checkpoint
+    from ganatomy.experiments.monitor.training_history import TrainingHistory, Unit
 
 _OWN = ("checkpoints", "opening", "steps")
 _DISSECTION = tuple(name for name in options_of(Command(api.monitor)) if name not in _OWN)
@@ -28,12 +31,14 @@ def add_monitor(commands: Any) -> None:
     parser.epilog = f"{page} {parser.epilog}"
     text = "files, or names of generators"
     parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the snapshots")
-    parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
-    parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
-    parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
-    parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
-    parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
+    text = "the directory of the snapshots"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", required=True, help=text)
+    own = parser.group(MEASURED)
+    own.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{} (none)")
+    own.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no' (none)")
+    own.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
+    own.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
+    own.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
     add_options(parser, [Command(api.monitor)], skip=_OWN)
     add_engine(parser)
 
@@ -41,8 +46,8 @@ def add_monitor(commands: Any) -> None:
 def monitor(arguments: Namespace) -> None:
     """Dissect the checkpoints, write the page, and show the result."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.experiments.monitor.snapshots import add_errors
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.remote import display_path
     from ganatomy.report.monitor.page import write_monitor_report
 
@@ -53,25 +58,27 @@ def monitor(arguments: Namespace) -> None:
         raise BadValue(f"--{useless[0]} means nothing without checkpoints; name them")
     else:
         add_errors(arguments.out)
-        result = Monitoring.open(arguments.out)
+        result = TrainingHistory.open(arguments.out)
     units = _units(result, given["units"]) if "units" in given else None
     page = arguments.out / "monitor.html"
-    with writing(page):
+    with indexed([arguments.out]), writing(page):
         write_monitor_report(result, page, units)
-    if not arguments.json:
+
+    def show_all() -> None:
         show(result)
-        return terminal.print_report(page)
+        terminal.print_report(page)
+
     facts = {"directory": display_path(arguments.out), "report": str(page)}
-    return print_json({**facts, **monitoring_json(result, units)})
+    answer(arguments, show_all, lambda: {**facts, **monitoring_json(result, units)}, lambda: result.table)
 
 
-def monitoring_json(result: "Monitoring", units: "list[Unit] | None" = None) -> dict[str, Any]:
+def monitoring_json(result: "TrainingHistory", units: "list[Unit] | None" = None) -> dict[str, Any]:
     """Return what ``--json`` prints of a monitored training."""
     tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
     return {"warnings": result.warnings, **tables, "followed": rows(result.follow(units))}
 
 
-def show(result: "Monitoring") -> None:
+def show(result: "TrainingHistory") -> None:
     """Print what was found at each checkpoint, and which could not be dissected."""
     from ganatomy.cli import terminal
     from ganatomy.report.monitor.curves import checkpoint_table
@@ -83,7 +90,7 @@ def show(result: "Monitoring") -> None:
         terminal.print_line(f"skipped: {row.name}: {row.reason}")
 
 
-def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
+def _dissect(arguments: Namespace, given: dict[str, Any]) -> "TrainingHistory":
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
     from ganatomy.remote import display_path
@@ -95,8 +102,9 @@ def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
         each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
-        terminal.print_line(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
-    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.opened_engine, terminal.Bar())
+        announce(arguments, f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}")
+    engine = arguments.opened_engine
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, engine, progress(arguments))
 
 
 def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]":
@@ -113,7 +121,7 @@ def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]
     return [each for i, each in enumerate(planned) if i % every == 0 or i == len(planned) - 1]
 
 
-def _units(result: "Monitoring", texts: tuple[str, ...]) -> "list[Unit]":
+def _units(result: "TrainingHistory", texts: tuple[str, ...]) -> "list[Unit]":
     """Read units as a person names them: layer4/17, or 17 where there is only one layer."""
     units = []
     for text in texts:

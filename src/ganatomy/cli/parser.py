@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.option_groups import MEASURED, RUN, SAMPLE
 
 Arguments = argparse._ActionsContainer
 """A parser, or a group of its options."""
 MANY = 8
 """From so many options on, the first line of a help lists those alone that must be given."""
+OUTPUT, EVERY = "output", "every command"
+GROUPS = (MEASURED, SAMPLE, RUN, OUTPUT, EVERY)
+"""Titles of groups of options in the order of a help, behind those of argparse."""
 DEVICE = "cpu, cuda, cuda:1 …; auto takes a GPU if there is one (auto)"
 
 
@@ -21,8 +25,14 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, add_help=False, **options)
         self.own: dict[str, Parser] = {}
+        self.group(EVERY).add_argument("-h", "--help", action="help", help="show this help, and stop")
+
+    def group(self, title: str) -> argparse._ArgumentGroup:
+        """Return the group of options with a title, made when first asked for."""
+        made = (group for group in self._action_groups if group.title == title)
+        return next(made, None) or self.add_argument_group(title)
 
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints the usage and leaves."""
@@ -36,6 +46,7 @@ class Parser(argparse.ArgumentParser):
             several = {"+": "{0} …", "*": "[{0} …]", "?": "[{0}]"}
             free = [several.get(str(each.nargs), "{0}").format(each.metavar) for each in self._get_positional_actions()]
             self.usage = " ".join([self.prog, *free, *needed, "[options]"])
+        self._action_groups.sort(key=lambda group: GROUPS.index(group.title) if group.title in GROUPS else -1)
         return super().format_help()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -70,7 +81,32 @@ def add_command(commands: Any, name: str, run: Any, text: str, example: str = ""
     parser: Parser = commands.add_parser(name, help=text, description=sentence)
     parser.epilog = f"example: ganatomy {example}" if example else None
     parser.set_defaults(run=run)
+    add_settings(parser)
     return parser
+
+
+def commands(parser: Parser) -> dict[str, Parser]:
+    """Return every command that does something, with its parser."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        return {parser.prog: parser} | {own.prog: own for own in parser.own.values()}
+    return {name: own for child in inner[0].choices.values() for name, own in commands(child).items()}
+
+
+def add_settings(parser: Parser) -> None:
+    """Add the options of every command; `settings.apply` reads them before all others."""
+    group = parser.group(EVERY)
+    text = "a TOML file with values of options; a table [COMMAND] is of that command alone (none)"
+    group.add_argument("--config", action=_Read, metavar="FILE", help=text)
+    text = "value of an option, before --config and behind the option itself (none)"
+    group.add_argument("--set", action=_Read, metavar="NAME=VALUE", help=text)
+
+
+class _Read(argparse.Action):
+    """An option that was read before."""
+
+    def __call__(self, *_: Any) -> None:
+        """Keep nothing."""
 
 
 def add_device(parser: Arguments) -> None:
@@ -78,9 +114,22 @@ def add_device(parser: Arguments) -> None:
     parser.add_argument("--device", metavar="NAME", default="auto", help=DEVICE)
 
 
-def add_json(parser: Arguments) -> None:
-    """Add an answer for scripts."""
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
+def add_format(parser: Parser, tables: bool = True) -> None:
+    """Add how a command answers; one without tables has ``--json`` alone."""
+    group = parser.group(OUTPUT)
+    parser.set_defaults(format="table")
+    if tables:
+        text = "table, csv (every row and column of the main table) or json (table)"
+        group.add_argument("--format", choices=("table", "csv", "json"), metavar="NAME", help=text)
+    text = "print one JSON object and nothing else (no)"
+    group.add_argument("--json", dest="format", action="store_const", const="json", help=text)
+
+
+def add_quiet(parser: Parser) -> None:
+    """Add the option that leaves out whatever is no result."""
+    parser.set_defaults(quiet=False)
+    text = "print results, warnings and errors alone, no progress (no)"
+    parser.group(OUTPUT).add_argument("--quiet", action="store_true", help=text)
 
 
 def study(text: str) -> Path:

@@ -39,6 +39,7 @@ def serve(arguments: Namespace) -> None:
             raise  # a fault of ours
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
     from ganatomy.experiments.causal.source import open_source
+    from ganatomy.study.lock import reading
 
     directories, host, token = arguments.directories, arguments.host, arguments.token
     names = zip(study_names(directories), directories, strict=True)
@@ -52,7 +53,10 @@ def serve(arguments: Namespace) -> None:
     address = f"http://{shown_host(host)}:{listening.getsockname()[1]}/"
     sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
     sys.stdout.flush()
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+    with contextlib.ExitStack() as held:
+        held.enter_context(contextlib.suppress(KeyboardInterrupt))  # that is how it ends
+        for directory in directories:
+            held.enter_context(reading(directory))
         uvicorn.Server(config).run(sockets=[listening])
     kept.close()
 

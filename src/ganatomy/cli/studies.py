@@ -4,16 +4,16 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.parser import add_command, add_json, study
-from ganatomy.cli.verbs import dissection_json, print_json, writing
-from ganatomy.core.errors import BadValue
+from ganatomy.cli.answers import answer
+from ganatomy.cli.pages import indexed, page_name, write_alone, write_page
+from ganatomy.cli.parser import OUTPUT, add_command, add_format, study
+from ganatomy.cli.verbs import dissection_json, writing
 
-DEEP = 6
-"""Directories below the one that is asked for in which studies are looked for."""
+if TYPE_CHECKING:
+    from ganatomy.experiments.catalogue import Entry
 
 
 def add_studies(commands: Any) -> None:
@@ -21,61 +21,52 @@ def add_studies(commands: Any) -> None:
     text, example = "list the studies in a directory, and what each is of", "list ."
     parser = add_command(commands, "list", list_studies, text, example)
     parser.add_argument("directory", type=study, metavar="DIR", nargs="?", default=Path(), help="(this one)")
-    add_json(parser)
+    add_format(parser)
     parser = add_command(commands, "show", show, "show the tables of a finished study of any kind again", "show study")
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    add_json(parser)
-    text, example = "write the report of a finished study of any kind", "report study --out page.html"
+    add_format(parser)
+    text = "write the report of a finished study of any kind, or one page that links all results in a directory"
+    example = "report study --out page.html"
     parser = add_command(commands, "report", report, text, example)
-    parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(STUDY/report.html)")
+    parser.add_argument("directory", type=study, metavar="DIR", help="of a study, or of several results")
+    text = "(DIR/report.html, or DIR/index.html)"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="FILE", default=None, help=text)
     parser.add_argument("--budget", type=float, metavar="MB", help="most that the page of a dissection may take (40)")
 
 
 def list_studies(arguments: Namespace) -> None:
-    """List the studies in a directory."""
+    """List the results in a directory."""
     import pandas as pd
 
     from ganatomy.cli import terminal
+    from ganatomy.experiments.catalogue import entries_below
+    from ganatomy.remote import pull
     from ganatomy.report.tables import Column, Table
 
-    found = [_facts(path, arguments.directory) for path in _studies(arguments.directory, DEEP)]
-    if arguments.json:
-        return print_json(found)
-    if not found:
-        return terminal.print_line(f"no studies in {arguments.directory}")
-    table = pd.DataFrame(found)
-    return terminal.show_tables(Table("studies", "Studies", tuple(map(Column, table.columns)), table, brief=len(table)))
+    pull(arguments.directory)
+    found = [_row(entry, arguments.directory) for entry in entries_below(arguments.directory)]
+
+    def show() -> None:
+        if not found:
+            return terminal.print_line(f"no studies in {arguments.directory}")
+        table = pd.DataFrame(found)
+        columns = tuple(map(Column, table.columns))
+        return terminal.show_tables(Table("studies", "Studies", columns, table, brief=len(table)))
+
+    answer(arguments, show, lambda: found, lambda: found)
 
 
-def _studies(directory: Path, deep: int) -> Iterator[Path]:
-    """Yield the studies in a directory, each before those within it; parts of a study that are no study are skipped."""
-    from ganatomy.study import is_study
-
-    if is_study(directory):
-        yield directory
-    if deep:
-        for path in sorted(directory.iterdir()):
-            if path.is_dir() and not path.is_symlink() and not path.name.startswith(".") and path.name != "steps":
-                yield from _studies(path, deep - 1)
-
-
-def _facts(path: Path, directory: Path) -> dict[str, Any]:
+def _row(entry: "Entry", directory: Path) -> dict[str, Any]:
     """Return what a row of the list has; of a study that cannot be read, why."""
-    from ganatomy.core.errors import GanatomyError
-    from ganatomy.study.files import read_record
-
-    row = {"study": str(path.relative_to(directory)) if path != directory else path.name, "kind": "", "generator": ""}
-    try:
-        record = read_record(path)
-    except GanatomyError as error:
-        return {**row, "of": "", "images": None, "state": str(error)}
-    spec = record["spec"]
-    what = {"of": spec.get("concept") or "", "images": spec.get("images")}
-    layers = spec.get("layer") or ", ".join(spec.get("layers") or ())
-    what["of"] = " at ".join(filter(None, (str(what["of"]), str(layers))))
-    state = "finished" if record["finished"] else "unfinished"
-    return {**row, "kind": record["experiment"], "generator": spec.get("generator", ""), **what, "state": state}
+    path, spec = entry.directory, entry.spec
+    return {
+        "study": str(path.relative_to(directory)) if path != directory else path.name,
+        "kind": entry.kind,
+        "generator": spec.get("generator", ""),
+        "of": entry.about,
+        "images": spec.get("images"),
+        "state": entry.state,
+    }
 
 
 def show(arguments: Namespace) -> None:
@@ -84,36 +75,50 @@ def show(arguments: Namespace) -> None:
     from ganatomy.cli import monitor, terminal
     from ganatomy.cli.causal_runs import result_json
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
 
     result = open_any(arguments.directory)
+    content, print_tables = result_json, terminal.show_result
     if isinstance(result, Dissection):
-        return print_json(dissection_json(result)) if arguments.json else terminal.show(result)
-    if isinstance(result, Monitoring):
-        return print_json(monitor.monitoring_json(result)) if arguments.json else monitor.show(result)
-    return print_json(result_json(result)) if arguments.json else terminal.show_result(result)
+        content, print_tables = dissection_json, terminal.show
+    elif isinstance(result, TrainingHistory):
+        content, print_tables = monitor.monitoring_json, monitor.show
+    answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
 
 
 def report(arguments: Namespace) -> None:
-    """Write the page of a finished study again."""
+    """Write the page of a finished study again; of a directory of several the pages that lack, and an index."""
     from ganatomy.api.opening import open as open_any
     from ganatomy.cli import terminal
-    from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
-    from ganatomy.report.causal.page import write_causal_report
-    from ganatomy.report.html import write_report
-    from ganatomy.report.monitor.page import write_monitor_report
+    from ganatomy.experiments.catalogue import read_entry, write_index
+    from ganatomy.remote import pull
 
-    result, budget = open_any(arguments.directory), getattr(arguments, "budget", None)
-    if budget is not None and not isinstance(result, Dissection):
-        raise BadValue("--budget is for the page of a dissection; leave it out")
-    name = "monitor.html" if isinstance(result, Monitoring) else "report.html"
-    page = arguments.out or arguments.directory / name
-    with writing(page, arguments.directory):
-        if isinstance(result, Dissection):
-            write_report(result, page, **({} if budget is None else {"budget": round(budget * 1e6)}))
-        elif isinstance(result, Monitoring):
-            write_monitor_report(result, page)
-        else:
-            write_causal_report(result, page)
-    terminal.print_report(page)
+    directory = arguments.directory
+    pull(directory)
+    budget = getattr(arguments, "budget", None)
+    if read_entry(directory) is None:
+        _write_missing(directory, budget)
+        with writing(arguments.out or directory):
+            return terminal.print_report(write_index(directory, arguments.out))
+    result = open_any(directory)
+    page = arguments.out or directory / page_name(result)
+    write_page(result, page, directory, budget)
+    return terminal.print_report(page)
+
+
+def _write_missing(directory: Path, budget: float | None) -> None:
+    """Write the page of each result in a directory that has none; say of which that fails, and why."""
+    from ganatomy.api.opening import open as open_any
+    from ganatomy.cli import terminal
+    from ganatomy.core.errors import GanatomyError
+    from ganatomy.experiments.catalogue import lacking_page
+
+    lacking = lacking_page(directory)
+    with indexed([each.directory for each in lacking]):
+        for each in lacking:
+            try:
+                result = open_any(each.directory)
+                write_alone(result, each.page, each.directory, budget if each.kind == "dissect" else None)
+                terminal.print_report(each.page)
+            except GanatomyError as error:
+                terminal.print_line(f"no page of {each.directory}: {error}")

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from rich import box
 from rich import table as rich_table
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 LAYERS = 1000
 """Layers that are printed."""
-PIPE_WIDTH = 200
-"""Letters in a line of a table that no terminal shows."""
 
 
 class Bar:
@@ -75,7 +75,10 @@ def show_tables(*found: Table) -> None:
     """Print tables; of long ones the first rows."""
     for each in found:
         if len(each.frame) and each.brief:
-            _console().print(_rich(each))
+            if (console := _console()).is_terminal:
+                console.print(_rich(each))
+            else:
+                sys.stdout.write(_plain(each))
             if len(each.frame) > each.brief:
                 print_line(f"{each.brief} of {len(each.frame)} rows; the report has all")
 
@@ -178,25 +181,39 @@ def _with_grid(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _console() -> Console:
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, soft_wrap=True, emoji=False, width=width)
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def _rich(table: Table) -> rich_table.Table:
-    """Return the first rows of a table; numbers to the right, a dash for what is missing."""
+    """Return what a terminal shows of a table; numbers to the right, a dash for what is missing."""
     made = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    frame, columns = table.frame.head(table.brief), [column for column in table.present if column.brief]
-    for column in columns:
-        numeric = pd.api.types.is_numeric_dtype(frame[column.name])
-        made.add_column(_text(column.title or column.name), justify="right" if numeric else "left", overflow="fold")
-    for cells in zip(*(column.cells(frame) for column in columns), strict=True):
-        made.add_row(*map(_text, cells))
+    columns = _cells(table)
+    for title, numeric, _ in columns:
+        made.add_column(Text(title), justify="right" if numeric else "left", overflow="fold")
+    for cells in zip(*(cells for *_, cells in columns), strict=True):
+        made.add_row(*map(Text, cells))
     return made
 
 
-def _text(text: str) -> Text:
-    """Return a text as it stands: a name from a file is no markup, and steers no terminal."""
-    return Text(shown(text))
+def _plain(table: Table) -> str:
+    """Return the same for a pipe: a line each row, with two spaces or more between columns and no empty cell."""
+    columns = []
+    for title, numeric, cells in _cells(table):
+        texts = [" ".join(text.split()) or "–" for text in [title, *cells]]
+        width = max(map(cell_len, texts))
+        spaces = [" " * (width - cell_len(text)) for text in texts]
+        columns.append([space + text if numeric else text + space for space, text in zip(spaces, texts, strict=True)])
+    return "".join("  ".join(row).rstrip() + "\n" for row in zip(*columns, strict=True)) + "\n"
+
+
+def _cells(table: Table) -> list[tuple[str, bool, list[str]]]:
+    """Return title, whether it has numbers, and cells of each column; a name from a file steers no terminal."""
+    frame = table.frame.head(table.brief)
+    return [
+        (shown(each.title or each.name), is_numeric_dtype(frame[each.name]), [*map(shown, each.cells(frame))])
+        for each in table.present
+        if each.brief
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -5,21 +5,19 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 
 import contextlib
 import dataclasses
-import json
 import re
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.process import is_unicode
+from ganatomy.cli.answers import announce, answer, print_json, progress, rows
 from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ganatomy.cli.checks import Finding
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.experiments.forecast import Forecast
@@ -36,13 +34,13 @@ def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show the result."""
     from ganatomy.cli import terminal
     from ganatomy.cli.experiments import given_options
+    from ganatomy.cli.pages import write_page
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.forecast import forecasts
-    from ganatomy.experiments.model_pair import Models
+    from ganatomy.experiments.model_pair import ModelPair
     from ganatomy.remote import display_path
-    from ganatomy.report.html import write_report
 
     given = given_options(arguments)
     how = RUN.take(given)
@@ -50,31 +48,45 @@ def dissect(arguments: Namespace) -> None:
     if "out" not in arguments:
         arguments.out = default_directory(spec)
     place = display_path(arguments.out)
-    choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
+    opened = ModelPair(spec.generator, spec.segmenter, arguments.device)
+    choice = choose_dtype(spec, opened, None if arguments.overwrite else arguments.out)
     with _naming_layers(spec.generator):
         costs = forecasts(choice.spec, choice.models, given.get("memory"), how)
     if choice.message:
-        terminal.print_line(choice.message, aside=arguments.json)
-    if "dry_run" in arguments and arguments.json:
-        return print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
+        announce(arguments, choice.message)
     if "dry_run" in arguments:
-        return terminal.print_line(
-            "\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items())
+        return answer(
+            arguments,
+            lambda: terminal.print_line("\n".join(_cost_text(cost, option) for option, cost in costs.items())),
+            lambda: {option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()},
+            lambda: [{"with": option, **dataclasses.asdict(cost)} for option, cost in costs.items()],
         )
-    study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, terminal.Bar(), how)
+    begin_anew(arguments, arguments.out)
+    study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, progress(arguments), how)
     with study:
         if not study.finished:
             pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))
             text = f"{pair}: {_cost_text(costs[''])} on {arguments.device}, in {place}"
-            terminal.print_line(text, aside=arguments.json)
+            announce(arguments, text)
         result = run(spec, study, models, given.get("memory"))
     page = arguments.out / "report.html"
-    with writing(page, result.study.directory):
-        write_report(result, page)
-    if arguments.json:
-        return print_json({"study": place, "report": str(page), **dissection_json(result)})
-    terminal.show(result)
-    return terminal.print_report(page)
+    write_page(result, page, result.study.directory)
+
+    def show() -> None:
+        terminal.show(result)
+        terminal.print_report(page)
+
+    facts = {"study": place, "report": str(page)}
+    return answer(arguments, show, lambda: {**facts, **dissection_json(result)}, lambda: result.table)
+
+
+def begin_anew(arguments: Namespace, directory: Path) -> None:
+    """With ``--overwrite``, remove the study that is there."""
+    from ganatomy.remote import display_path
+    from ganatomy.study.removal import remove_study
+
+    if arguments.overwrite and (removed := remove_study(directory)):
+        announce(arguments, f"removed {removed} from {display_path(directory)}")
 
 
 def default_directory(spec: "DissectSpec") -> Path:
@@ -91,12 +103,13 @@ def default_directory(spec: "DissectSpec") -> Path:
     return Path(f"{stem}-{spec_digest(spec):.8}")
 
 
-def _cost_text(cost: "Forecast") -> str:
+def _cost_text(cost: "Forecast", option: str = "") -> str:
     from ganatomy.cli import terminal
 
+    start = f"with {option}: " if option else ""
     again = f", images drawn {cost.passes} times for want of memory" if cost.passes > 1 else ""
     return (
-        f"{cost.images} images{again}, about {terminal.duration(cost.seconds)}, "
+        f"{start}{cost.images} images{again}, about {terminal.duration(cost.seconds)}, "
         f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
     )
 
@@ -122,7 +135,7 @@ def merge(arguments: Namespace) -> None:
     out = arguments.out or arguments.directories[0]
     parts = merge_parts([download(each) for each in arguments.directories], download(out))
     upload(out)
-    if arguments.json:
+    if arguments.format == "json":
         return print_json({"study": display_path(out), "parts": parts})
     for name, found in parts.items():
         terminal.print_line(f"{display_path(out)} has {numbers(found)} of {name}")
@@ -135,7 +148,7 @@ def trust(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
 
     names = record_trust(arguments.directory)
-    if arguments.json:
+    if arguments.format == "json":
         return print_json({"study": str(arguments.directory), "trusted": names})
     return terminal.print_line(
         "\n".join(f"trusted: {name}" for name in names) or "it names only data, which needs no trust"
@@ -148,16 +161,19 @@ def doctor(arguments: Namespace) -> int:
 
     found = examine()
     broken = ", ".join(finding.name for finding in found if finding.state == "broken")
-    if arguments.json:
-        print_json({"works": not broken, "findings": [dataclasses.asdict(finding) for finding in found]})
-        return 1 if broken else 0
+    findings = [dataclasses.asdict(finding) for finding in found]
+    content = {"works": not broken, "findings": findings}
+    answer(arguments, lambda: _show_findings(found, broken), lambda: content, lambda: findings)
+    return 1 if broken else 0
+
+
+def _show_findings(found: "Sequence[Finding]", broken: str) -> None:
     width, topic = max(len(finding.name) for finding in found), ""
     for finding in found:
         heading = f"{finding.topic}\n" if finding.topic != topic else ""
         topic, fix = finding.topic, f"; {finding.fix}" if finding.fix else ""
         sys.stdout.write(f"{heading}  {finding.state:7}{finding.name:{width}}  {finding.message}{fix}\n")
     sys.stdout.write(f"\ndissection will not run here: {broken}\n" if broken else "\ndissection runs here\n")
-    return 1 if broken else 0
 
 
 def calibrate(arguments: Namespace) -> None:
@@ -184,10 +200,12 @@ def calibrate(arguments: Namespace) -> None:
     found = choose_thresholds(segmenter, images, reference)
     spec = with_thresholds(arguments.segmenter, [each.threshold for each in found])
     table = pd.DataFrame(found, columns=["concept", "threshold", "how", "quality", "shown"])
-    if arguments.json:
-        return print_json({"segmenter": spec, "concepts": rows(table)})
-    terminal.show_tables(Table("concepts", "Thresholds", tuple(Column(str(name)) for name in table), table))
-    return terminal.print_line(shlex.quote(spec))
+
+    def show() -> None:
+        terminal.show_tables(Table("concepts", "Thresholds", tuple(Column(str(name)) for name in table), table))
+        terminal.print_line(shlex.quote(spec))
+
+    answer(arguments, show, lambda: {"segmenter": spec, "concepts": rows(table)}, lambda: table)
 
 
 def render_scenes(arguments: Namespace) -> None:
@@ -197,18 +215,8 @@ def render_scenes(arguments: Namespace) -> None:
 
     ids = range(max(arguments.count, 0))
     with writing(arguments.out):
-        write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
+        write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, progress(arguments))
     terminal.print_line(f"{len(ids)} scenes in {arguments.out}")
-
-
-def rows(table: "pd.DataFrame") -> Any:
-    """Return a table as plain JSON values, one object a row."""
-    return json.loads(table.to_json(orient="records"))  # NaN becomes null
-
-
-def print_json(content: Any) -> None:
-    """Print for scripts."""
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not is_unicode()) + "\n")
 
 
 @contextlib.contextmanager

@@ -28,12 +28,12 @@ DAMAGE = (
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; move it into place when the block ends well, else remove it.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with replacing(target) as temporary:
+    >>> with atomic_write(target) as temporary:
     ...     _ = temporary.write_text("whole")
     >>> target.read_text()
     'whole'
@@ -55,19 +55,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def read_text(path: Path, most: int = MOST) -> str:
     """Return the text of a file that may be anything: no pipe is waited for, and none is read that is too large."""
-    kind = plain_file(path)
+    kind = require_regular_file(path)
     if kind.st_size > most:
         raise ValueError(f"{kind.st_size} bytes, of at most {most}")
     return path.read_text(encoding="utf-8-sig")  # of Windows, some begin with a byte order mark
 
 
-def plain_file(path: Path) -> os.stat_result:
+def require_regular_file(path: Path) -> os.stat_result:
     """Return the size and times of a file, once it is certain that it is one."""
     found = path.stat()
     if stat.S_ISDIR(found.st_mode):
@@ -79,10 +79,10 @@ def plain_file(path: Path) -> os.stat_result:
 
 def read_json(path: Path, most: int = MOST) -> Any:
     """Return what a JSON file holds; see `read_text`."""
-    return parsed(read_text(path, most))
+    return loads_json(read_text(path, most))
 
 
-def parsed(text: str | bytes) -> Any:
+def loads_json(text: str | bytes) -> Any:
     """Return what JSON says."""
     try:
         return json.loads(text)
@@ -90,7 +90,7 @@ def parsed(text: str | bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def check_unfolding(archive: ZipFile, size: int) -> None:
+def check_zip_ratio(archive: ZipFile, size: int) -> None:
     """Refuse a zip of `size` bytes whose files would take many times that."""
     if (whole := sum(each.file_size for each in archive.infolist())) > UNFOLDS * size + MOST:
         raise ValueError(f"{size} bytes that unfold to {whole}")

@@ -19,7 +19,7 @@ from ganatomy.core.errors import BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.core.registry import convert
 
 
-def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
+def instantiate(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
     """Build the module that ``package.module:callable`` names, with options as its keyword arguments.
 
     The current directory is importable. The text of options is converted by the annotations of the callable's
@@ -46,7 +46,7 @@ def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
         texts = [key for key in options if isinstance(arguments[key], str) and not _takes_text(target, key)]
         listed = ", ".join(f"{key}={options[key]!r}" for key in texts)
         given = f" with {listed} as text (annotate the parameter to have a number)" if texts else ""
-        with guarded(f"calling {argument}{given}"):
+        with foreign_errors(f"calling {argument}{given}"):
             made = target(**arguments)
     finally:
         sys.path.remove(directory)
@@ -56,7 +56,7 @@ def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def guarded(doing: str) -> Iterator[None]:
+def foreign_errors(doing: str) -> Iterator[None]:
     """Run foreign code: what it prints goes to stderr, what it raises becomes a one-line `BadModel`."""
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -75,7 +75,7 @@ def _imported(path: str) -> ModuleType:
     for i in range(len(parts)):
         name = ".".join(parts[: i + 1])
         try:
-            with guarded(f"importing {name}"):
+            with foreign_errors(f"importing {name}"):
                 parent = importlib.import_module(name)
         except BadModel as error:
             cause = error.__cause__

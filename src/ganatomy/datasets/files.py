@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue, UnknownName
-from ganatomy.core.files import parsed
+from ganatomy.core.files import loads_json
 from ganatomy.core.tensor_types import Images, Labels
 from ganatomy.core.vocabulary import NOTHING, Vocabulary
 from ganatomy.datasets.decoding import SUFFIXES, opened, packed_as, rgb, upright, upright_size
@@ -131,7 +131,7 @@ def class_labels(
     if listed is None:
         return [path.parent.name for path in paths], False
     try:
-        labels: Mapping[str, ClassLabel] = dict(parsed(listed).get("labels") or ())
+        labels: Mapping[str, ClassLabel] = dict(loads_json(listed).get("labels") or ())
     except (ValueError, TypeError, AttributeError) as error:
         raise BadFile(f'{source}: not {{"labels": [[file, class], …]}} ({error})') from error
     if not all(isinstance(label, int | str) for label in labels.values()):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import DAMAGE, parsed
+from ganatomy.core.files import DAMAGE, loads_json
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.datasets.files import ClassLabel, Source, StoredImages, number_classes
 
@@ -140,7 +140,7 @@ def _class_column(end: pq.FileMetaData) -> tuple[str | None, str]:
 def _features(end: pq.FileMetaData) -> dict[str, Any]:
     """Return the Hugging Face hub's description of the columns."""
     try:
-        features = parsed((end.schema.to_arrow_schema().metadata or {})[b"huggingface"])["info"]["features"]
+        features = loads_json((end.schema.to_arrow_schema().metadata or {})[b"huggingface"])["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}

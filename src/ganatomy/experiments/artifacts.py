@@ -83,13 +83,8 @@ class Artifacts(Result):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row a unit, worst first: unit, label, category, iou, interpretable, matched (by the dissection),
-            interpretable_with and interpretable_category (see `interpretable_with`), fid, means and covariances (its
-            two terms), excess (fid less what as many images at random have), flagged (by people, if they were asked;
-            see `against`).
-        samples: what to compare with, one row each: sample (``random``, as many images as a unit has; ``all``),
-            images, fid, spread (standard deviation over the draws), bias (the distance that a perfect model would have
-            for lack of images).
+        table: one row a unit, worst first; and flagged (by people, if they were asked; see `against`).
+        samples: what to compare with, one row each.
         strips: images of the worst and of the best units.
         study: the directory that holds it.
         threshold: the distance from which on units are left out, if they are; see `realistic`.
@@ -188,8 +183,8 @@ class _Read:
     """How the ranking is read.
 
     Attributes:
-        annotations: the database of human annotations to compare with: a file, or a URL.
-        threshold: the distance from which on units are left out of the counts of concepts.
+        annotations: the database of human annotations to compare with: a file, or a URL; none, if it is not given.
+        threshold: the distance from which on units are left out of the counts of concepts; None to leave out none.
     """
 
     annotations: str | Path | None = None

@@ -7,6 +7,7 @@ and sentences. ``recipes/api_signatures.py`` writes the public functions from th
 import dataclasses
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
+from ganatomy.experiments.option_groups import MEASURED
 from ganatomy.experiments.run_options import RUN, RunOptions
 
 if TYPE_CHECKING:
@@ -101,13 +103,22 @@ class Runner:
 
 
 class Option(NamedTuple):
-    """An option of an experiment: its keyword, type, default, what the plan decides for a default of None, and help."""
+    """An option of an experiment.
+
+    Attributes:
+        name: its keyword.
+        kind, default: as a Spec declares them.
+        decided: what the plan decides for a default of None.
+        text: its help.
+        group: the title under which a help lists it, see `option_groups`.
+    """
 
     name: str
     kind: Any
     default: Any
     decided: Any
     text: str
+    group: str = MEASURED
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,12 @@ def options_of(kind: Any) -> Iterator[Option]:
     texts = attribute_texts(type(kind) if own else kind)
     for field in dataclasses.fields(kind):
         default = own.get(field.name, REQUIRED if field.default is dataclasses.MISSING else field.default)
-        yield Option(field.name, field.type, default, default, texts.get(field.name, ""))
+        kind, *group = typing.get_args(field.type) if _is_marked(field.type) else (field.type,)
+        yield Option(field.name, kind, default, default, texts.get(field.name, ""), *group)
+
+
+def _is_marked(kind: Any) -> bool:
+    return typing.get_origin(kind) is typing.Annotated
 
 
 def experiment(name: str) -> Experiment[Any]:

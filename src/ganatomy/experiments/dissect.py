@@ -14,7 +14,7 @@ from ganatomy.experiments.choosing import ChosenLevels, choose
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dissection_stats import Tally
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.shards import calibration_parts, draw_strips, measure_levels, tally_shard
 from ganatomy.models.generators import Generator
@@ -23,7 +23,7 @@ from ganatomy.stats.pairs import PairLevels
 from ganatomy.study import Study
 
 
-def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
+def facts(spec: DissectSpec, models: ModelPair) -> dict[str, Any]:
     """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
 
     A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them told by concept.
@@ -46,7 +46,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     }
 
 
-def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = None) -> Dissection:
+def run(spec: DissectSpec, study: Study, models: ModelPair, memory: int | None = None) -> Dissection:
     """Dissect a generator in a study directory; what is there already is not measured again.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.option_groups import Run, Sample
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.stats.levels import fractions
 
@@ -46,10 +47,10 @@ class DissectSpec:
     generator: str
     segmenter: str = "bundled:scenes"
     layers: Sequence[str] = ()
-    images: int = 1000
-    validation: str = "separate"
-    seed: int = 0
-    calibration: int = 256
+    images: Sample[int] = 1000
+    validation: Sample[str] = "separate"
+    seed: Sample[int] = 0
+    calibration: Sample[int] = 256
     resolution: int | None = None
     threshold: str = "pair"
     label: str = "matched"
@@ -130,7 +131,7 @@ class DissectRun(RunOptions):
 
     LEAST = 2
 
-    shard: int = 256
+    shard: Run[int] = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()

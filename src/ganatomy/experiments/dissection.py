@@ -57,18 +57,10 @@ class Dissection(Questions, Summarised):
             some concept by their mismatched counts (false_labels); of the evaluation images, what `ImageSample` says.
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
-        units: one row a unit: layer, unit, label, category (missing for an unlabelled unit), and of that pair iou,
-            chance (the label's share of all pixels, which a unit that is always on reaches), lift (iou / chance),
-            control (IoU with mismatched images), iqr, level (index), fraction (top fraction of the level), threshold
-            (activation), accuracy; interpretable (with any concept), matched (to its label), on (share of pixels above
-            the threshold), greatest (activation).
-        concepts: one row a concept: concept, category, share (of evaluation pixels), images (that contain it), rare,
-            units_interpretable, units_matched (to it), units_labelled (matched ones whose label it is), best_layer,
-            best_unit, best_iou.
-        pairs: one row for each unit and concept whose IoU beats chance and control: as in units, with interpretable and
-            matched of the pair, and its rank by IoU among the unit's concepts.
-        by_layer: one row a layer: units, height, width, interpretable, matched, concepts (distinct, matched), matched
-            units of each category, mean_iou.
+        units: one row a unit; scores are those of the unit with its label.
+        concepts: one row a concept.
+        pairs: one row for each unit and concept whose IoU beats chance and control.
+        by_layer: one row a layer.
         study: the directory that holds it.
         opened: the ``generator`` and the ``segmenter`` that were given open; questions about it use them again. They
             stay behind when it is pickled.

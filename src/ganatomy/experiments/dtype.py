@@ -20,7 +20,7 @@ from ganatomy.core.registry import Name, join_name, split_name
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
-from ganatomy.experiments.model_pair import Models, name_of
+from ganatomy.experiments.model_pair import ModelPair, name_of
 from ganatomy.experiments.sampling import observe
 from ganatomy.models.generators import Subject
 from ganatomy.models.segmenters import Segmenter
@@ -48,7 +48,7 @@ class DtypeChoice(NamedTuple):
     """
 
     spec: DissectSpec
-    models: Models
+    models: ModelPair
     dtype: Mapping[str, Any] | None = None
 
     @property
@@ -57,14 +57,15 @@ class DtypeChoice(NamedTuple):
         return "" if self.dtype is None else f"dtype=auto takes {self.dtype['taken']}: {self.dtype['reason']}"
 
 
-def choose_dtype(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice:
+def choose_dtype(spec: DissectSpec, models: ModelPair, directory: str | Path | None) -> DtypeChoice:
     """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
 
     A segmenter whose name asks for another format, and one that is given open, is left as it is.
     """
     if split_name(spec.segmenter).options.get("dtype") != "auto":
         return DtypeChoice(spec, models)
-    return _begun(spec, models, directory) or _measured(spec, models)
+    begun = None if directory is None else _begun(spec, models, directory)
+    return begun or _measured(spec, models)
 
 
 def begin(
@@ -91,7 +92,7 @@ def begin(
         return Study.create(directory, first.spec, facts(first.spec, first.models), *how), first
 
 
-def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice | None:
+def _begun(spec: DissectSpec, models: ModelPair, directory: str | Path) -> DtypeChoice | None:
     """Return the format in which the study that is there was begun; None if there is none of this segmenter."""
     directory = local_path(directory)
     if not is_study(directory):
@@ -111,7 +112,7 @@ def _bare(name: str) -> Name:
     return Name(family, argument, {key: value for key, value in options.items() if key != "dtype"})
 
 
-def _measured(spec: DissectSpec, models: Models) -> DtypeChoice:
+def _measured(spec: DissectSpec, models: ModelPair) -> DtypeChoice:
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (

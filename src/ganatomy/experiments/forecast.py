@@ -22,7 +22,7 @@ from ganatomy.core.resample import Grid, labels_at
 from ganatomy.experiments.choosing import KEPT_BYTES
 from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection_stats import Counting
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
 from ganatomy.experiments.shards import CALIBRATION_BYTES, TABLES, calibration_parts
 from ganatomy.models.generators import LayerShape, Observation
@@ -84,7 +84,7 @@ class _Probe:
     scored: int
 
 
-def forecast(spec: DissectSpec, models: Models, memory: int | None = None, run: DissectRun = RUN) -> Forecast:
+def forecast(spec: DissectSpec, models: ModelPair, memory: int | None = None, run: DissectRun = RUN) -> Forecast:
     """Say what a run will take in so many bytes of a process; None for half of what is free.
 
     Raises:
@@ -94,7 +94,7 @@ def forecast(spec: DissectSpec, models: Models, memory: int | None = None, run: 
 
 
 def forecasts(
-    spec: DissectSpec, models: Models, memory: int | None = None, run: DissectRun = RUN
+    spec: DissectSpec, models: ModelPair, memory: int | None = None, run: DissectRun = RUN
 ) -> dict[str, Forecast]:
     """Say what a run will take, as `forecast`, by option: "" as it is asked for, and those that save much of it."""
     layers = chosen_layers(models.subject, spec.layers)
@@ -170,7 +170,7 @@ def _refusal(memory: float, least: float) -> str:
     )
 
 
-def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape], run: DissectRun) -> _Probe:
+def _probe(spec: DissectSpec, models: ModelPair, layers: Mapping[str, LayerShape], run: DissectRun) -> _Probe:
     generator, segmenter, names = models.subject, models.segmenter, list(layers)
     models.labels(observe(generator, range(2), spec.seed, names))  # the first time includes set-up
     size = batch_size(run.batch, layers)

@@ -14,7 +14,7 @@ from ganatomy.models.segmenters.protocol import check_labels, check_range
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelPair:
     """A generator or classifier, and a segmenter: names, opened on first use, or models that are open.
 
     Names that are pickled arrive as the same instance in each process, step after step, so that it opens a model once;
@@ -58,9 +58,9 @@ class Models:
         check_same(given, segmenter.fingerprint, self.known[1])
         return segmenter
 
-    def with_segmenter(self, segmenter: str) -> "Models":
+    def with_segmenter(self, segmenter: str) -> "ModelPair":
         """Return the same subject, which stays open, beside another segmenter."""
-        other = Models(self.generator_given, segmenter, self.device)
+        other = ModelPair(self.generator_given, segmenter, self.device)
         if "subject" in self.__dict__:
             other.__dict__["subject"] = self.subject
         return other
@@ -84,16 +84,16 @@ class Models:
     def __reduce__(self) -> tuple[Any, ...]:
         given = self.generator_given, self.segmenter_given, self.device
         if not all(isinstance(each, str) for each in given):
-            return Models, given
+            return ModelPair, given
         opened = (self.__dict__.get(name) for name in ("subject", "segmenter"))
         known = (model.fingerprint if model else own for model, own in zip(opened, self.known, strict=True))
         return _arrived, (*given, tuple(known))
 
 
 @lru_cache(maxsize=1)
-def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | None, str | None]) -> Models:
+def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | None, str | None]) -> ModelPair:
     """Return the models of these names in this process, which has room for one such pair."""
-    return Models(generator, segmenter, device, known)
+    return ModelPair(generator, segmenter, device, known)
 
 
 def check_same(name: str, here: str, there: str | None) -> None:

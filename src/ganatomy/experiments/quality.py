@@ -14,6 +14,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source, default_directory, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
+from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.real_comparison import (
     RUN,
     AgainstRealSpec,
@@ -46,7 +47,7 @@ class QualitySpec(AgainstRealSpec):
     """
 
     layer: str = IMAGES
-    textures: int = 500
+    textures: Sample[int] = 500
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,11 +62,7 @@ class Quality(Result):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row a measure: measure (``fid``; ``means`` and ``covariances``, its two terms; ``swd-64``, ``swd-32``
-            …, by the height of the level, × 10³), value, error (over the generated images), images (that were
-            generated), bias (the value of a perfect model, for lack of images: of the distance by formula, of
-            textures from other real images; NaN where it is not known), limit (the value of infinitely many
-            generated images, of Fréchet distances) and a 95 % interval for it, low to high.
+        table: one row a measure.
         study: the directory that holds it.
     """
 

@@ -22,6 +22,7 @@ from ganatomy.datasets.sets import open_images
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, shrink_default
 from ganatomy.experiments.model_pair import check_same
+from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RunOptions, cut
 from ganatomy.interventions import Intervention
 from ganatomy.models.features import FeatureNetwork, checked_vectors, open_features
@@ -58,8 +59,8 @@ class AgainstRealSpec(SampleSpec):
     """Fields that say how many images a distance is computed from."""
 
     images: int = 3000
-    real: str = field(kw_only=True)
-    reals: int = 3000
+    real: Sample[str] = field(kw_only=True)
+    reals: Sample[int] = 3000
     features: str = FEATURES
 
     def __post_init__(self) -> None:

@@ -117,12 +117,8 @@ class Repair(Result):
     Attributes:
         spec: what was asked.
         facts: what was used; ``facts["repaired"]`` says what became of the repaired generator.
-        table: one row a sample (``artifacts``, in which the units are greatest, and ``plain``) and set (``original``,
-            those of the Spec, ``random``, the mean of the draws): units, images, fid, error, change (from the original)
-            and change_error (both over the generated images), spread (standard deviation over the random draws), bias
-            (the distance that a perfect model would have for lack of images).
-        textures: one row a set and level of plain images: set, height, swd, error, change, change_error, spread,
-            perfect (of as many other real images).
+        table: one row for each sample and set of units.
+        textures: one row for each set and level of plain images.
         strips: images before and after.
         study: the directory that holds it.
     """

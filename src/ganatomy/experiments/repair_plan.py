@@ -26,11 +26,11 @@ class _Sets:
     """Which units, one or several of these.
 
     Attributes:
-        worst: so many of the ranking by `artifacts`, which is run if it was not.
+        worst: so many of the ranking by `artifacts`, which is run if it was not; none, if it is not given.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.
-        annotations: the database of human annotations: a file, or a URL.
-        units: these.
+        annotations: the database of human annotations: a file, or a URL; none, if it is not given.
+        units: these; none, if they are not given.
     """
 
     worst: int | None = None

@@ -12,6 +12,7 @@ import pandas as pd
 from ganatomy.annotations.store import as_text
 from ganatomy.core.errors import BadFile
 from ganatomy.experiments.base import Tensors, experiment_of
+from ganatomy.experiments.columns import add_columns, described
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Section
 from ganatomy.report.charts import Drawing
@@ -34,6 +35,10 @@ class Summarised:
     """A result that is summed up in sentences, above its table."""
 
     table: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        add_columns(cls)
 
     @property
     def warnings(self) -> list[str]:
@@ -114,7 +119,8 @@ class Result(Summarised):
             if field.name == "spec":
                 found["spec"] = read_spec(study, kind)
             elif kind is pd.DataFrame:
-                found[field.name] = study.read_table(cls.FILES.get(field.name, field.name))
+                name = cls.FILES.get(field.name, field.name)
+                found[field.name] = described(study.read_table(name), study.kind, name)
             elif isinstance(kind, type) and issubclass(kind, Tensors):
                 found[field.name] = study.load_step(field.name, kind)
         return found

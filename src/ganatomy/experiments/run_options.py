@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.option_groups import Run
 
 R = TypeVar("R", bound="RunOptions")
 
@@ -19,8 +20,8 @@ class RunOptions:
 
     LEAST: ClassVar = 1
 
-    batch: int = 32
-    shard: int = 100
+    batch: Run[int] = 32
+    shard: Run[int] = 100
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

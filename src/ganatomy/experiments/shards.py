@@ -14,7 +14,7 @@ from ganatomy.core.tensor_files import Archive, packed
 from ganatomy.core.tensor_types import Labels
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.dissection_stats import Counting, Tally
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
 from ganatomy.experiments.top_images import Strips, top_ids
 from ganatomy.models.generators import LayerShape
@@ -44,7 +44,7 @@ def calibration_parts(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> li
     return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
-def measure_levels(spec: DissectSpec, models: Models, batch: int, units: range) -> ActivationLevels:
+def measure_levels(spec: DissectSpec, models: ModelPair, batch: int, units: range) -> ActivationLevels:
     """Measure the candidate levels of some units, numbered through all layers."""
     layers, ids = chosen_layers(models.subject, spec.layers), spec.calibration_ids()
     result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
@@ -75,7 +75,7 @@ def measure_levels(spec: DissectSpec, models: Models, batch: int, units: range) 
 
 def tally_shard(
     spec: DissectSpec,
-    models: Models,
+    models: ModelPair,
     batch: int,
     levels: Mapping[str, Tensor],
     pair_levels: Mapping[str, PairLevels] | None,
@@ -116,7 +116,7 @@ class _Passes:
     """Counts some layers of a shard at a time; the fields are those of `tally_shard`."""
 
     spec: DissectSpec
-    models: Models
+    models: ModelPair
     batch: int
     levels: Mapping[str, Tensor]
     pair_levels: Mapping[str, PairLevels] | None
@@ -183,7 +183,7 @@ class _Passes:
 
 def draw_strips(
     spec: DissectSpec,
-    models: Models,
+    models: ModelPair,
     batch: int,
     top: Mapping[str, Tensor],
     thresholds: Mapping[str, Tensor],

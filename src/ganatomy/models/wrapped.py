@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from ganatomy.core.errors import BadModel
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.weights import check_finite
 
 _INSIDE = {
@@ -131,7 +131,7 @@ def cast(module: nn.Module, dtype: torch.dtype, name: str) -> nn.Module:
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if tensor.is_complex():
             raise BadModel(f"{name}: {path} is complex and cannot be computed in {dtype}; leave out dtype")
-    with guarded(f"casting {name} to {dtype}"):
+    with foreign_errors(f"casting {name} to {dtype}"):
         return module.to(dtype)
 
 
@@ -140,7 +140,7 @@ def weights_fingerprint(module: nn.Module, *facts: object) -> str:
 
     Of the extra state of submodules, tensors and plain values count, and of other objects their types.
     """
-    with guarded("reading the state of a module"):
+    with foreign_errors("reading the state of a module"):
         state = unwrapped(module).state_dict()
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
     extra = {key: value for key, value in state.items() if key not in tensors}

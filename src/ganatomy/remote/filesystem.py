@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ganatomy.core.errors import StudyError
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 
 MOST = 1 << 24
 """Bytes that a small file may have."""
@@ -104,7 +104,7 @@ class Remote:
         """Bring a file to a path, whole or not at all."""
 
         def bring() -> None:
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 self._fs.get_file(self._key(name), str(temporary))
                 _check_size(temporary.stat().st_size, stamp.size)
 

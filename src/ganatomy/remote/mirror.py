@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ganatomy.core.errors import StudyError
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.core.tensor_files import BROKEN, SUFFIX, Archive
 from ganatomy.remote.filesystem import FileVersion, Remote, Unreachable
 from ganatomy.remote.lease import lease_held
@@ -199,7 +199,7 @@ class Mirror:
         if own != record:
             if _content(own).get("finished") is True and _content(record).get("finished") is not True:
                 return
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(record)
         self._note(RECORD, stamp)
 

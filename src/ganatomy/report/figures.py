@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 from ganatomy.remote import local_path, upload, write_text
 from ganatomy.report.binary_packing import Array, png
 from ganatomy.report.card import whole_zoom
@@ -87,6 +87,6 @@ def _grid(tiles: list[Array], columns: int) -> Array:
 
 def _write_png(path: str | Path, image: Array) -> None:
     path = local_path(path)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(png(image))
     upload(path)

@@ -1,8 +1,8 @@
 """A dissection as one HTML file: it opens from disk, offline, with nothing else beside it."""
 
 import dataclasses
-import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -10,14 +10,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from ganatomy.core.vocabulary import addresses
-from ganatomy.remote import write_text
+from ganatomy.remote import local_path, write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.causal.section import figures
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed
 from ganatomy.report.formats import count
-from ganatomy.report.page import model_name, static, template
+from ganatomy.report.index import NAME, is_index
+from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
+from ganatomy.report.summary import Summary, summary_of
 from ganatomy.report.tables import rows
 from ganatomy.study import as_bad_file
 
@@ -48,13 +50,15 @@ def write_report(dissection: "Dissection", path: str | Path, budget: int = BUDGE
         budget: most bytes that the page may take. All numbers come first, then as many images as there is room for;
             the page says what it leaves out.
     """
-    write_text(path, report_html(dissection, budget))
+    own = dissection.study.directory / NAME
+    beside = is_index(own) and local_path(path).resolve().parent == own.resolve().parent
+    write_text(path, report_html(dissection, budget, NAME if beside else ""))
 
 
-def report_html(dissection: "Dissection", budget: int = BUDGET) -> str:
-    """Return the report of a dissection as the text of one HTML page."""
+def report_html(dissection: "Dissection", budget: int = BUDGET, index: str = "") -> str:
+    """Return the report of a dissection as the text of one HTML page, with a link to an index of further results."""
     with as_bad_file(dissection.study.directory):
-        return _rendered(report_facts(dissection, budget))
+        return _rendered(report_facts(dissection, budget) | {"index": index})
 
 
 def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, Any]:
@@ -63,13 +67,14 @@ def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, An
     ``pieces`` are the texts that its scripts unpack, by name; those that are ``early`` stand before the scripts.
     """
     numbers = embed(dissection)
-    facts = _facts(dissection) | {"left_out": numbers.left_out}
-    bare = {"data": _json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
+    facts = _facts(dissection) | {"left_out": numbers.left_out, "index": ""}
+    facts["summary"] = _summary(dissection, facts)
+    bare = {"data": script_json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
     atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - NOTES)
     pieces = numbers.pieces | atlas.pieces
     early = ("units-pack", *atlas.early)
     return facts | {
-        "data": _json(numbers.facts | atlas.facts),
+        "data": script_json(numbers.facts | atlas.facts),
         "pieces": pieces,
         "early": early,
         "late": tuple(name for name in pieces if name not in early),
@@ -142,6 +147,14 @@ def _images_left_out(dissection: "Dissection", atlas: Atlas) -> list[str]:
     return sentences
 
 
+def _summary(dissection: "Dissection", facts: Mapping[str, Any]) -> Summary:
+    """Return the page in short: layers side by side where there are several, else the concepts of the only one."""
+    title = f"What does each {facts['noun']} of {facts['model']} {facts['verb']}?"
+    finding = " ".join(dissection.summary().splitlines()[len(facts["warnings"]) :])
+    charts = facts["layer_charts" if len(dissection.layers) > 1 else "concept_charts"]
+    return summary_of(title, finding, facts["warnings"], [figures(*charts)])
+
+
 def _facts(dissection: "Dissection") -> dict[str, Any]:
     """Return what the template shows without scripts."""
     units, spec, concepts, facts = dissection.units, dissection.spec, dissection.concepts, dissection.facts
@@ -174,11 +187,6 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
     }
-
-
-def _json(value: Any) -> str:
-    """Return JSON that can neither end the script element that holds it nor begin another, or a comment."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _concept_bar(row: Any, key: str, colour: str) -> Bar:

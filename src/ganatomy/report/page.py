@@ -1,6 +1,7 @@
 """What every page of ours is made with: templates, styles, words for facts, how to cite."""
 
 import hashlib
+import json
 from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
@@ -55,6 +56,11 @@ def policy(script: str = "") -> str:
     only = f"script-src 'sha256-{digest}'" if script else "script-src 'none'"
     shown = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return f"{shown}; {only}"
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that can neither end the script element that holds it nor begin another, or a comment."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def words(value: Any) -> str:

@@ -45,7 +45,7 @@ class Column:
         title: the heading; the name where not given.
         form: makes the text of a cell from (value), or from (value, standard error).
         error: the data frame's column of standard errors; none where the data frame has no such column.
-        help: what the heading explains when pointed at.
+        help: what the heading explains when pointed at; what ``attrs["columns"]`` of the data frame says if not given.
         brief: whether a terminal has it too.
     """
 
@@ -104,7 +104,7 @@ class Table:
         """Return it as HTML; ``sort.js`` sorts it by the column whose heading is chosen."""
         columns = self.present
         head = "".join(
-            f'<th scope="col"{_figure(i)}{_title(each.help)}>{escape(each.heading)}</th>'
+            f'<th scope="col"{_figure(i)}{_title(self._help(each))}>{escape(each.heading)}</th>'
             for i, each in enumerate(columns)
         )
         body = "".join(f"<tr>{_row(cells)}</tr>" for cells in zip(*(c.cells(self.frame) for c in columns), strict=True))
@@ -114,6 +114,9 @@ class Table:
             f"<caption>{escape(self.caption)} {link}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
             "</table></div>"
         )
+
+    def _help(self, column: Column) -> str:
+        return column.help or str(self.frame.attrs.get("columns", {}).get(column.name, ""))
 
     def folded(self, summary: str = "All numbers") -> str:
         """Return it as HTML that is folded."""

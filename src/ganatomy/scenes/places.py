@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ganatomy.core.files import replacing
+from ganatomy.core.files import atomic_write
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes.arrays import Bytes, Mask
@@ -148,7 +148,7 @@ def open_bank(category: str, directory: Path, scenes: int | None = None, progres
         if labels is None:
             labels = _rendered(category, count, progress or NullProgress())
             # there may be no room, or no right to write there
-            with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as file:
+            with contextlib.suppress(OSError), atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, labels=labels)
         _BANKS[path] = Bank(category, labels)
     return _BANKS[path]

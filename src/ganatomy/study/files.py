@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, StudyError
-from ganatomy.core.files import OF_THE_MACHINE, plain_file, read_json, replacing
+from ganatomy.core.files import OF_THE_MACHINE, atomic_write, read_json, require_regular_file
 from ganatomy.core.tensor_files import BROKEN, Archive, write
 from ganatomy.remote import display_path
 
@@ -39,7 +39,7 @@ class StoredTensors(Archive):
 
     def __init__(self, path: Path) -> None:
         with _reading(path):
-            plain_file(path)
+            require_regular_file(path)
             super().__init__(path)
         self._path = path
 
@@ -67,7 +67,7 @@ def write_tensors(path: Path, value: TensorState, shards: int = 0) -> None:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Return a table."""
     try:
-        plain_file(path)
+        require_regular_file(path)
         return pd.read_parquet(path)
     except (*ODD, OSError) as error:  # pandas asks for whatever the file says of itself
         raise damaged(path, error) from error
@@ -147,10 +147,10 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
 
 @contextlib.contextmanager
 def replacing_in_study(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, as `replacing`, beside a file that is one folder deep in a study."""
+    """Give a temporary name to write to, as `atomic_write`, beside a file that is one folder deep in a study."""
     with writing(path):
         path.parent.mkdir(exist_ok=True)  # no further: a study that was taken away does not come back in part
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             yield temporary
 
 

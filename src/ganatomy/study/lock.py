@@ -5,6 +5,7 @@
     DIR/.lock                       held by one process alone, or by the parts together
     DIR/.part-003-of-016.lock       held by the process that counts that part
     DIR/.parts.lock                 held by one part for a moment, for what concerns all of them
+    DIR/.readers.lock               held by those that go on reading, such as a server, together
 
 A lock is the kernel's (`flock`): that of a killed process is free at once. The file says who holds it.
 """
@@ -26,6 +27,7 @@ OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
 """Seconds between two attempts to take a lock; where a disk is shared, no one is told when it is free."""
+READERS = ".readers.lock"
 LONG = 10.0
 """Seconds after which it is said who is waited for."""
 
@@ -105,6 +107,27 @@ class StudyLock:
     def close(self) -> None:
         """Let go of the directory."""
         self._release()
+
+
+@contextlib.contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Keep a study from being removed in this block, as far as a lock can be written there."""
+    path = directory / READERS
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, StudyError):
+            _taken(path, _opened(held, path), str(os.getpid()), shared=True)
+        yield
+
+
+@contextlib.contextmanager
+def unread(directory: Path) -> Iterator[None]:
+    """Refuse to remove a study that somebody goes on reading."""
+    path = directory / READERS
+    with contextlib.ExitStack() as held:
+        lock = _opened(held, path)
+        if not _taken(path, lock, str(os.getpid())):
+            raise StudyBusy(f"{directory} is being read by process {_holder(lock)}, perhaps a server; end that first")
+        yield
 
 
 def _opened(held: contextlib.ExitStack, path: Path) -> int:

@@ -29,15 +29,15 @@ from ganatomy.engines import local
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
-from ganatomy.experiments.model_pair import Models, name_of
-from ganatomy.experiments.monitor.monitoring import FOLLOWED, Monitoring, Unit
+from ganatomy.experiments.model_pair import ModelPair, name_of
 from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, read_snapshots, take_snapshot, unfinished
+from ganatomy.experiments.monitor.training_history import FOLLOWED, TrainingHistory, Unit
 from ganatomy.models.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.models.generators.module import as_generator
 from ganatomy.models.segmenters import Segmenter, open_segmenter
 from ganatomy.models.wrapped import unwrapped
 from ganatomy.remote import local_path
-from ganatomy.training.preserve_state import untouched
+from ganatomy.training.preserve_state import preserve_state
 from ganatomy.training.tensorboard import Board, log_snapshot, open_board
 
 Sample = Callable[[nn.Module, Latents], Tensor]
@@ -60,8 +60,8 @@ class Monitor:
     """Dissects a network every so many steps of its training, in a stated time, and leaves no trace in it.
 
     Call it with the step, every step: ``monitor(step)``. It dissects at the first call, then whenever a multiple of
-    `every` is reached. Each snapshot is a dissection in ``out``; `Monitoring` opens what there is, at any time, and
-    ``ganatomy monitor --out DIR`` makes a page of it. In a training of several processes the first one dissects.
+    `every` is reached. Each snapshot is a dissection in ``out``; `TrainingHistory` opens what there is, at any time,
+    and ``ganatomy monitor --out DIR`` makes a page of it. In a training of several processes the first one dissects.
 
     A snapshot that fails is logged in one line, through `logging`, and the training goes on.
 
@@ -119,7 +119,7 @@ class Monitor:
         self._due = 0 if _first_process() else _NEVER
         if self._due == 0:
             network = unwrapped(self.network)
-            with untouched(network):
+            with preserve_state(network):
                 self._begin(network)
 
     def __call__(self, step: int) -> Dissection | None:
@@ -131,7 +131,7 @@ class Monitor:
 
     def _repr_html_(self) -> str:
         if any(snapshot.study for snapshot in read_snapshots(self._directory)):
-            return Monitoring.open(self._directory)._repr_html_()
+            return TrainingHistory.open(self._directory)._repr_html_()
         return f"<p>No snapshot yet; they will lie in {escape(str(self._directory))}.</p>"
 
     def snapshot(self, step: int) -> Dissection | None:
@@ -145,7 +145,7 @@ class Monitor:
         started = perf_counter()
         try:
             network = unwrapped(self.network)
-            with untouched(network):
+            with preserve_state(network):
                 return self._snapshot(network, step, started)
         except Exception as error:  # a long training is worth more than a snapshot of it
             if self.strict:
@@ -240,13 +240,13 @@ class Monitor:
             drawn, latent=self.latent, latents=self.latents, bounds=self.bounds, name=type(network).__name__
         )
 
-    def _models(self, generator: HookedGenerator) -> Models:
+    def _models(self, generator: HookedGenerator) -> ModelPair:
         """Return the generator beside the segmenter, which is opened once where the network is."""
         device = str(generator.device)
         if device not in self._segmenters:
             given = self.segmenter
             self._segmenters = {device: open_segmenter(given, device) if isinstance(given, str) else given}
-        return Models(generator, self._segmenters[device], device)
+        return ModelPair(generator, self._segmenters[device], device)
 
     def _spec(self, generator: HookedGenerator, images: int) -> DissectSpec:
         layers = [layer for layer in self.layers if layer in generator.layers]

@@ -14,7 +14,7 @@ from ganatomy.models.wrapped import device_of
 
 
 @contextlib.contextmanager
-def untouched(network: nn.Module) -> Iterator[None]:
+def preserve_state(network: nn.Module) -> Iterator[None]:
     """Use a network in evaluation mode, without gradients and in its own number format; then all is as it was.
 
     What is kept: the random state of Python, numpy, torch and its CUDA devices; modes; buffers, and whatever else the

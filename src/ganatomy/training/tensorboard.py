@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.experiments.bootstrap import ALL
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.monitoring import Unit
 from ganatomy.experiments.monitor.snapshots import Snapshot
+from ganatomy.experiments.monitor.training_history import Unit
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.images import outlined, side_by_side
 

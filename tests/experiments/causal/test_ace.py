@@ -30,7 +30,7 @@ from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators.planted import UNITS, PlantedGenerator
 from ganatomy.models.generators.protocol import Edit, Observation
@@ -275,7 +275,7 @@ class Counting(PlantedGenerator):
 @pytest.mark.slow
 def test_evaluations_are_counted_honestly(planted: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Counting(torch.device("cpu"))
-    source = Source(planted, Models(generator, PlantedSegmenter(torch.device("cpu")), "cpu"))
+    source = Source(planted, ModelPair(generator, PlantedSegmenter(torch.device("cpu")), "cpu"))
     at_the_end: list[int] = []
     monkeypatch.setattr(aces, "_unit_table", lambda *given: at_the_end.append(generator.drawn) or table(*given))
     ace = run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
@@ -409,7 +409,7 @@ def test_an_unknown_schedule_lists_those_there_are(source: Source) -> None:
 
 def test_a_concept_that_is_never_seen_is_refused(planted: Dissection, tmp_path: Path) -> None:
     concepts = planted.concepts.assign(rare=planted.concepts.concept == "ball", share=0.0)
-    source = Source(dataclasses.replace(planted, concepts=concepts), Models("planted:", "planted", "cpu"))
+    source = Source(dataclasses.replace(planted, concepts=concepts), ModelPair("planted:", "planted", "cpu"))
     with pytest.raises(BadValue, match="ball never occurs in"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
 
@@ -436,6 +436,6 @@ class Unsure:
 
 
 def test_a_segmenter_without_scores_is_refused(planted: Dissection, tmp_path: Path) -> None:
-    source = Source(planted, Models("planted:", Unsure(), "cpu"))
+    source = Source(planted, ModelPair("planted:", Unsure(), "cpu"))
     with pytest.raises(BadModel, match="segmenter planted gives labels without scores; α is optimised by scores"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")

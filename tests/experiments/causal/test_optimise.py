@@ -30,7 +30,7 @@ from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.generators.progan import ProGAN, progan_network
 from ganatomy.models.segmenters import open_segmenter
@@ -184,7 +184,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     """With the bundled kinds of model, that is; the planted ones look at what they are given."""
     generator = ProGAN(progan_network(8, [8] * 6))
     dissection = dataclasses.replace(planted, layers=generator.layers)
-    source = Source(dissection, Models(generator, open_segmenter("bundled:scenes"), "cpu"))
+    source = Source(dissection, ModelPair(generator, open_segmenter("bundled:scenes"), "cpu"))
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
     (sample,) = open_samples(source, spec, [where])

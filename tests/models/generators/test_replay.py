@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel
-from ganatomy.models.generators.replay import Replay
+from ganatomy.models.generators.suffix_runner import SuffixRunner
 
 
 class Counting(nn.Conv2d):
@@ -68,9 +68,9 @@ class Tuples(nn.Module):
 X = torch.randn(3, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-def replay(net: nn.Module, layer: str) -> Replay:
+def replay(net: nn.Module, layer: str) -> SuffixRunner:
     net.eval().requires_grad_(False)
-    return Replay(net, layer, lambda: net(X))
+    return SuffixRunner(net, layer, lambda: net(X))
 
 
 def expected(net: nn.Module, layer: str, r: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ganatomy.core.tensor_types import Images
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.models.segmenters.clipseg import ClipSegmenter, calibrate, read_concepts, read_thresholds, separation
 from ganatomy.models.segmenters.module import as_segmenter
@@ -107,9 +107,9 @@ def test_what_changes_labels_changes_the_fingerprint(clip: tuple[Path, Any]) -> 
 
 
 def test_a_study_knows_the_thresholds(clip: tuple[Path, Any]) -> None:
-    used = facts(DissectSpec("planted:", images=2), Models("planted:", opened(clip, thresholds="0.3,0.25"), "cpu"))
+    used = facts(DissectSpec("planted:", images=2), ModelPair("planted:", opened(clip, thresholds="0.3,0.25"), "cpu"))
     assert used["thresholds"] == {"tree": 0.3, "stained glass window": 0.25}
-    assert "thresholds" not in facts(DissectSpec("planted:", images=2), Models("planted:", "planted:", "cpu"))
+    assert "thresholds" not in facts(DissectSpec("planted:", images=2), ModelPair("planted:", "planted:", "cpu"))
 
 
 def test_every_tensor_is_made_where_the_images_are(clip: tuple[Path, Any], images: Images) -> None:

@@ -10,7 +10,7 @@ from toy_classifier import SIDE, write_images
 
 from ganatomy.core.errors import BadFile, BadModel, BadValue
 from ganatomy.datasets import CropSpec, ImageRefs
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import Observation
 from ganatomy.models.segmenters import Segmenter, open_segmenter
 from ganatomy.models.segmenters.labels import DatasetLabels
@@ -29,8 +29,8 @@ def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
     shown = ImageRefs(labels.images.fingerprint, (4, 0), frame)
     assert torch.equal(labels.of(shown), labels.images.labels([4, 0], frame))
     seen = Observation(torch.zeros(2, 3, SIDE, SIDE), {}, shown)
-    assert torch.equal(Models("planted", labels, "cpu").labels(seen), labels.of(shown))
-    assert Models("planted", "colors", "cpu").labels(seen).shape == (2, 1, SIDE, SIDE)
+    assert torch.equal(ModelPair("planted", labels, "cpu").labels(seen), labels.of(shown))
+    assert ModelPair("planted", "colors", "cpu").labels(seen).shape == (2, 1, SIDE, SIDE)
 
 
 def test_other_images_have_no_labels(tmp_path: Path) -> None:

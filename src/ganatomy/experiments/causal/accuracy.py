@@ -66,13 +66,8 @@ class Accuracy(Result):
 
     Attributes:
         facts: ``facts["classes"]`` names them.
-        classes: one row a class that the images show, the most harmed first: class, images, before, before_error,
-            after, after_error (accuracy over its images; binomial errors), change, change_error
-            (paired over the same images), balanced_before, balanced_after, balanced_change, balanced_error (the class
-            against all others, 1/2 is chance), random_change, random_spread (mean and standard deviation of `change`
-            over the random sets), random_balanced.
-        overall: two rows, ``accuracy`` (of all images) and ``balanced accuracy`` (the mean over classes): measure,
-            before, after, change, change_error, random_change, random_spread.
+        classes: one row a class that the images show, the most harmed first. Errors of accuracies are binomial.
+        overall: two rows, of all images and of the mean over classes.
     """
 
     spec: AccuracySpec

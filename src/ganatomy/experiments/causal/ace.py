@@ -64,20 +64,14 @@ class Ace(Result):
     Attributes:
         facts: ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
             optimise, of the latter with gradients; ``facts["updates"]``: how many updates α has had.
-        units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
-            with), constant (k, what it is set to when inserted).
-        effects: of the top units by ace, iou, and random sets of as many others: by, n, term (ablation: E[s_c(x_a)],
-            the whole map ablated; insertion: E[s_c(x_i)] at one place, drawn uniformly, measured as the gain of the
-            place over the untouched image plus E[s_c(x)]; ace: insertion - ablation), value, error, normalised (by
-            E[s_c(x)]), normalised_error; random rows are means over the sets, with their standard deviation as
-            `spread`. Errors are over images, the places of one being one draw.
-        curve: ablation of the n units that rank first (Figure 4): by, n, relative (change of the concept's pixels, in
-            parts of them), error, spread (over the random sets).
-        others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
-            relative_error.
-        history: one row an evaluation of α: step, evaluations (images segmented until then), gradients (those of them
-            with gradients), seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less
-            that of the start, on the same images), gain_error.
+        units: one row a unit, from the greatest α on.
+        effects: of the top units by ace, iou, and random sets of as many others. The term ablation is E[s_c(x_a)], the
+            whole map ablated; insertion is E[s_c(x_i)] at one place, drawn uniformly, measured as the gain of the place
+            over the untouched image plus E[s_c(x)]; ace is their difference. Normalised values are in parts of
+            E[s_c(x)]; random rows are means over the sets. Errors are over images, the places of one being one draw.
+        curve: ablation of the n units that rank first (Figure 4).
+        others: the same for every concept.
+        history: one row an evaluation of α, by δ of the clipped set.
     """
 
     spec: AceSpec

@@ -7,6 +7,7 @@ from typing import Any
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
+from ganatomy.experiments.option_groups import Sample
 
 START_NAMES = {"gradient": "first-order attribution", "iou": "IoU (Eqn 7)"}
 """How a ranking by the start alone is called."""
@@ -45,10 +46,10 @@ class AceSpec(SampleSpec):
 
     concept: str = field(kw_only=True)
     images: int = 100
-    pool: int = PoolSpec.images
-    train: int = 160
-    held: int = 80
-    candidates: int = 320
+    pool: Sample[int] = PoolSpec.images
+    train: Sample[int] = 160
+    held: Sample[int] = 80
+    candidates: Sample[int] = 320
     together: int = 4
     apart: int = 4
     ablated: str = "map"

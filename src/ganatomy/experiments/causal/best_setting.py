@@ -6,154 +6,44 @@ which the object appears most often at the first kind, less how often at the sec
 other images, beside a control and beside the paper's setting.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.core.cache import cache_directory
-from ganatomy.core.errors import BadValue, StudyError
+from ganatomy.core.errors import StudyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, select_units, take_layers
 from ganatomy.experiments.causal.insertion import (
-    InsertionSpec,
     LayerUnits,
-    Part,
     check_insertion,
-    constant_edits,
-    control_edits,
-    draw_edited,
     measured_parts,
-    sets_all,
 )
 from ganatomy.experiments.causal.place_truth import (
-    LEAST,
-    scene_boxes,
-    scene_labels,
     truth_category,
     truth_facts,
-    typical_area,
 )
-from ganatomy.experiments.causal.places import (
-    Rows,
-    cell_counts,
-    corners,
-    draw_place,
-    masks,
-    read_at,
-    relative_frequency,
-)
-from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
-from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.experiments.causal.setting_spec import Setting, SettingSpec
+from ganatomy.experiments.causal.setting_trials import find_places, measured_table, setting_table, try_shard
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
-from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.setting import setting_section, setting_tables
-from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
-from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import is_study
 
 TOPS = (20, 40)
-"""So many units of each ranking and layer are tried, and all of them."""
-VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
-"""Constants, and multiples of them, that are tried."""
+"""Numbers of units that are tried for each ranking and layer, beside all of them."""
 SIDE = 3 / 16
-"""A place is about so large, as a share of the image's side."""
-FREQUENT = 0.25
-"""Where no renderer says where an object may be: places that show it so often, as a share of the most frequent one."""
-SALT = 0x5E77
-LIKELY, UNLIKELY = range(2)
-DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
-"""The places of each image that are tried, by kind: where an object may be there is often little room for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettingSpec(SampleSpec):
-    """Which settings are tried, and on how many images.
-
-    Attributes:
-        layer: the first of the layers.
-        concept: what is inserted.
-        sets: by name, units of every layer: ``iou-20``, ``ace-40``, ``all``.
-        values: constants and multiples; each is tried with each set.
-        cell: a place is cell × cell of the last layer's grid.
-        pool: on how many images constants are measured.
-        grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        images: half of them choose, the others are measured on.
-    """
-
-    concept: str
-    sets: tuple[tuple[str, tuple[LayerUnits, ...]], ...]
-    values: tuple[tuple[str, float], ...] = VALUES
-    cell: int = 1
-    pool: int = PoolSpec.images
-    grammar: str | None = None
-    images: int = 120
-    first: int = 3_000_000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, images=4, cell=1, pool=2)
-        if not self.sets or not self.values:
-            raise BadValue("there is no setting to try; give sets of units, and constants")
-
-    def layers(self) -> list[str]:
-        """Return every layer that is edited, the first one first."""
-        return [layer for layer, _ in self.sets[0][1]]
-
-    def settings(self) -> list["Setting"]:
-        """Return every setting that is tried."""
-        return [self.setting(*own, *value) for own, value in itertools.product(self.sets, self.values)]
-
-    def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float) -> "Setting":
-        """Return one setting."""
-        names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool")}
-        (layer, first), *more = units
-        return Setting(**names, layer=layer, units=first, more=tuple(more), constant=constant, multiple=multiple, by=by)
-
-    def halves(self) -> tuple[range, range]:
-        """Return the ids of the images that choose, and of those that are measured on."""
-        ids, middle = self.ids(), self.images // 2
-        return ids[:middle], ids[middle:]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting(InsertionSpec):
-    """One way to insert.
-
-    Attributes:
-        by: name of the set of units.
-    """
-
-    by: str
-    units: tuple[int, ...]
-    multiple: float
-    constant: str
-    more: tuple[LayerUnits, ...]
-    pool: int
-
-    @property
-    def name(self) -> str:
-        """What it is, for people and directories: ``all units at k(place)``."""
-        units = "all units" if self.by == "all" else f"top {self.by.rpartition('-')[2]} by {self.by.partition('-')[0]}"
-        value = "k(place)" if self.constant == "place" else "k"
-        return f"{units}, {'' if self.multiple == 1 else f'{self.multiple:g} × '}{value}"
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of a Spec that say what is inserted."""
-        return {name: getattr(self, name) for name in ("layer", "units", "more", "constant", "multiple")}
+"""Side of a place, as a share of the image's side."""
 
 
 def setting_spec(source: Source, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
@@ -193,10 +83,9 @@ class BestSetting(Result):
 
     Attributes:
         facts: ``truth`` says by what places are likely.
-        table: one row a setting: by, units (how many in each layer), constant, multiple, likely, likely_places,
-            unlikely, unlikely_places (shares of places where the object appears, on the half that chooses), picked.
-        measured: on the other half: ``picked``, its ``control``, and ``paper`` (20 units of the first layer at k), each
-            with likely, likely_error, likely_places, unlikely, unlikely_error, unlikely_places.
+        table: one row a setting, on the half of the images that chooses.
+        measured: three rows, on the other half: the picked one, its control, and that of the paper (20 units of the
+            first layer at k).
     """
 
     FILES: ClassVar = {"table": "settings"}
@@ -258,7 +147,7 @@ def run_setting(
     facts = truth_facts(category, source.named(concept))
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
-            places = _places(source, spec, category, engine, progress)
+            places = find_places(source, spec, category, engine, progress)
             parts = [measured_parts(source, each, spec.concept, engine, progress) for each in settings]
             choosing, measuring = map(source.run.shards, spec.halves())
             tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
@@ -271,128 +160,6 @@ def run_setting(
             study.write_table("measured", measured_table(measured, places.least))
             study.finish()
     return BestSetting.open(directory)
-
-
-class Places(NamedTuple):
-    """Where a concept is inserted.
-
-    Attributes:
-        concept: its index.
-        grid: of the last layer, whose places they are.
-        category: of the scenes whose renderer says where it may be; None where none does.
-        likely, unlikely: bool [rows, columns], places that usually show it and that never do, by top left corner.
-        least: it appears where it newly covers so large a share of the place.
-    """
-
-    concept: int
-    grid: tuple[int, int]
-    category: str | None
-    likely: Tensor
-    unlikely: Tensor
-    least: float
-
-
-def _places(
-    source: Source, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
-) -> Places:
-    layer, concept = spec.layers()[-1], source.concept(spec.concept)
-    grid, least = source.grid(layer), LEAST
-    corners(grid, spec.cell)
-    pool = layer_pool(source, layer, spec.pool, engine, progress)
-    often = relative_frequency(pool, concept, spec.cell).cpu()
-    if category is not None:
-        area = typical_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
-        least = min(least, 0.5 * area * grid[0] * grid[1] / spec.cell**2)
-    return Places(concept, grid, category, often >= FREQUENT, often == 0, least - 1e-6)
-
-
-def try_shard(
-    source: Source,
-    spec: SettingSpec,
-    places: Places,
-    trials: Sequence[Sequence[Part]],
-    controlled: Sequence[int],
-    ids: range,
-) -> GainTable:
-    """Insert at the places of each image in every way; after the trials come the controls of those in `controlled`."""
-    count = len(trials) + len(controlled)
-    found = GainTable(count, len(DRAWN))
-    for given in baselines(source, spec, ids):
-        gain = torch.full((len(given.ids), count, len(DRAWN)), torch.nan)
-        kinds = _kinds(source, spec, places, given)
-        for turn, kind in enumerate(DRAWN):
-            at = draw_place(kinds[kind], given.ids, spec.seed + SALT + turn)
-            image = (at[:, 0] >= 0).nonzero()[:, 0]
-            kinds[kind][image, at[image, 0], at[image, 1]] = False  # each place once
-            if not len(image):
-                continue
-            rows = Rows(image, masks(places.grid, at[image], spec.cell))
-            edits: list[Sequence[Edit]] = [constant_edits(parts, rows.where) for parts in trials]
-            edits += [control_edits(trials[i], rows.where, image, given.ids, spec.seed) for i in controlled]
-            for i, own in enumerate(edits):
-                images = draw_edited(source, given, rows, own)
-                shown = read_at(source.models.segmenter(images), places.concept, rows.where)
-                gain[image, i, turn] = (shown.at / shown.area).float().cpu()  # none was there before
-        found.update(gain)
-    return found
-
-
-def _kinds(source: Source, spec: SettingSpec, places: Places, given: Baseline) -> list[Tensor]:
-    """Return the free places where the concept is likely, and those where it is not, bool [b, rows, columns] each."""
-    free = (cell_counts(given.labels, [places.concept], places.grid, spec.cell)[:, 1] == 0).cpu()
-    if places.category is None:
-        return [free & places.likely, free & places.unlikely]
-    bank = open_bank(places.category, cache_directory())
-    boxes = scene_boxes(corners(places.grid, spec.cell), spec.cell, places.grid)
-    labels = scene_labels(source.dissection.vocabulary, given.labels)
-    possible = torch.from_numpy(place_probabilities(bank, source.named(places.concept), labels, boxes))
-    possible = possible.reshape(free.shape)
-    return [free & (possible >= POSSIBLE), free & (possible == 0)]
-
-
-def setting_table(source: Source, settings: Sequence[Setting], tried: GainTable, least: float) -> pd.DataFrame:
-    """Return one row a setting, and which is picked: where the object appears most, less where it should not."""
-    rows = []
-    for i, setting in enumerate(settings):
-        row: dict[str, Any] = {
-            "by": setting.by,
-            "units": len(setting.units),
-            "constant": setting.constant,
-            "multiple": setting.multiple,
-            "control": "without" if sets_all(source, setting) else "random",
-        }
-        for kind, name in enumerate(("likely", "unlikely")):
-            row[name], _, row[f"{name}_places"] = _share(_of_kind(tried.gain[:, i], kind), least)
-        row["gain"] = float(_of_kind(tried.gain[:, i], LIKELY).nanmean())
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    score = (
-        table.likely.fillna(0) - table.unlikely.fillna(0) + 1e-3 * table.gain.fillna(0)
-    )  # of equals, what shows most
-    return table.assign(picked=table.index == score.idxmax())
-
-
-def measured_table(tried: GainTable, least: float) -> pd.DataFrame:
-    """Return what the picked setting does, its control, and the paper's setting."""
-    rows = []
-    for i, name in ((0, "picked"), (2, "control"), (1, "paper")):
-        row: dict[str, Any] = {"setting": name}
-        for kind, where in enumerate(("likely", "unlikely")):
-            row[where], row[f"{where}_error"], row[f"{where}_places"] = _share(_of_kind(tried.gain[:, i], kind), least)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _of_kind(gain: Float[Tensor, "images places"], kind: int) -> Float[Tensor, "images own"]:
-    return gain[:, [i for i, own in enumerate(DRAWN) if own == kind]]
-
-
-def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, float, int]:
-    """Return the share of places where the object appears, its error over images, and how many places there were."""
-    known = ~gain.isnan()
-    shown, image = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
-    share, error = clustered_mean(shown.astype(np.float64), image)
-    return share, float(np.fmax(error, proportion(shown)[1])) if len(shown) else math.nan, len(shown)
 
 
 def plan_setting(source: Source, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:

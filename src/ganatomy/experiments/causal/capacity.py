@@ -150,11 +150,8 @@ class Capacity(Result):
     """What each setting could do.
 
     Attributes:
-        table: one row a setting: layer, cell, multiple, by, units (how many), places (one an image), gain (mean change
-            of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
-            it newly covers at least `least`), appears_error: these on half of the images. On the other half: picking,
-            the gain less that of random units with the same setting; picked: whether that is the greatest, among the
-            sets that were asked for. A transplant has neither multiple nor picking.
+        table: one row a setting, measured on half of the images, and picked on the other half among the sets that were
+            asked for. A transplant has neither multiple nor picking.
     """
 
     FILES: ClassVar = {"table": "capacity"}

@@ -148,24 +148,14 @@ class Context(Result):
 
     Attributes:
         facts: ``allowed`` and ``forbidden`` are what the verdict is about.
-        places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
-            that most of the place's pixels showed before), frequency (how often the place shows the concept in the
-            pool, as a share of the place that shows it most), before (the share of the place's pixels that showed the
-            concept), gain, image_gain, random_gain, random_image_gain.
-        under: one row an object: object, category, places, images, effect, effect_error, image_effect,
-            image_effect_error, responsive (share of its places), random_effect, random_effect_error, allowed (True,
-            False, or None where nothing is expected); most places first.
-        verdict: two rows, by ``units`` and by ``random`` units: allowed, allowed_error, allowed_places, forbidden,
-            forbidden_error, forbidden_places (mean effects), ratio (allowed / forbidden; missing where the effect where
-            forbidden is not clearly above zero), low, high, difference, difference_low, difference_high, with 95 %
-            bootstrap intervals over images. Of free places only, which show nothing of the concept before.
+        places: one row an insertion.
+        under: one row an object, most places first.
+        verdict: two rows, for the units and for random ones, with 95 % bootstrap intervals over images. Of free places
+            only, which show nothing of the concept before.
         possible: where the truth about each place is known (SPEC 6), the effect at free places by the probability that
             the renderer would put the object there; see `by_probability`. `verdict` is then about free places with
-            P ≥ 5 % and with P = 0, and has allowed_appears, forbidden_appears (shares of places where the object
-            appears, with errors) and their appears_ratio … too; `places` has possible, free, appears, random_appears.
-            Empty for any other generator.
-        boxes: the responsive places of the images shown: image (number in `images`), id, row, column, gain, under,
-            top, left, height, width (in pixels of the image).
+            P ≥ 5 % and with P = 0. Empty for any other generator.
+        boxes: the responsive places of the images shown.
     """
 
     spec: ContextSpec

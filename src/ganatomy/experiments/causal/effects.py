@@ -144,10 +144,7 @@ class Effect(Result):
 
     Attributes:
         table: one row for each concept that the images show before or after, the asked one first, then by the size of
-            the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
-            before, after (share of the pixels that were read), change, change_error, relative (change / before),
-            relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
-            sets). Errors are standard errors over images.
+            the change. Errors are standard errors over images.
         strips: images before and after.
     """
 
@@ -335,7 +332,7 @@ class _Where:
     Attributes:
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
-        cell: with (row, column): cell × cell places from there.
+        cell: with (row, column): cell × cell places from there; one, if it is not given.
     """
 
     at: Sequence[int] | None = None

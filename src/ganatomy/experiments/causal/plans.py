@@ -12,10 +12,11 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.best_setting import SettingSpec, find_setting
+from ganatomy.experiments.causal.best_setting import find_setting
 from ganatomy.experiments.causal.choice import UnitQuery, UnitSelection, select_in_layers, take_layers
 from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, check_places, placed_layers
 from ganatomy.experiments.causal.pool import PoolSpec, places_path, pool_path
+from ganatomy.experiments.causal.setting_spec import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source, default_directory
 from ganatomy.experiments.causal.trials import baselines, render_edited
 from ganatomy.interventions import Intervention

@@ -21,7 +21,8 @@ from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.engines import Engine
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RUN, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
@@ -49,9 +50,9 @@ class SampleSpec:
     generator: str
     segmenter: str
     layer: str
-    images: int = 200
-    first: int = 1_000_000
-    seed: int = 0
+    images: Sample[int] = 200
+    first: Sample[int] = 1_000_000
+    seed: Sample[int] = 0
 
     def __post_init__(self) -> None:
         at_least(self, images=2, first=0)
@@ -99,7 +100,7 @@ class Source:
     """A finished dissection, the models that it used, open again on demand, and the options of the run."""
 
     dissection: Dissection
-    models: Models
+    models: ModelPair
     run: RunOptions = RUN
 
     @property
@@ -256,7 +257,7 @@ def open_source(
     for kind, model in given.items():
         if isinstance(model, str) and model.startswith("given:"):
             raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")
-    models = Models(given["generator"], given["segmenter"], choose_device(device))  # type: ignore[arg-type]  # as the keys say
+    models = ModelPair(given["generator"], given["segmenter"], choose_device(device))  # type: ignore[arg-type]  # as the keys say
     subject = models.generator if draws else models.subject
     for kind, model in (("generator", subject), ("segmenter", models.segmenter)):
         if model.fingerprint != used[kind]:

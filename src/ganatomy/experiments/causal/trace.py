@@ -115,10 +115,9 @@ class Trace(Result):
     untouched images; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:
-        lines: one row for each layer, and for edits that were visible and that were not: layer, visible, change, error
-            (places of one image taken as one draw), places, images.
-        places: one row an insertion: id, row, column, gain, visible, drawn (False: tried for the maps only, and not in
-            `lines`), and the change of every layer under the layer's name.
+        lines: one row for each layer, and for edits that were visible and that were not. Errors take places of one
+            image as one draw.
+        places: one row an insertion, with the change of every layer under the layer's name.
         maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
         ids: of the images shown.
         images: uint8 [k, H, W, 3].

@@ -79,15 +79,9 @@ class UnitAccuracy(Result):
 
     Attributes:
         facts: ``facts["classes"]`` names the classes, ``facts["images"]`` says how many there were.
-        table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
-            change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
-            the log-probability of the class in its own images, there; it orders units of equal `change`), held_out,
-            held_out_error (the change of balanced accuracy on the other half), recall_change (there).
-        overall: one row a unit: unit, change, change_error of the accuracy over all images.
-        curve: the units of a class ablated together, measured on the other half, one row for each class, way and
-            size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
-            those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
-            over the random orders, NaN for others).
+        table: one row for each unit and class.
+        overall: one row a unit.
+        curve: the units of a class ablated together, measured on the other half, one row for each class, way and size.
     """
 
     FILES: ClassVar = {"table": "unit_classes", "overall": "units"}

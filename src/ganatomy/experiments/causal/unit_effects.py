@@ -84,11 +84,9 @@ class UnitEffects(Result):
 
     Attributes:
         facts: ``facts["first_order"]`` says how the estimate was made, or why there is none.
-        table: one row for each unit and scored concept: unit, concept, category, before, change, change_error,
-            relative, relative_error (see `Effect`), first_order (the estimate of the change; NaN where there is none).
-        agreement: one row a concept: concept, spearman (rank correlation of change and first_order over all units, ties
-            averaged, those within noise included, so that noise lowers it; NaN where either is constant), units, clear
-            (units whose change is beyond two standard errors).
+        table: one row for each unit and scored concept (see `Effect`).
+        agreement: one row a concept. Ties are averaged, units within noise are included, so that noise lowers the
+            correlation; it is NaN where either is constant.
         labels: whether the labels of units say what the units cause, see `label_agreement`.
     """
 

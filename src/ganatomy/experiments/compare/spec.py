@@ -15,7 +15,7 @@ class CompareSpec:
     """How dissections are set side by side.
 
     Attributes:
-        names: of the studies, in their order; each once.
+        names: of the studies, in their order, each once; those of their directories, if none are given.
         layer: the one that is compared, or one of each study; empty for all that they share.
         against: name of the study that the others are set against; empty for the first.
         follow: whether the studies are of one network at several moments, so that unit 5 of one is unit 5 of another.

@@ -12,10 +12,10 @@ from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
-from ganatomy.experiments.model_pair import Models
-from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, take_snapshot
 from ganatomy.experiments.monitor.steps import Checkpoint
+from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.models.segmenters import Segmenter, open_segmenter
 
@@ -27,14 +27,14 @@ def run_monitor(
     device: str = "cpu",
     engine: Engine = local,
     progress: Progress | None = None,
-) -> Monitoring:
-    """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
+) -> TrainingHistory:
+    """Dissect checkpoints into the directory of a monitor; what was dissected already is not dissected again.
 
     A checkpoint that cannot be dissected is noted and passed over, as is one that has none of the layers yet.
 
     Args:
         checkpoints: see `plan_checkpoints`.
-        directory: of the monitoring; snapshots that it has already stay, those of the same step are replaced.
+        directory: of the monitor; snapshots that it has already stay, those of the same step are replaced.
         options: fields of `DissectSpec` and `DissectRun`, but for the generator.
         device: where to compute.
         execute: the engine that counts the shards.
@@ -58,7 +58,7 @@ def run_monitor(
         dataclasses.replace(snapshot, seconds=round(perf_counter() - started, 3)).write(directory)
     if len(reasons) == len(checkpoints):
         raise BadModel(f"none of {len(checkpoints)} checkpoints could be dissected; {reasons[0]}")
-    return Monitoring.open(directory)
+    return TrainingHistory.open(directory)
 
 
 def prepare(
@@ -88,7 +88,7 @@ def first_estimate(
 
 def _last(
     checkpoints: Sequence[Checkpoint], requested: DissectSpec, segmenter: Segmenter, device: str
-) -> tuple[DissectSpec, Models] | None:
+) -> tuple[DissectSpec, ModelPair] | None:
     """Return the last checkpoint that opens; None if none does, of which each is told when its turn comes."""
     for checkpoint in reversed(checkpoints):
         with contextlib.suppress(GanatomyError):
@@ -98,9 +98,9 @@ def _last(
 
 def _open(
     requested: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str
-) -> tuple[DissectSpec, Models]:
+) -> tuple[DissectSpec, ModelPair]:
     """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has."""
-    models = Models(checkpoint.generator, segmenter, device)
+    models = ModelPair(checkpoint.generator, segmenter, device)
     there = models.subject.layers
     present = [layer for layer in requested.layers if layer in there]
     if requested.layers and not present:

@@ -5,7 +5,7 @@
     DIR/snapshots/000005000.json        which study, or the reason; how many units and concepts were found
     DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
 
-It is one file, written when its study is finished; so a monitoring can be read at any moment, and added to later.
+It is one file, written when its study is finished; so a monitor can be read at any moment, and added to later.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from ganatomy.experiments.bootstrap import ALL, resampled
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection, interpretable_with
-from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.remote import download, write_text
 from ganatomy.study import Study, require_inside, spec_digest
 from ganatomy.study.files import read_record
@@ -41,7 +41,7 @@ class Snapshot:
     """One moment of a training: its step, the name of the checkpoint, and what was found.
 
     Attributes:
-        study: where its dissection lies in the directory of the monitoring; "" where there is none.
+        study: where its dissection lies in the directory of the monitor; "" where there is none.
         reason: why there is none; "" where there is one.
         segmenter: its fingerprint.
         numbers: rows of `count_units`.
@@ -57,7 +57,7 @@ class Snapshot:
     numbers: Sequence[Mapping[str, Any]] = ()
 
     def write(self, directory: Path) -> None:
-        """Keep it in the directory of a monitoring."""
+        """Keep it in the directory of a monitor."""
         path = directory / "snapshots" / f"{self.step:09d}.json"
         try:
             write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 def read_snapshots(directory: Path) -> list[Snapshot]:
-    """Return the snapshots of a monitoring by step."""
+    """Return the snapshots of a monitor by step."""
     snapshots = []
     for path in download(directory / "snapshots").glob("[0-9]*.json"):
         try:
@@ -92,13 +92,13 @@ def check_directory(directory: Path, segmenter: str) -> None:
 
 def take_snapshot(
     spec: DissectSpec,
-    models: Models,
+    models: ModelPair,
     directory: Path,
     snapshot: Snapshot,
     how: tuple[Engine, Progress | None, DissectRun] = (local, None, RUN),
     draws: int = DRAWS,
 ) -> tuple[Snapshot, Dissection]:
-    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
+    """Dissect a model into the directory of a monitor, or find that done; return what is to be kept of it."""
     used = facts(spec, models)
     study = study_path(snapshot.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
@@ -114,7 +114,7 @@ def take_snapshot(
 
 
 def study_path(step: int, spec: DissectSpec, inputs: Mapping[str, str]) -> Path:
-    """Return where the dissection of a step lies in the directory of a monitoring, given the models' fingerprints."""
+    """Return where the dissection of a step lies in the directory of a monitor, given the models' fingerprints."""
     return Path("studies", f"{step:09d}-{spec_digest(_Identity(spec, inputs))[:8]}")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganatomy.core.errors import BadValue
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images
 from ganatomy.models.features.protocol import checked_vectors
 from ganatomy.models.features.registry import FEATURES
@@ -81,7 +81,7 @@ class ModuleFeatures:
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Return the module's vector of each image."""
         x = self._preprocess(images)
-        with guarded(self._name):
+        with foreign_errors(self._name):
             found = self._module(x)
         if self._pool and isinstance(found, Tensor) and found.ndim == 4:
             found = found.float().mean((2, 3))

@@ -23,7 +23,7 @@ from ganatomy.models.generators.module import build, check_arguments, numbers_in
 from ganatomy.models.generators.nested_tensors import tensors
 from ganatomy.models.generators.protocol import Edit, Observation
 from ganatomy.models.generators.registry import GENERATORS
-from ganatomy.models.generators.replay import Replay, Replays
+from ganatomy.models.generators.suffix_runner import SuffixRunner, SuffixRunners
 from ganatomy.models.generators.view import View
 from ganatomy.models.wrapped import cast, check_readable, device_of, dtype_of, frozen, unwrapped, weights_fingerprint
 
@@ -104,7 +104,7 @@ class Classifier:
         images = seen.images if labelled == self._view.frame else self._view.images(z, labelled)
         return Observation(images, seen.features, self._view.shown(z))
 
-    def rest(self, z: Latents, layer: str) -> Replay | Replays:
+    def rest(self, z: Latents, layer: str) -> SuffixRunner | SuffixRunners:
         """Return the rest of the network from a layer on, for these images: from features to scores.
 
         Raises:
@@ -115,13 +115,13 @@ class Classifier:
         while self._batch_limit:
             parts = []
             for rows in torch.split(inputs, min(self._batch_limit, max(len(inputs), 1))):
-                part = Replay(self._module, layer, partial(self._scores, rows))
+                part = SuffixRunner(self._module, layer, partial(self._scores, rows))
                 if (seen := len(part.features)) != len(rows):  # the network splits its batch
                     self._batch_limit = seen if seen < len(rows) else len(rows) // 2
                     break
                 parts.append(part)
             else:
-                return parts[0] if len(parts) == 1 else Replays(parts)
+                return parts[0] if len(parts) == 1 else SuffixRunners(parts)
         raise BadModel(f"{self._name} does not return one map for each image at {layer}")
 
     def truth(self, z: Latents) -> Int64[Tensor, " b"]:

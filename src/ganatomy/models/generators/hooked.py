@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel, UnknownName
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import ChunkedEdit, Hook, check_alone
 from ganatomy.models.generators.nested_tensors import replaced, tensors
@@ -101,7 +101,7 @@ class HookedGenerator:
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""
-        with guarded(f"the latents of {self._name}"):
+        with foreign_errors(f"the latents of {self._name}"):
             z = self._source(ids, seed)
         if not isinstance(z, Tensor) or len(z) != len(ids):
             given = list(z.shape) if isinstance(z, Tensor) else type(z).__name__
@@ -265,7 +265,7 @@ def call(module: nn.Module, inputs: Tensor, name: str, forward: Callable[[Tensor
     Raises:
         BadModel: it raises.
     """
-    with evaluating(module), uncompiled(module), guarded(f"running {name}"):
+    with evaluating(module), uncompiled(module), foreign_errors(f"running {name}"):
         return (forward or module)(inputs)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ganatomy.core.devices import find_dtype
 from ganatomy.core.errors import BadModel, BadValue, GanatomyError
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import call_named, guarded
+from ganatomy.core.foreign_code import foreign_errors, instantiate
 from ganatomy.models.generators.hooked import HookedGenerator, LatentSource, call
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.outputs import check_bounds, images_in
@@ -76,7 +76,7 @@ def open_module(
 
 def build(argument: str, options: Mapping[str, str], weights: str, prefix: str) -> nn.Module:
     """Return the module that ``package.module:callable`` names or returns, with weights of a file, if one is named."""
-    module = call_named(argument, options)
+    module = instantiate(argument, options)
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights:
@@ -134,7 +134,7 @@ def as_generator(
     check_arguments(module, name)
     own = latents or _own_latents(module)
     if dtype is not None and dtype != dtype_of(module):
-        with guarded(f"copying {name}"):
+        with foreign_errors(f"copying {name}"):
             module = copy.deepcopy(module)
         module = cast(module, dtype, name)
     source = own or _normal(latent or find_latent(module, name, output))

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 
 from ganatomy.core.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
-from ganatomy.core.files import read_json, replacing, write_text
+from ganatomy.core.files import atomic_write, read_json, write_text
 from ganatomy.core.fingerprint import file_sha256, fingerprint
 from ganatomy.core.registry import Family, Name, family_of, join_name, split_name
 from ganatomy.core.tensor_types import Features, Images, Latents
@@ -253,7 +253,7 @@ def _write_folded(file: Path, name: str, generator: Generator, edits: Sequence[I
     own = _plain_name(name)
     options = {key: value for key, value in own.options.items() if key != "dtype"}
     folded = fold(_open(own._replace(options=options), generator.device), edits)
-    with replacing(file) as temporary:
+    with atomic_write(file) as temporary:
         safetensors.torch.save_file(folded.state, temporary)
     again, z = _open(_with_weights(own, file), generator.device), generator.latents(range(LATENTS), 0)
     if not alike(again.observe(z, ()).images, generator.edited(z, edits)):

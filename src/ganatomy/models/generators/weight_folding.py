@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.hooked import evaluating, hooked
@@ -177,7 +177,7 @@ class _Graph:
                 nodes.append(feature_map(output).grad_fn)
 
         network = generator.network
-        with torch.enable_grad(), evaluating(network, learning=True), guarded("following its weights"):
+        with torch.enable_grad(), evaluating(network, learning=True), foreign_errors("following its weights"):
             start = z.detach().clone().requires_grad_()
             with hooked(network, [layer.partition("#")[0]], record):
                 images = network(generator.network_input(start * 1))  # it could not write into the leaf itself

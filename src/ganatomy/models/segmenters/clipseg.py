@@ -12,7 +12,7 @@ from torch import Tensor
 from ganatomy.core.devices import find_dtype
 from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.registry import join_name, split_name
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import CATEGORIES, NOTHING, Concept, Vocabulary, find_concept
@@ -101,13 +101,13 @@ class ClipSegmenter:
     def _encode(self, images: Images) -> list[Tensor]:
         """Return the decoder's input of the image; the model's own method keeps no gradient for it."""
         pixels = self._preprocess(images).to(self._dtype)
-        with guarded("CLIPSeg's image encoder"):
+        with foreign_errors("CLIPSeg's image encoder"):
             encoded = self._net.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
         return [encoded[layer + 1] for layer in self._net.extract_layers]
 
     def _decode(self, encoded: list[Tensor], concept: int, images: Images) -> Scores:
         embedding = self._embeddings[concept - 1].expand(len(images), -1)
-        with guarded("CLIPSeg's decoder"):
+        with foreign_errors("CLIPSeg's decoder"):
             logits = self._net.decoder(encoded, embedding).logits
         logits = logits.float().reshape(len(images), 1, *logits.shape[-2:])  # it drops the axis of a lone image
         return F.interpolate(logits, images.shape[-2:], mode="bilinear")[:, 0].sigmoid()
@@ -229,7 +229,7 @@ def open_clipseg(
     if tokens["input_ids"].shape[1] > longest:
         raise BadValue(f"concepts={concepts}: one has more than the {longest} tokens that the model can read")
     net, missing = load(transformers().CLIPSegForImageSegmentation, build_config(directory, settings), directory)
-    with guarded(f"reading the concepts of {name}"), torch.no_grad():
+    with foreign_errors(f"reading the concepts of {name}"), torch.no_grad():
         embeddings = net.get_conditional_embeddings(len(named), tokens["input_ids"], tokens["attention_mask"])
     net.to(device)
     segmenter = ClipSegmenter(net, preprocess, embeddings.to(device), concepts=named, thresholds=values, dtype=dtype)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganatomy.core.devices import find_dtype
 from ganatomy.core.errors import BadFile, BadModel, UnknownName
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import CATEGORIES, NOTHING, UNLABELLED, Concept, Vocabulary
 from ganatomy.models.segmenters.preprocessing import Preprocessing, read_preprocessing
@@ -94,7 +94,7 @@ class HuggingFaceSegmenter:
         inputs = {"pixel_values": self._preprocess(images).to(self._dtype)}
         if self._task is not None:
             inputs["task_inputs"] = self._task.expand(len(images), -1)
-        with guarded(self._description(*inputs["pixel_values"].shape[2:])):
+        with foreign_errors(self._description(*inputs["pixel_values"].shape[2:])):
             out = self._net(**inputs)
         masks = out.get("masks_queries_logits", out.get("pred_masks"))
         logits = out.get("class_queries_logits", out.get("logits"))
@@ -200,7 +200,7 @@ def _kind(directory: Path, name: str) -> Any:
     kinds = (package.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING, package.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING)
     for mapping in kinds:
         if package.CONFIG_MAPPING[name] in mapping:
-            with guarded(f"opening {directory}"):
+            with foreign_errors(f"opening {directory}"):
                 return mapping[package.CONFIG_MAPPING[name]]
     known = ", ".join(sorted({each.model_type for mapping in kinds for each in mapping}))
     hint = "open it as clipseg:" if name == "clipseg" else f"there are: {known}"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ganatomy.core.devices import find_dtype
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.fingerprint import fingerprint
-from ganatomy.core.foreign_code import call_named, guarded
+from ganatomy.core.foreign_code import foreign_errors, instantiate
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import Concept, Vocabulary, checked_vocabulary, read_vocabulary
 from ganatomy.models.segmenters.protocol import check_concept, check_range, plane_names
@@ -52,7 +52,7 @@ class ModuleSegmenter:
         self.fingerprint = fingerprint({}, name, vocabulary, self.planes)
         if isinstance(module, nn.Module):
             if dtype is not None:
-                with guarded(f"copying {name}"):
+                with foreign_errors(f"copying {name}"):
                     module = copy.deepcopy(unwrapped(module))
                 module = cast(module, dtype, name)
             module = frozen(module, device, name)
@@ -84,7 +84,7 @@ class ModuleSegmenter:
 
     def _planes(self, images: Images) -> list[Tensor]:
         """Run the module and return one tensor a plane: logits [b, C, h, w] or labels [b, h, w]."""
-        with guarded(self._name):
+        with foreign_errors(self._name):
             out = self._module(images if self._dtype is None else images.to(self._dtype))
         if isinstance(out, Mapping):
             out = list(out.values())
@@ -173,7 +173,7 @@ def as_segmenter(
 
 def named_module(argument: str, options: Mapping[str, str], weights: str, prefix: str) -> tuple[Any, str]:
     """Call ``package.module:callable`` with the options and load weights into the module; return also its name."""
-    module = call_named(argument, options)
+    module = instantiate(argument, options)
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadFile, BadValue
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.weights.hub import check_numbers, read_json, read_pretrained
 
 IGNORED = {"auto_map", "attn_implementation", "experts_implementation", "kernel_config", "use_kernels", "fusion_config"}
@@ -54,7 +54,7 @@ def _cleaned(value: Any) -> Any:
 
 def build_config(directory: Path, settings: Mapping[str, Any]) -> Any:
     """Make the config object that transformers has for these settings."""
-    with guarded(f"reading {directory / 'config.json'}"), quiet():
+    with foreign_errors(f"reading {directory / 'config.json'}"), quiet():
         return transformers().CONFIG_MAPPING[settings["model_type"]].from_dict(dict(settings))
 
 
@@ -65,7 +65,7 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
         The model; and the names of its missing tensors, which now hold NaN: see `zero_missing`.
     """
     state = read_pretrained(directory)
-    with guarded(f"opening {directory}"), quiet():
+    with foreign_errors(f"opening {directory}"), quiet():
         model, found = kind.from_pretrained(
             None,
             config=config,
@@ -101,7 +101,7 @@ def load_tokenizer(directory: Path) -> Any:
         (directory / name).is_file() for name in ("vocab.json", "merges.txt")
     ):
         raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json or vocab.json and merges.txt")
-    with guarded(f"reading the tokenizer of {directory}"), quiet():
+    with foreign_errors(f"reading the tokenizer of {directory}"), quiet():
         return transformers().CLIPTokenizerFast.from_pretrained(str(directory), local_files_only=True)
 
 

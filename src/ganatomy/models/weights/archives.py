@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import DAMAGE, MOST, check_unfolding
+from ganatomy.core.files import DAMAGE, MOST, check_zip_ratio
 from ganatomy.models.weights.pickle_interpreter import PickleInterpreter, Refused
 from ganatomy.models.weights.pickles import CALLS, NUMBER_FORMATS, Storage, read_pickle
 from ganatomy.models.weights.readers import KINDS, hint, kind_of, what_opens
@@ -47,7 +47,7 @@ def open_archive(path: Path, what: str, writer: str) -> Iterator[ArchiveReader]:
         raise BadFile(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            check_unfolding(archive, path.stat().st_size)
+            check_zip_ratio(archive, path.stat().st_size)
             yield ArchiveReader(archive)
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole {what} ({error}){hint(path)}") from error

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import parsed
+from ganatomy.core.files import loads_json
 from ganatomy.models.weights.archives import ArchiveReader, open_archive
 from ganatomy.models.weights.readers import AS_TORCHSCRIPT
 from ganatomy.models.weights.state_dicts import State, check_finite, check_plain
@@ -58,7 +58,7 @@ def _read(entries: ArchiveReader, path: Path) -> Program:
     if not models and old not in entries.names:
         script = "constants.pkl" in entries.names
         raise BadFile(f"{path}: holds " + (f"a TorchScript program; {AS_TORCHSCRIPT}" if script else NONE))
-    module = parsed(entries.read(models[0] if models else old))["graph_module"]
+    module = loads_json(entries.read(models[0] if models else old))["graph_module"]
     if models:
         name = models[0].removeprefix("models/").removesuffix(".json")
         state = _payload(entries, "weights", name, path) | _payload(entries, "constants", name, path)
@@ -93,7 +93,7 @@ def _payload(entries: ArchiveReader, kind: str, model: str, path: Path) -> State
     legacy = f"data/{kind}/{model}.pt"
     if legacy in entries.names:
         return _pickled(entries.read(legacy))
-    config = parsed(entries.read(f"data/{kind}/{model}_{kind}_config.json"))["config"]
+    config = loads_json(entries.read(f"data/{kind}/{model}_{kind}_config.json"))["config"]
     state = {}
     for name, entry in config.items():
         if not entry["path_name"].startswith(("weight_", "tensor_")):

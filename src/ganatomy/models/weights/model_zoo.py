@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ganatomy.core.cache import cache_directory
 from ganatomy.core.errors import BadFile, UnknownName
-from ganatomy.core.files import read_json, replacing, write_text
+from ganatomy.core.files import atomic_write, read_json, write_text
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.models.weights.download import Check, checked_address, download, wrong_beginning
@@ -274,7 +274,7 @@ def _copy(model: PublishedModel, source: Path, target: Path, check: Check) -> tu
     if not path.is_file():
         raise BadFile(f"{path}: no such file")
     _check_beginning(path, target.name)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         shutil.copyfile(path, temporary)
         sha256 = file_sha256(temporary)
         if wrong := check(sha256):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import plain_file
+from ganatomy.core.files import require_regular_file
 from ganatomy.models.weights.pickle_interpreter import Built, Function, PickleInterpreter, Refused, hashable
 
 CODES = "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"
@@ -40,7 +40,7 @@ def read_pickle(path: Path) -> Any:
         BadFile: missing, cut off, or no pickle; or it calls anything else, and what.
     """
     try:
-        plain_file(path)
+        require_regular_file(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadFile(f"{path}: no such file") from None

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import DAMAGE, MOST, UNFOLDS, check_unfolding, plain_file, read_json
+from ganatomy.core.files import DAMAGE, MOST, UNFOLDS, check_zip_ratio, read_json, require_regular_file
 from ganatomy.models.weights.costs import copied_bytes
 from ganatomy.models.weights.pickles import StubObject, read_pickle
 from ganatomy.models.weights.sibling_files import inert_globals
@@ -52,7 +52,7 @@ _LOCK = threading.Lock()
 def kind_of(path: Path) -> str:
     """Return the format of a file by its first bytes, one of `KINDS`, ``script`` or ``program``; else its ending."""
     try:
-        size = plain_file(path).st_size
+        size = require_regular_file(path).st_size
         with path.open("rb") as file:
             head = file.read(256)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -82,7 +82,7 @@ def kind_of(path: Path) -> str:
 def _kind_of_zip(path: Path, size: int) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            check_unfolding(archive, size)
+            check_zip_ratio(archive, size)
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError):
         return path.suffix.removeprefix(".")  # its reader raises
@@ -137,7 +137,7 @@ def read_content(path: Path) -> Any:
 
 def _read_npz(path: Path) -> Any:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        check_unfolding(arrays.zip, path.stat().st_size)
+        check_zip_ratio(arrays.zip, path.stat().st_size)
         return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
 
 

@@ -48,11 +48,12 @@ def accuracy_section(accuracy: "Accuracy") -> Section:
     worst: Any = rows(accuracy.classes)[0]
     overall, classes = accuracy_tables(accuracy)
     lead = f"{sentence(spec.chosen)} Balanced accuracy is the mean over classes."
+    units = count(len(spec.units), "unit")
     return Section(
         key=f"accuracy-{spec.layer}-{spec.chosen}",
         short=f"accuracy without {spec.chosen}",
-        question=f"How accurate is each class without these units of {spec.layer}: {spec.chosen}?",
-        answer=f"Without {count(len(spec.units), 'unit')} accuracy goes from {percent(first.before)} to "
+        question=f"How accurate is each class without {units} of {spec.layer} ({spec.chosen})?",
+        answer=f"Without {units} accuracy goes from {percent(first.before)} to "
         f"{percent(first.after)} ({effect_text(first.change, first.change_error)}; without as many random units "
         f"{_signed(first.random_change, first.random_spread)}). {worst[0]} loses most: from "
         f"{percent(worst.before)} of its images to {percent(worst.after)}. {count(spec.images, 'image')}.",

@@ -115,10 +115,11 @@ def save_effect(effect: "Effect", path: str | Path, images: int = 6) -> None:
 def _question(effect: "Effect") -> str:
     spec = effect.spec
     what = f"{count(len(spec.units), 'unit')} of {spec.layer}" if spec.units else "the given edits"
+    they, are = ("it", "is") if len(spec.units) == 1 else ("they", "are")
     if spec.kind == "ablate":
-        return f"What disappears when {what} are ablated{f' for {spec.concept}' if spec.concept else ''}?"
+        return f"What disappears when {what} {are} ablated{f' for {spec.concept}' if spec.concept else ''}?"
     if spec.kind == "insert":
-        return f"What appears when {what} are set to what they are at a {spec.concept}?"
+        return f"What appears when {what} {are} set to what {they} {are} at a {spec.concept}?"
     return f"What do {what} change?"
 
 

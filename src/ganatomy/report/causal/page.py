@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ganatomy.core.errors import GanatomyError
 from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.section import Section
+from ganatomy.report.index import NAME, dissection_of, is_index
 from ganatomy.report.page import model_name, template
-from ganatomy.study import Study
+from ganatomy.report.summary import summary_of
 
 if TYPE_CHECKING:
     from ganatomy.experiments.result import Result
+
+_REPORT = "The dissection"
+"""What the link to the report of the dissection is called."""
 
 
 def write_causal_report(results: "Result | Sequence[Result]", path: str | Path) -> None:
@@ -24,34 +27,35 @@ def write_causal_report(results: "Result | Sequence[Result]", path: str | Path) 
 
 
 def causal_html(results: "Result | Sequence[Result]", path: Path | None = None) -> str:
-    """Return results as the text of one HTML page; `path`, where it will lie, lets units link to their dissection."""
+    """Return results as the text of one HTML page; `path`, where it will lie, lets it link to their dissection."""
     found = list(results) if isinstance(results, Sequence) else [results]
-    sections = [_linked(result.section(), "" if path is None else dissection_link(result, path)) for result in found]
+    links = [{} if path is None else links_back(result, path) for result in found]
+    sections = [_linked(result.section(), link.get(_REPORT, "")) for result, link in zip(found, links, strict=True)]
     models = dict.fromkeys(model_name(section.spec["generator"]) for section in sections)
     versions = dict.fromkeys(section.facts.get("versions", {}).get("ganatomy", "") for section in sections)
+    one = sections[0] if len(sections) == 1 else None
     return template("causal.html").render(
-        title=sections[0].question if len(sections) == 1 else f"What causes what in {', '.join(models)}?",
+        title=one.question if one else f"What causes what in {', '.join(models)}?",
+        summary=one and summary_of(one.question, one.answer, one.warnings, [block.body for block in one.blocks]),
+        links=links[0] if links.count(links[0]) == len(links) else {},
         models=list(models),
         sections=list(zip(_keys(sections), sections, strict=True)),
         version=", ".join(versions),
     )
 
 
-def dissection_link(result: "Result", path: Path) -> str:
-    """Return how a page at `path` reaches the report of the dissection of a study; nothing if it cannot.
-
-    The dissection is looked for where `Source.sibling_path` would have put the study, and where the study's facts say.
-    """
-    around = str(result.study.directory.resolve().parent.parent)
-    for where in (around.removesuffix("-causal"), result.facts["source"]):
-        try:
-            directory = local_path(where).resolve()
-            report = directory / "report.html"
-            if report.is_file() and Study.open(directory).digest == result.facts["inputs"]["dissection"]:
-                return quote(os.path.relpath(report, path.resolve().parent))
-        except GanatomyError:  # not a study, or one that is being made again
-            continue
-    return ""
+def links_back(result: "Result", path: Path) -> dict[str, str]:
+    """Return how a page at `path` reaches the report of the dissection and the index there, as far as they exist."""
+    study, facts = result.study.directory, result.facts
+    directory = dissection_of(study, facts["inputs"]["dissection"], facts["source"])
+    if directory is None:
+        return {}
+    pages = {_REPORT: directory / "report.html", "All results on it": directory / NAME}
+    return {
+        name: quote(os.path.relpath(page, path.resolve().parent))
+        for name, page in pages.items()
+        if (is_index(page) if page.name == NAME else page.is_file())
+    }
 
 
 def _linked(section: Section, link: str) -> Section:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ganatomy.annotations.store import as_text
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.remote import display_path, local_path, upload
 from ganatomy.report.causal.section import Block
 from ganatomy.report.charts import Chart, Piece
@@ -21,6 +21,7 @@ from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.html import ELSEWHERE
 from ganatomy.report.page import template
 from ganatomy.report.palette import NEUTRAL, category_colours
+from ganatomy.report.summary import summary_of
 from ganatomy.report.svg import as_file
 from ganatomy.report.tables import ALL, rows
 from ganatomy.study.lock import StudyLock
@@ -61,10 +62,12 @@ def comparison_html(comparison: "Comparison") -> str:
     """Return a comparison as the text of one HTML page."""
     blocks = comparison_blocks(comparison)
     first = comparison.studies[0].dissection
+    title, found = question(comparison), answer(comparison)
     return template("compare.html").render(
-        title=question(comparison),
+        title=title,
+        summary=summary_of(title, " ".join(found), comparison.warnings, [block.body for block in blocks.values()]),
         warnings=comparison.warnings,
-        answer=answer(comparison),
+        answer=found,
         differences=comparison.differences,
         blocks=list(blocks.items()),
         spec=vars(comparison.spec),
@@ -180,7 +183,7 @@ def _write_tables(comparison: "Comparison", folder: Path) -> None:
             if name not in tables:
                 path.unlink(missing_ok=True)
                 continue
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 table = tables[name]
                 table.to_parquet(temporary, index=False) if kind == "parquet" else as_text(table).to_csv(
                     temporary, index=False

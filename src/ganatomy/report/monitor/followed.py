@@ -19,18 +19,18 @@ from ganatomy.report.tables import rows
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
 
 MOMENTS = 7
 """Checkpoints whose images are shown; of more, so many are chosen evenly."""
 _SIDE, _GAP = 64, 2
 
 
-def followed_block(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | None = None) -> Block:
+def followed_block(history: "TrainingHistory", units: Sequence[tuple[str, int]] | None = None) -> Block:
     """Return units through the training: those that match best at the end, unless others are named."""
-    followed = monitoring.follow(units)
-    shown = even_choice(monitoring.steps, MOMENTS)
-    dissections = {step: monitoring.dissection(step) for step in shown}
+    followed = history.follow(units)
+    shown = even_choice(history.steps, MOMENTS)
+    dissections = {step: history.dissection(step) for step in shown}
     cards = []
     for (layer, unit), own in followed.groupby(["layer", "unit"], sort=False):
         cells = [_cell(dissections[row.step], row) for row in rows(own) if row.step in dissections]
@@ -38,16 +38,12 @@ def followed_block(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | 
         heading = f"{layer} unit {unit}: {end.label if end.matched else 'no concept at the end'}"
         cards.append(f'<h3>{escape(heading)}</h3><div class="tiles moments"><div>{"".join(cells)}</div></div>')
     chosen = "which match best at the end, of each concept one first" if units is None else "which were named"
-    some = (
-        f" Of {len(monitoring.steps)} checkpoints, {len(shown)} are shown."
-        if len(shown) < len(monitoring.steps)
-        else ""
-    )
+    some = f" Of {len(history.steps)} checkpoints, {len(shown)} are shown." if len(shown) < len(history.steps) else ""
     lead = (
         f"{len(cards)} units, {chosen}: at each checkpoint the four images in which the unit is greatest, bright "
         f"where it is on. In brackets where it matches none.{some}"
     )
-    return Block("The same units, step by step", lead, _curves(monitoring, followed) + "".join(cards))
+    return Block("The same units, step by step", lead, _curves(history, followed) + "".join(cards))
 
 
 def even_choice(steps: Sequence[int], count: int) -> list[int]:
@@ -61,7 +57,7 @@ def even_choice(steps: Sequence[int], count: int) -> list[int]:
     return [steps[round(i * (len(steps) - 1) / (count - 1))] for i in range(count)]
 
 
-def _curves(monitoring: "Monitoring", followed: pd.DataFrame) -> str:
+def _curves(history: "TrainingHistory", followed: pd.DataFrame) -> str:
     groups = [(f"{layer} {unit}", own) for (layer, unit), own in followed.groupby(["layer", "unit"], sort=False)]
     colours = ordered_colours(len(groups))
     lines = [
@@ -70,7 +66,7 @@ def _curves(monitoring: "Monitoring", followed: pd.DataFrame) -> str:
     ]
     y = even_axis("IoU", [value for line in lines for value in line.reach()], lambda value: f"{value:g}")
     heading = "IoU of each with its concept of the moment"
-    return figures((heading, LineChart(lines, step_axis(monitoring), y, heading)))
+    return figures((heading, LineChart(lines, step_axis(history), y, heading)))
 
 
 def _cell(dissection: "Dissection", row: Any) -> str:

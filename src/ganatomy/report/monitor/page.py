@@ -12,45 +12,48 @@ from ganatomy.report.formats import count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import followed_block
 from ganatomy.report.page import template
+from ganatomy.report.summary import summary_of
 from ganatomy.report.tables import ALL, rows
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
 
 
 def write_monitor_report(
-    monitoring: "Monitoring", path: str | Path | None = None, units: Sequence[tuple[str, int]] | None = None
+    history: "TrainingHistory", path: str | Path | None = None, units: Sequence[tuple[str, int]] | None = None
 ) -> Path:
     """Write what was seen of a training as one HTML page, whole or not at all; return where it is.
 
     Args:
-        monitoring: what was seen.
+        history: what was seen.
         path: ``monitor.html`` in its directory if not given.
         units: (layer, unit) of those that are followed; those that match best at the end if not given.
 
     Raises:
         UnknownName: there is no such unit.
     """
-    path = monitoring.directory / "monitor.html" if path is None else local_path(path)
-    write_text(path, monitor_html(monitoring, units))
+    path = history.directory / "monitor.html" if path is None else local_path(path)
+    write_text(path, monitor_html(history, units))
     return path
 
 
-def monitor_html(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | None = None) -> str:
+def monitor_html(history: "TrainingHistory", units: Sequence[tuple[str, int]] | None = None) -> str:
     """Return what was seen of a training as the text of one HTML page."""
-    last = monitoring.dissection(monitoring.steps[-1])
-    blocks = [counts_block(monitoring), followed_block(monitoring, units)]
-    if len(monitoring.turnover):
-        blocks.append(turnover_block(monitoring))
+    last = history.dissection(history.steps[-1])
+    blocks = [counts_block(history), followed_block(history, units)]
+    if len(history.turnover):
+        blocks.append(turnover_block(history))
+    title, found = "What do the units learn, and when?", answer(history)
     return template("monitor.html").render(
-        title="What do the units learn, and when?",
-        warnings=monitoring.warnings,
-        answer=answer(monitoring),
-        skipped=rows(monitoring.skipped),
+        title=title,
+        summary=summary_of(title, found, history.warnings, [block.body for block in blocks]),
+        warnings=history.warnings,
+        answer=found,
+        skipped=rows(history.skipped),
         blocks=[(_key(block), block) for block in blocks],
         snapshots=[
             (f"{snapshot.step:,}", snapshot.name, f"{snapshot.images:,}", snapshot.study)
-            for snapshot in monitoring.snapshots
+            for snapshot in history.snapshots
         ],
         rule=last.facts.get("matched_rule", "–"),
         spec={**dataclasses.asdict(last.spec), **last.study.run_json},
@@ -59,10 +62,10 @@ def monitor_html(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | No
     )
 
 
-def answer(monitoring: "Monitoring") -> str:
+def answer(history: "TrainingHistory") -> str:
     """Say in a sentence or two what came of the training."""
-    layer = ALL if len(monitoring.layers) > 1 else monitoring.layers[0]
-    table = monitoring.table
+    layer = ALL if len(history.layers) > 1 else history.layers[0]
+    table = history.table
     found = table[
         (table.category == ALL) & (table.layer == layer) & table.step.isin([min(table.step), max(table.step)])
     ]
@@ -70,7 +73,7 @@ def answer(monitoring: "Monitoring") -> str:
         f"at step {row.step:,}, {row.matched} of {row.units:,} units match {count(row.concepts, 'concept')}"
         for row in rows(found)
     ]
-    return f"{count(len(monitoring.snapshots), 'checkpoint')}. {'; '.join(counts).capitalize()}."
+    return f"{count(len(history.snapshots), 'checkpoint')}. {'; '.join(counts).capitalize()}."
 
 
 def _key(block: Block) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.registry import encoded
 from ganatomy.models.generators.diffusers.weights import read_weights
 from ganatomy.models.weights import fit_state
@@ -134,7 +134,7 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
     check_numbers(config, source)
     package = library()
     name = config.get("_class_name")
-    with guarded(f"building {name} of {source}"), _quiet(package):
+    with foreign_errors(f"building {name} of {source}"), _quiet(package):
         kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
         known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
         if not known:

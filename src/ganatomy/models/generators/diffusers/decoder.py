@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue
-from ganatomy.core.foreign_code import guarded
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Latents
 from ganatomy.datasets import CropSpec, open_images
 from ganatomy.datasets.rendered import RenderedScenes
@@ -45,7 +45,7 @@ class Decoder:
         self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
         channels = int(config.get("in_channels") or 3)
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
-        with guarded(f"encoding images of size={self._size}"):
+        with foreign_errors(f"encoding images of size={self._size}"):
             self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
         self._scale, self._shift = _scale_and_shift(model, self._shape[-1])
         self._image: Callable[[int, int], Features] | None

@@ -9,7 +9,7 @@ import torch
 from training_nets import LATENT, Training
 
 from ganatomy.core.errors import BadModel
-from ganatomy.training.preserve_state import untouched
+from ganatomy.training.preserve_state import preserve_state
 
 
 def disturb(training: Training) -> None:
@@ -31,7 +31,7 @@ def test_everything_is_as_it_was(fails: bool) -> None:
     training = Training()
     training.step()
     before = training.everything()
-    with contextlib.suppress(ZeroDivisionError), untouched(training.network):
+    with contextlib.suppress(ZeroDivisionError), preserve_state(training.network):
         assert not any(part.training for part in training.network.modules())
         assert not torch.is_grad_enabled()
         disturb(training)
@@ -50,7 +50,7 @@ def test_each_part_has_its_own_mode_again() -> None:
     network = Training().network
     network.norm.eval()
     network.start.weight.requires_grad_(False)
-    with untouched(network):
+    with preserve_state(network):
         network.train()
     assert network.training
     assert not network.norm.training
@@ -61,7 +61,7 @@ def test_each_part_has_its_own_mode_again() -> None:
 def test_buffers_are_the_same_tensors_as_before() -> None:
     network = Training().network
     mean = network.norm.running_mean
-    with untouched(network):
+    with preserve_state(network):
         network.norm.running_mean.add_(1)
         network.norm.running_mean = torch.ones(8)
     assert network.norm.running_mean is mean
@@ -71,7 +71,7 @@ def test_buffers_are_the_same_tensors_as_before() -> None:
 def test_autocasting_is_off_inside_and_on_again_after() -> None:
     network = Training().network
     with torch.autocast("cpu", torch.bfloat16):
-        with untouched(network):
+        with preserve_state(network):
             assert network.start(torch.zeros(2, LATENT)).dtype == torch.float32
         assert network.start(torch.zeros(2, LATENT)).dtype == torch.bfloat16
 
@@ -80,7 +80,7 @@ def test_settings_of_the_training_do_not_reach_in() -> None:
     network = Training().network
     torch.set_default_device("meta")
     try:
-        with torch.inference_mode(), untouched(network):
+        with torch.inference_mode(), preserve_state(network):
             assert not torch.is_inference_mode_enabled()
             assert torch.zeros(1).device.type == "cpu"
         assert torch.zeros(1).device.type == "meta"
@@ -90,14 +90,14 @@ def test_settings_of_the_training_do_not_reach_in() -> None:
 
 def test_a_network_that_writes_to_its_weights_is_refused() -> None:
     network = Training().network
-    with pytest.raises(BadModel, match="writes to its own weights"), untouched(network):
+    with pytest.raises(BadModel, match="writes to its own weights"), preserve_state(network):
         network.start.weight.mul_(2)
 
 
 def test_a_backward_pass_may_come_after() -> None:
     network = Training().network
     loss = network(torch.randn(4, LATENT)).square().sum()
-    with untouched(network):
+    with preserve_state(network):
         network(torch.randn(4, LATENT))
     loss.backward()
     assert all(weight.grad is not None for weight in network.parameters())

@@ -25,7 +25,7 @@ _MOMENT = ["layer", "unit", "label", "category", "iou", "matched"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Monitoring(Summarised):
+class TrainingHistory(Summarised):
     """One training at several moments, in the order of its steps. It opens without any model.
 
     Attributes:
@@ -47,7 +47,7 @@ class Monitoring(Summarised):
     skipped: pd.DataFrame
 
     @classmethod
-    def open(cls, directory: str | Path) -> "Monitoring":
+    def open(cls, directory: str | Path) -> "TrainingHistory":
         """Open what was seen of a training so far, by `monitor`, by ``ganatomy monitor`` or by a `Monitor`.
 
         Raises:
@@ -59,7 +59,7 @@ class Monitoring(Summarised):
             return cls._opened(directory)
 
     @classmethod
-    def _opened(cls, directory: Path) -> "Monitoring":
+    def _opened(cls, directory: Path) -> "TrainingHistory":
         snapshots = read_snapshots(directory)
         done = tuple(snapshot for snapshot in snapshots if snapshot.study)
         if not done:
@@ -100,7 +100,7 @@ class Monitoring(Summarised):
         return [f"Step {self.steps[0]:,}: {first}", f"Step {self.steps[-1]:,}: {last}", *skipped]
 
     def __repr__(self) -> str:
-        return f"<Monitoring of {len(self.snapshots)} snapshots, steps {self.steps[0]} to {self.steps[-1]}>"
+        return f"<TrainingHistory of {len(self.snapshots)} snapshots, steps {self.steps[0]} to {self.steps[-1]}>"
 
     @property
     def steps(self) -> list[int]:

@@ -15,7 +15,7 @@ Forward = Callable[..., object]
 Wrap = Callable[[str, Forward], Forward]
 
 
-class Replay:
+class SuffixRunner:
     """The output of a network for other features at one layer, for inputs that stay the same.
 
     One pass of the whole network records what its submodules returned until the layer was done: the outermost of them.
@@ -26,7 +26,7 @@ class Replay:
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)).eval()
     >>> x = torch.randn(5, 3, 4, 4)
-    >>> rest = Replay(net, "1", lambda: net(x))
+    >>> rest = SuffixRunner(net, "1", lambda: net(x))
     >>> rest.features.shape, bool((rest(rest.features) == net(x)).all())
     (torch.Size([5, 4, 2, 2]), True)
 
@@ -109,10 +109,10 @@ class Replay:
         return wrap
 
 
-class Replays:
-    """The same for a batch that is run in several parts, each with a `Replay`."""
+class SuffixRunners:
+    """The same for a batch that is run in several parts, each with a `SuffixRunner`."""
 
-    def __init__(self, parts: Sequence[Replay]) -> None:
+    def __init__(self, parts: Sequence[SuffixRunner]) -> None:
         self._parts = parts
         self.features: Features = torch.cat([part.features for part in parts])
         self.output = torch.cat([part.output for part in parts])

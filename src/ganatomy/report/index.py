@@ -1,0 +1,139 @@
+"""One page that links the results of a directory, each with its question and first finding."""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ganatomy.core.errors import GanatomyError
+from ganatomy.remote import local_path
+from ganatomy.report.formats import count
+from ganatomy.report.page import model_name, template, words
+from ganatomy.report.summary import thumbnail
+from ganatomy.study.files import read_record
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.catalogue import Entry, Group
+
+NAME = "index.html"
+MARK = '<meta name="generator" content="ganatomy index">'
+"""Stands at the start of every index; what lacks it is not overwritten."""
+TALLEST = 260
+"""Pixels of a chart that are shown."""
+_LONGEST = 60
+"""Letters of a value that is shown among the options that differ."""
+_QUESTION = ("dissection", "generator", "segmenter", "layer", "layers", "concept", "units", "chosen")
+"""Fields of a Spec that its question, or the group, names."""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A result as the page shows it: ``notes`` are what it is, and options."""
+
+    entry: "Entry"
+    title: str
+    href: str
+    answer: str
+    warnings: Sequence[str]
+    notes: Sequence[str]
+    image: str
+    height: int
+
+    @property
+    def made(self) -> str:
+        """When its study was last written, in local time."""
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.entry.made))
+
+
+def index_html(groups: Sequence["Group"], path: Path, directory: Path) -> str:
+    """Return the index of some results as the text of one HTML page that will lie at `path`."""
+    entries = [each for group in groups for each in group.entries]
+    alone = len(groups) == 1 and groups[0].dissection is not None
+    return template("index.html").render(
+        mark=MARK,
+        title=f"What was measured on {_model(groups[0])}"
+        if alone
+        else f"What was measured in {directory.resolve().name}",
+        count=count(len(entries), "result"),
+        broken=sum(each.state != "finished" for each in entries),
+        groups=[
+            (f"group-{i}", _model(each), _place(each, directory), _items(each, path)) for i, each in enumerate(groups)
+        ],
+    )
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is an index that this module wrote."""
+    try:
+        with path.open("rb") as file:
+            return MARK.encode() in file.read(4096)
+    except OSError:
+        return False
+
+
+def dissection_of(study: Path, digest: str, source: str) -> Path | None:
+    """Return the directory of the dissection that a study stands on; None where it is no longer found.
+
+    It is looked for where `Source.sibling_path` would have put the study, and at `source`, where it once was.
+    """
+    around = str(study.resolve().parent.parent)
+    for where in (around.removesuffix("-causal"), source):
+        with contextlib.suppress(GanatomyError, OSError):  # not a study, or one that is being made again
+            directory = local_path(where).resolve()
+            if read_record(directory)["digest"] == digest:
+                return directory
+    return None
+
+
+def _model(group: "Group") -> str:
+    if group.dissection is None:
+        return "Comparisons and others"
+    return model_name(str(group.dissection.spec.get("generator", ""))) or group.dissection.directory.name
+
+
+def _place(group: "Group", directory: Path) -> str:
+    return "" if group.dissection is None else os.path.relpath(group.dissection.directory, directory)
+
+
+def _items(group: "Group", path: Path) -> list[_Item]:
+    """Return the results of a group in its order, each with the options in which it differs from others of its kind."""
+    items = []
+    for _, same in groupby(group.entries, key=lambda each: each.verb):
+        own = list(same)
+        names = dict.fromkeys(name for each in own for name in each.spec if name not in _QUESTION)
+        differing = [name for name in names if len({words(each.spec.get(name)) for each in own}) > 1]
+        items += [_item(each, differing, path) for each in own]
+    return items
+
+
+def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
+    there, found = entry.page.is_file(), entry.summary
+    notes = [text for text in (entry.verb, *_options(entry.spec, differing)) if text]
+    answer, chart = (found.answer, found.chart) if found else ("", "")
+    if entry.state != "finished":
+        answer = entry.state if entry.state != "unfinished" else "Unfinished: the same command goes on with it."
+    elif not there:
+        answer = f"No page yet: ganatomy report {os.path.relpath(entry.directory, path.resolve().parent)} writes it."
+    height = re.search(r'height="(\d+)"', chart[:200])
+    return _Item(
+        entry,
+        title=found.question if found else entry.title,
+        href=quote(os.path.relpath(entry.page, path.resolve().parent)) if there else "",
+        answer=answer,
+        warnings=found.warnings if found else (),
+        notes=notes,
+        image=thumbnail(chart) if chart else "",
+        height=min(int(height[1]), TALLEST) if height else TALLEST,
+    )
+
+
+def _options(spec: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return the options of these names that are set, but for long values, which say little in a line."""
+    texts = (f"{name} {words(spec[name])}" for name in names if spec.get(name) not in (None, [], ""))
+    return [text for text in texts if len(text) <= _LONGEST]
