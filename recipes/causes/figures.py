@@ -13,7 +13,7 @@ from ganatomy.report.causal.tiles import sheet
 from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.figures import save_context, save_trace
 from ganatomy.report.formats import percent_with_error
-from ganatomy.report.svg import Shown, as_file
+from ganatomy.report.svg import Titled, as_file
 from ganatomy.report.tables import rows
 
 _WIDE, _STRIPS = 880, 4
@@ -51,7 +51,7 @@ def _save_curves(found: Findings, path: Path) -> str:
 
 def _save_objects(effects: list[Effect], path: Path, title: str) -> str:
     """Write how much of each object its ablation leaves, and images of those that change most."""
-    blocks: list[Shown] = [("Change of each object's pixels, when the units for it are switched off", _chart(effects))]
+    blocks: list[Titled] = [("Change of each object's pixels, when the units for it are switched off", _chart(effects))]
     order = objects(effects).concept.tolist()
     shown = sorted(effects, key=lambda effect: order.index(_named(effect.spec.concept or "")))
     for effect in dict.fromkeys([*shown[:_STRIPS], shown[-1]]):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ganatomy.core.errors import BadValue
@@ -22,7 +23,9 @@ from ganatomy.report.charts import (
     ScatterChart,
     log_axis,
 )
+from ganatomy.report.formats import percent_with_error
 from ganatomy.report.plots import plot
+from ganatomy.report.tables import Column, Table
 
 matplotlib = pytest.importorskip("matplotlib")
 X, Y = Axis("units", [(0, "none"), (10, "ten")]), Axis("left", [(0, "0 %"), (1, "100 %")])
@@ -111,6 +114,30 @@ def test_it_draws_on_given_axes_only() -> None:
     assert not left.get_title()
     with pytest.raises(BadValue, match="ax is a Figure; give matplotlib Axes"):
         plot(BarChart((), "nothing"), figure)
+
+
+def test_a_table_is_drawn_by_its_columns() -> None:
+    frame = pd.DataFrame(
+        {
+            "set": ["a", "b"],
+            "layer": ["x", "y"],
+            "n": [1, 2],
+            "value": [0.5, 0.25],
+            "error": [0.1, math.nan],
+            "other": 0.2,
+        }
+    )
+    number = Column("value", "share", percent_with_error, "error")
+    columns = (Column("set"), Column("layer"), Column("n"), number, Column("other", "random"))
+    chart = Table("t", "Sets", columns, frame, keys=2, control="other").chart()
+    assert [(row.name, row.value, row.note) for row in chart.rows] == [
+        ("a, x", 0.5, "50 ± 10 %"),
+        ("b, y", 0.25, "25 %"),
+    ]
+    assert [row.control[0] for row in chart.rows if row.control] == [0.2, 0.2]
+    assert (chart.title, chart.control, chart.form(0.5)) == ("Sets: share", "random", "50 %")
+    both = Table("t", "Sets", columns, frame, drawn=("value", "other")).chart()
+    assert [row.name for row in both.rows] == ["a, share", "a, random", "b, share", "b, random"]
 
 
 def test_without_matplotlib_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

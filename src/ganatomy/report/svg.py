@@ -44,7 +44,7 @@ _LETTER = 2.0
 """Per cent of the width that a letter takes on a phone, about."""
 _FILE_STYLE = "color:#1d2127;background:#fff;font:12.5px system-ui,sans-serif"
 _INK = 'stroke="currentColor"'
-Shown = tuple[str, Drawing | str]
+Titled = tuple[str, Drawing | str]
 """A heading, and a chart or an SVG element."""
 
 
@@ -61,7 +61,7 @@ def svg(chart: Drawing) -> str:
             return _scatter(chart)
 
 
-def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[Shown], width: int = 640) -> str:
+def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[Titled], width: int = 640) -> str:
     """Return what is shown, each under its heading, as one SVG file; the legend shows the titles of its pieces."""
     size = min(16.0, (width - 32) / (0.66 * max(1, len(title))))  # a bold letter is about two thirds as wide as high
     parts = [f'<text x="16" y="28" font-size="{size:.3g}" font-weight="600">{escape(title)}</text>']

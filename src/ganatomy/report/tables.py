@@ -134,7 +134,7 @@ class Table:
                 ", ".join([*names, *([each.heading] if len(drawn) > 1 else [])]),
                 *each.number(row),
                 colour,
-                each.form(*each.number(row)),
+                each.form(*(row[name] for name in (each.name, each.error) if name in row)),
                 columns[self.control].number(row) if self.control else None,
             )
             for names, row in shown

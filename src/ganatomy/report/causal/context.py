@@ -23,7 +23,7 @@ from ganatomy.report.causal.tiles import WIDE, Box, Card, heat_tile, rows_of_til
 from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.formats import compared_text, count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.page import model_name
-from ganatomy.report.svg import Shown, as_file, svg
+from ganatomy.report.svg import Titled, as_file, svg
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def context_cards(context: "Context") -> list[Card]:
 
 def save_context(context: "Context", path: str | Path, images: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
-    blocks: list[Shown] = [
+    blocks: list[Titled] = [
         ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:images], WIDE - 32)),
         *(
             [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]

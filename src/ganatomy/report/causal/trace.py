@@ -12,7 +12,7 @@ from ganatomy.report.causal.tiles import WIDE, Card, heat_tile, rows_of_tiles, s
 from ganatomy.report.charts import Line, LineChart, even_axis, named_axis
 from ganatomy.report.formats import count, number, percent, sentence, with_error
 from ganatomy.report.palette import NEUTRAL
-from ganatomy.report.svg import Shown, as_file
+from ganatomy.report.svg import Titled, as_file
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def trace_cards(trace: "Trace") -> list[Card]:
 
 def save_trace(trace: "Trace", path: str | Path) -> None:
     """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
-    heat: Shown = ("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32))
+    heat: Titled = ("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32))
     title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
     write_text(path, as_file(title, (), [heat, ("By layer", trace_chart(trace))], WIDE))
 

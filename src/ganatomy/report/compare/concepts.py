@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, Colours, figures
-from ganatomy.report.charts import Bar, BarChart, Change, ChangeChart, Chart, Piece, Point, ScatterChart, even_axis
+from ganatomy.report.charts import (
+    Bar,
+    BarChart,
+    Change,
+    ChangeChart,
+    Chart,
+    Piece,
+    Point,
+    ScatterChart,
+    even_axis,
+    finite,
+)
 from ganatomy.report.compare.counts import COLUMNS, heat
 from ganatomy.report.formats import count, number, percent, with_error
 from ganatomy.report.palette import NEUTRAL, concept_colours, ordered_colours
@@ -101,7 +112,8 @@ def change_charts(comparison: "Comparison", layer: str) -> list[Chart]:
         picked = pd.concat([turned, moved.sort_values("difference", key=abs, ascending=False, kind="stable")])
         if len(picked):
             heading = f"from {own['against'].iloc[0]} to {study}"
-            drawn.append((heading, ChangeChart([_change(r, colours) for r in rows(picked.head(_LISTED))], heading)))
+            bars = [_change(row, colours) for row in rows(picked.head(_LISTED))]
+            drawn.append((heading, ChangeChart(bars, heading, form=number)))
     return drawn
 
 
@@ -112,8 +124,8 @@ def against_chart(comparison: "Comparison") -> ScatterChart:
     keys, numbers = ["concept", "category"], ["matched", "matched_error"]
     found = comparison.concepts[comparison.concepts["layer"] == comparison.layer]
     first = found[found["study"] == against][keys + numbers]
-    points = []
-    for study, colour in zip(others, ordered_colours(len(others)), strict=True):
+    points, legend = [], dict(zip(others, ordered_colours(len(others)), strict=True))
+    for study, colour in legend.items():
         both = first.merge(found[found["study"] == study][keys + numbers], on=keys, suffixes=("_x", "_y"))
         apart = (both["matched_y"] - both["matched_x"]).abs()
         named = set(apart[apart > 0].nlargest(_NAMED).index)
@@ -122,8 +134,8 @@ def against_chart(comparison: "Comparison") -> ScatterChart:
             errors, name = (row.matched_error_x, row.matched_error_y), row.concept if i in named else ""
             points.append(Point(row.matched_x, row.matched_y, colour, title, *errors, name))
     beside = others[0] if len(others) == 1 else "the others"
-    x, y = (even_axis(name, [getattr(p, at) for p in points], number) for name, at in ((against, "x"), (beside, "y")))
-    legend = dict(zip(others, ordered_colours(len(others)), strict=True))
+    x = even_axis(against, [p.x + finite(p.x_error) for p in points], number)
+    y = even_axis(beside, [p.y + finite(p.y_error) for p in points], number)
     return ScatterChart(points, x, y, f"Matched units of {comparison.layer} per concept", True, legend)
 
 
