@@ -24,10 +24,10 @@ from ganatomy.core.files import write_text
 from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments.causal.ace import prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.optimise import Objective, clipped
 from ganatomy.experiments.causal.optimise import effect as delta
 from ganatomy.experiments.causal.pool import open_pool, pooling
-from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.report.charts import Line, LineChart, even_axis, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
 from ganatomy.report.svg import as_file
@@ -38,7 +38,7 @@ OTHER_SEED = 1_000_003
 Row = dict[str, Any]
 
 
-def judge(source: Source, given: argparse.Namespace) -> Objective:
+def judge(source: DissectedModel, given: argparse.Namespace) -> Objective:
     """Return what judges every schedule: held-out places of images of their own."""
     many, out = 4 * given.pictures, given.out
     sizes = {"pool": many, "candidates": many, "train": 2, "held": given.pictures, "top": given.top, "sizes": (1,)}
@@ -49,7 +49,7 @@ def judge(source: Source, given: argparse.Namespace) -> Objective:
         return prepare(spec, source, pool, study)[0]
 
 
-def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Row]:
+def curve(source: DissectedModel, spec: Any, out: Path, judged_by: Objective) -> list[Row]:
     """Run a schedule, and judge its α at every look."""
     directory = out / spec_name(spec)
     ace = run_ace(spec, source, directory, out / f"pool-{spec.pool}")
@@ -128,7 +128,7 @@ def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
     return as_file(title, (), [("Inserted, less what is left when ablated", LineChart(lines, x, y, title))])
 
 
-def run(given: argparse.Namespace, source: Source) -> Row:
+def run(given: argparse.Namespace, source: DissectedModel) -> Row:
     """Measure the asked schedules."""
     judged_by = judge(source, given)
     curves = {}

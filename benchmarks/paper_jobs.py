@@ -26,9 +26,9 @@ from ganatomy.experiments.bootstrap import ROOM
 from ganatomy.experiments.causal.ace import run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.context import ContextSpec, run_context
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.optimise import PREFIX_BYTES
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
@@ -194,7 +194,7 @@ def segmenter(args: argparse.Namespace) -> Regions:
     return Regions(args.concepts, min(args.common, args.concepts))
 
 
-def opened(args: argparse.Namespace) -> Source:
+def opened(args: argparse.Namespace) -> DissectedModel:
     """Open the dissection that is given, by links beside which other studies may lie, or the one that was made here."""
     study = args.out / "study"
     if args.study is not None and not study.exists():
@@ -211,19 +211,19 @@ def linked(study: Path, place: Path) -> None:
             os.link(file, own)
 
 
-def most_shown(source: Source) -> str:
+def most_shown(source: DissectedModel) -> str:
     """Return the name of the concept that covers most of the images."""
     concepts = source.dissection.concepts
     return str(concepts.concept[concepts.share.idxmax()])
 
 
-def pool_bytes(source: Source, args: argparse.Namespace) -> int:
+def pool_bytes(source: DissectedModel, args: argparse.Namespace) -> int:
     """Return what the tables of a pool take: by concept and unit, by concept and place, by image and concept."""
     units, height, width = source.shape(args.layer)
     return 8 * source.concepts * (units + height * width + args.pool)
 
 
-def drawing_bytes(source: Source, images: int) -> int:
+def drawing_bytes(source: DissectedModel, images: int) -> int:
     """Return what the features of all layers take of the images that are drawn at once."""
     return 4 * source.batch(images) * sum(math.prod(shape) for shape in source.models.generator.layers.values())
 

@@ -136,8 +136,8 @@ def _small(folder: Path) -> Path:
 
 def pool(images: int, folder: Path, watch: Watch) -> None:
     """Pool class constants, as ACE and insertions do."""
+    from ganatomy.experiments.causal.dissected_model import open_source
     from ganatomy.experiments.causal.pool import PoolSpec, open_pool
-    from ganatomy.experiments.causal.source import open_source
     from ganatomy.experiments.run_options import RunOptions
 
     source = open_source(_small(folder), run=RunOptions(shard=64))

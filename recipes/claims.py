@@ -26,7 +26,7 @@ from causes.tables import all_tables
 import ganatomy
 from ganatomy.core.errors import GanatomyError
 from ganatomy.core.files import write_text
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.models.weights import bundled_names
 
 SECOND = "livingroom"

@@ -19,11 +19,11 @@ from ganatomy.experiments.causal.best_setting import BestSetting, run_setting, s
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
 from ganatomy.experiments.causal.place_truth import placement_rules
 from ganatomy.experiments.causal.places import host_concepts
 from ganatomy.experiments.causal.setting_spec import SettingSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.experiments.run_options import RunOptions
@@ -72,7 +72,7 @@ class Bench:
         seconds: of the processor, by the name of the study; of one that was interrupted, since it was last begun.
     """
 
-    def __init__(self, source: Source, plan: Plan, directory: Path, engine: Engine = local) -> None:
+    def __init__(self, source: DissectedModel, plan: Plan, directory: Path, engine: Engine = local) -> None:
         self.source, self.plan, self.directory, self.engine = source, plan, directory, engine
         self.found = Findings()
         self._clock = directory / "seconds.json"

@@ -6,7 +6,7 @@ import pytest
 from spoilt import painter, spoilt_place
 
 import ganatomy
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.run_options import RunOptions
 
@@ -32,5 +32,5 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def source(place: Path) -> Source:
+def source(place: Path) -> DissectedModel:
     return open_source(place / "study", generator=painter(), run=RunOptions(shard=50))

@@ -20,7 +20,7 @@ from ganatomy.cli import main
 from ganatomy.core.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
 from ganatomy.experiments import artifacts as module
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, run_artifacts, tops
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.real_comparison import ArtifactSpec, open_comparison
 from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
@@ -30,13 +30,13 @@ SMALL = {"images": 120, "top": 20, "reals": 100, "draws": 4}
 
 
 @pytest.fixture(scope="module")
-def spec(place: Path, source: Source) -> ArtifactSpec:
+def spec(place: Path, source: DissectedModel) -> ArtifactSpec:
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}"}
     return ArtifactSpec(**source.names(), layer="units", **own, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def result(spec: ArtifactSpec, source: Source, place: Path) -> Artifacts:
+def result(spec: ArtifactSpec, source: DissectedModel, place: Path) -> Artifacts:
     return run_artifacts(spec, source, place / "artifacts")
 
 
@@ -50,7 +50,7 @@ def test_the_planted_unit_is_the_worst(result: Artifacts) -> None:
     np.testing.assert_allclose(table.fid, table.means + table.covariances)
 
 
-def test_every_distance_is_that_of_its_images(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+def test_every_distance_is_that_of_its_images(result: Artifacts, spec: ArtifactSpec, source: DissectedModel) -> None:
     generator = source.models.generator
     network: Any = ganatomy.open_segmenter(spec.features)
     seen = generator.observe(generator.latents(spec.ids(), 0), ["units"])
@@ -81,7 +81,7 @@ def test_of_equals_the_first_images_are_taken() -> None:
 
 
 def test_real_images_are_described_once(
-    result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: Artifacts, spec: ArtifactSpec, source: DissectedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(spec, top=25)
 
@@ -94,7 +94,7 @@ def test_real_images_are_described_once(
         run_artifacts(dataclasses.replace(other, reals=99), source, tmp_path / "b")
 
 
-def test_other_real_images_are_another_study(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+def test_other_real_images_are_another_study(result: Artifacts, spec: ArtifactSpec, source: DissectedModel) -> None:
     extra = Path(spec.real) / "extra.png"
     Image.new("RGB", (20, 30)).save(extra)
     try:
@@ -104,14 +104,14 @@ def test_other_real_images_are_another_study(result: Artifacts, spec: ArtifactSp
         extra.unlink()
 
 
-def test_savings_do_not_grow_with_the_square_of_the_images(spec: ArtifactSpec, source: Source) -> None:
+def test_savings_do_not_grow_with_the_square_of_the_images(spec: ArtifactSpec, source: DissectedModel) -> None:
     compared = open_comparison(spec, source)
     assert [len(shard) for shard in compared.shards()] == [50, 50, 20]
     many = dataclasses.replace(spec, images=200_000, top=10_000)
     assert len(dataclasses.replace(compared, spec=many).shards()) == 20
 
 
-def test_flags_of_people(result: Artifacts, source: Source, tmp_path: Path) -> None:
+def test_flags_of_people(result: Artifacts, source: DissectedModel, tmp_path: Path) -> None:
     assert result.curve is None
     second = int(result.table.unit[2])
     found = result.against([FAULTY, second])
@@ -232,7 +232,12 @@ def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
     ],
 )
 def test_what_is_refused(
-    spec: ArtifactSpec, source: Source, tmp_path: Path, change: dict[str, Any], error: type[GanatomyError], said: str
+    spec: ArtifactSpec,
+    source: DissectedModel,
+    tmp_path: Path,
+    change: dict[str, Any],
+    error: type[GanatomyError],
+    said: str,
 ) -> None:
     (tmp_path / "empty").mkdir()
     own = {k: v.replace("EMPTY", str(tmp_path / "empty")) if isinstance(v, str) else v for k, v in change.items()}
@@ -242,7 +247,7 @@ def test_what_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_image_is_named(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
+def test_a_broken_image_is_named(spec: ArtifactSpec, source: DissectedModel, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     for i in range(20):
         (tmp_path / "real" / f"{i}.png").write_bytes(b"no image")
@@ -259,7 +264,7 @@ class Maps:
         return images
 
 
-def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
+def test_maps_are_no_features(spec: ArtifactSpec, source: DissectedModel, tmp_path: Path) -> None:
     setting = open_comparison(spec, source)
     with pytest.raises(BadModel, match=r"describes 2 images by a tensor of shape \[2, 3, 8, 8\]"):
         dataclasses.replace(setting, network=Maps()).features(torch.zeros(2, 3, 8, 8))
@@ -271,7 +276,7 @@ def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
         module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
 
 
-def test_where_it_lies_unless_told_otherwise(source: Source, place: Path) -> None:
+def test_where_it_lies_unless_told_otherwise(source: DissectedModel, place: Path) -> None:
     _, usual, flagged = plan_artifacts(source, "units", {"real": "scenes:church", "top": 20})
     assert usual == source.sibling_path("units", "artifacts-scenes-church-top-20")
     assert flagged is None

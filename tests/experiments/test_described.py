@@ -17,7 +17,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_files import Archive, write
 from ganatomy.engines import local
 from ganatomy.experiments.artifacts import run_artifacts
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.real_comparison import (
     ArtifactSpec,
     FeatureTable,
@@ -53,7 +53,7 @@ class Wide(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DissectedModel]:
     place = tmp_path_factory.mktemp("wide")
     (place / "corner_features.py").write_text(CODE)
     (place / "real").mkdir()
@@ -68,7 +68,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
 
 
 @pytest.fixture
-def compared(source: Source) -> RealComparison:
+def compared(source: DissectedModel) -> RealComparison:
     own: dict[str, Any] = {"real": "real", "features": "torch:corner_features:Corners", **SMALL}
     compared = open_comparison(ArtifactSpec(**source.names(), layer="units", **own), source)
     assert compared.width == 12
@@ -139,7 +139,7 @@ def test_the_distance_is_that_of_the_ordinary_routine(compared: RealComparison) 
 
 
 def test_units_are_ranked_by_images_that_are_no_squares(
-    compared: RealComparison, source: Source, tmp_path: Path
+    compared: RealComparison, source: DissectedModel, tmp_path: Path
 ) -> None:
     assert isinstance(compared.spec, ArtifactSpec)
     found = run_artifacts(compared.spec, source, tmp_path / "out")

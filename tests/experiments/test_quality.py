@@ -12,7 +12,7 @@ from spoilt import D, painter
 import ganatomy
 from ganatomy.core.errors import BadValue
 from ganatomy.datasets.sets import open_images
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.jackknife import Jackknife, frechet_jackknife
 from ganatomy.experiments.quality import Quality, QualitySpec, plan_quality, run_quality
 from ganatomy.experiments.real_comparison import open_comparison
@@ -25,17 +25,17 @@ SMALL = {"images": 120, "reals": 60, "textures": 30}
 
 
 @pytest.fixture(scope="module")
-def spec(place: Path, source: Source) -> QualitySpec:
+def spec(place: Path, source: DissectedModel) -> QualitySpec:
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}"}
     return QualitySpec(**source.names(), **own, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
+def result(spec: QualitySpec, source: DissectedModel, place: Path) -> Quality:
     return run_quality(spec, source, place / "quality")
 
 
-def test_every_distance_is_that_of_the_images(result: Quality, spec: QualitySpec, source: Source) -> None:
+def test_every_distance_is_that_of_the_images(result: Quality, spec: QualitySpec, source: DissectedModel) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
     compared = open_comparison(spec, source)
     dataset = open_images(spec.real)
@@ -59,7 +59,7 @@ def test_every_distance_is_that_of_the_images(result: Quality, spec: QualitySpec
     assert list(found.images) == [120, 120, 120, 30]
 
 
-def test_errors_are_what_other_images_show(spec: QualitySpec, source: Source) -> None:
+def test_errors_are_what_other_images_show(spec: QualitySpec, source: DissectedModel) -> None:
     """Eight samples of other images: their spread is an error of its own that is good to a third."""
     compared = open_comparison(spec, source)
     network, generator = compared.network, source.models.generator
@@ -77,7 +77,7 @@ def test_errors_are_what_other_images_show(spec: QualitySpec, source: Source) ->
     assert same.whole.tolist() == same.error.tolist() == [0, 0, 0]
 
 
-def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec, source: Source) -> None:
+def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec, source: DissectedModel) -> None:
     compared = open_comparison(spec, source)
     generator = painter(faulty=False)
     real = FeatureMoments(D)
@@ -88,13 +88,13 @@ def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec,
     assert fid - float(good.whole[0]) > 4 * math.hypot(error, float(good.error[0]))
 
 
-def test_without_textures(spec: QualitySpec, source: Source, tmp_path: Path) -> None:
+def test_without_textures(spec: QualitySpec, source: DissectedModel, tmp_path: Path) -> None:
     found = run_quality(dataclasses.replace(spec, textures=0), source, tmp_path / "out")
     assert list(found.table.measure) == ["fid", "means", "covariances"]
 
 
 def test_without_other_real_images_nobody_knows_a_perfect_model(
-    spec: QualitySpec, source: Source, tmp_path: Path
+    spec: QualitySpec, source: DissectedModel, tmp_path: Path
 ) -> None:
     found = run_quality(dataclasses.replace(spec, textures=40), source, tmp_path / "out").table.set_index("measure")
     assert math.isnan(found.bias["swd-16"])
@@ -126,13 +126,15 @@ def test_the_page(result: Quality) -> None:
         ({"textures": -1}, "textures=-1"),
     ],
 )
-def test_what_is_refused(spec: QualitySpec, source: Source, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_what_is_refused(
+    spec: QualitySpec, source: DissectedModel, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     with pytest.raises(BadValue, match=said):
         run_quality(dataclasses.replace(spec, **change), source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_where_it_lies_unless_told_otherwise(source: Source) -> None:
+def test_where_it_lies_unless_told_otherwise(source: DissectedModel) -> None:
     _, usual = plan_quality(source, {"real": "scenes:church", "textures": 200})
     assert usual == source.sibling_path("image", "quality-scenes-church-textures-200")
 

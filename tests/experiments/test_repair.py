@@ -19,7 +19,7 @@ from ganatomy.cli import main
 from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyMismatch, UnknownName
 from ganatomy.core.progress import NullProgress
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.jackknife import Textures
 from ganatomy.experiments.real_comparison import describing_seconds, open_comparison
 from ganatomy.experiments.repair import Repair, RepairSpec, rank_by_peak, repair_table, run_repair
@@ -38,12 +38,12 @@ def options(place: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def spec(source: Source, options: dict[str, Any]) -> RepairSpec:
+def spec(source: DissectedModel, options: dict[str, Any]) -> RepairSpec:
     return RepairSpec(**source.names(), layer="units", sets=SETS, **options, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def result(spec: RepairSpec, source: Source, place: Path) -> Repair:
+def result(spec: RepairSpec, source: DissectedModel, place: Path) -> Repair:
     return run_repair(spec, source, place / "repair")
 
 
@@ -71,7 +71,7 @@ def test_the_fault_goes_and_random_units_do_not_mend_it(result: Repair) -> None:
     assert textures.swd["innocent"] == textures.swd["original"]
 
 
-def test_every_number_is_that_of_its_images(result: Repair, spec: RepairSpec, source: Source) -> None:
+def test_every_number_is_that_of_its_images(result: Repair, spec: RepairSpec, source: DissectedModel) -> None:
     generator, network = source.models.generator, ganatomy.open_features(spec.features)
     setting = open_comparison(spec, source)
     z = generator.latents(spec.ids(), 0)
@@ -147,7 +147,7 @@ class Killed(Exception):
 
 
 def test_a_killed_run_ends_in_the_same_tables(
-    result: Repair, spec: RepairSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: Repair, spec: RepairSpec, source: DissectedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
         yield 1, work(shards[0])
@@ -172,11 +172,11 @@ def test_a_killed_run_ends_in_the_same_tables(
     assert run_repair(spec, source, tmp_path / "again").facts == again.facts
 
 
-def ranker(source: Source) -> Any:
+def ranker(source: DissectedModel) -> Any:
     return lambda asked, where: run_artifacts(asked, source, where)
 
 
-def test_the_worst_are_those_of_the_ranking(source: Source, options: dict[str, Any], place: Path) -> None:
+def test_the_worst_are_those_of_the_ranking(source: DissectedModel, options: dict[str, Any], place: Path) -> None:
     small = {name: SMALL[name] for name in ("images", "top", "reals", "textures")}
     spec, usual = plan_repair(source, "units", {**options, **small, "worst": 2, "units": (0,)}, ranker(source))
     ranked = "artifacts-real-net.safetensors-images-160-reals-100-top-20"
@@ -197,7 +197,7 @@ def test_the_worst_are_those_of_the_ranking(source: Source, options: dict[str, A
         plan_repair(source, "units", {**options, "worst": 2, "ranking": place / "another"}, never)
 
 
-def test_flags_of_people(source: Source, options: dict[str, Any], place: Path) -> None:
+def test_flags_of_people(source: DissectedModel, options: dict[str, Any], place: Path) -> None:
     notes = open_annotations(place / "flags.db")
     notes.flag(source.dissection.study.digest, "units", FAULTY, "ann", True)
     notes.close()
@@ -231,14 +231,14 @@ def test_flags_of_people(source: Source, options: dict[str, Any], place: Path) -
     ],
 )
 def test_what_cannot_be_planned(
-    source: Source, options: dict[str, Any], change: dict[str, Any], error: type[GanatomyError], said: str
+    source: DissectedModel, options: dict[str, Any], change: dict[str, Any], error: type[GanatomyError], said: str
 ) -> None:
     with pytest.raises(error, match=said) as caught:
         plan_repair(source, "units", {**options, **change}, never)
     assert "\n" not in str(caught.value)
 
 
-def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: Source, tmp_path: Path) -> None:
+def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: DissectedModel, tmp_path: Path) -> None:
     for change in ({"layer": "layer9"}, {"sets": (("one", (9,)),)}):
         with pytest.raises(UnknownName):
             run_repair(dataclasses.replace(spec, **change), source, tmp_path / "out")
@@ -251,7 +251,7 @@ def test_sets_need_names_of_their_own(spec: RepairSpec) -> None:
             dataclasses.replace(spec, sets=sets)
 
 
-def test_one_draw_has_no_spread_and_none_no_row(spec: RepairSpec, source: Source, tmp_path: Path) -> None:
+def test_one_draw_has_no_spread_and_none_no_row(spec: RepairSpec, source: DissectedModel, tmp_path: Path) -> None:
     few = dataclasses.replace(spec, random=1, textures=0, sets=SETS[:1])
     one = run_repair(few, source, tmp_path / "one")
     assert math.isnan(row(one, "plain", "random").spread)
@@ -276,7 +276,9 @@ def test_the_page(result: Repair) -> None:
     assert ">nan" not in page
 
 
-def test_the_estimate_counts_every_trial(spec: RepairSpec, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_counts_every_trial(
+    spec: RepairSpec, source: DissectedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert describing_seconds(source, spec, [(), (1,)], 20) > 0
 
 
@@ -307,7 +309,7 @@ def test_the_command_refuses_in_one_line(place: Path, capsys: pytest.CaptureFixt
     assert "--real" in capsys.readouterr().err
 
 
-def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: Source, options: dict[str, Any]) -> None:
+def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: DissectedModel, options: dict[str, Any]) -> None:
     for change in ({"top": 200, "images": 100, "textures": 0}, {"textures": 1}, {"units": (9,)}, {"first": 1_000_000}):
         with pytest.raises(GanatomyError):
             plan_repair(source, "units", {**options, "worst": 2, **change}, never)

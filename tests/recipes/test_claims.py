@@ -15,7 +15,7 @@ from causes.plan import PLANS
 from causes.tables import all_tables, fate
 
 from ganatomy.experiments.causal.ace import Ace
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.models.generators.planted import UNITS
 

@@ -10,7 +10,7 @@ from small_runs import small_run
 
 import ganatomy
 from ganatomy.experiments.base import EXPERIMENTS
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.html import write_report
 
@@ -28,7 +28,7 @@ def page(dissection: Dissection, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
-def source(dissection: Dissection) -> Source:
+def source(dissection: Dissection) -> DissectedModel:
     return open_source(dissection.study.directory)
 
 

@@ -15,8 +15,8 @@ from ganatomy.experiments.base import EXPERIMENTS
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.effects import Effect, edit_spec, run_effect
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.interventions import Intervention, place
@@ -361,7 +361,7 @@ def drawn_texts(path: Path) -> set[str]:
     return {"".join(text.itertext()).strip("● ") for text in root.findall(".//{*}text")}
 
 
-def test_given_edits_are_boxed_where_they_are(source: Source, tmp_path: Path) -> None:
+def test_given_edits_are_boxed_where_they_are(source: DissectedModel, tmp_path: Path) -> None:
     def drawn(name: str, *regions: tuple[int, int, int, int] | None) -> tuple[str, str]:
         shape = source.shape("layer2")
         wheres = [None if region is None else place(shape[1:], *region) for region in regions]

@@ -12,7 +12,7 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.core import trust
 from ganatomy.core.errors import BadValue, GanatomyError
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.models.generators import GENERATORS, open_generator
 from ganatomy.models.generators.repaired import RECORD
 from ganatomy.models.segmenters import SEGMENTERS

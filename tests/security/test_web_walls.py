@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 import ganatomy
 from ganatomy.annotations import Annotations, open_annotations
 from ganatomy.cli.serve import is_this_machine
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
 
 SAID = {"layer": "layer2", "unit": 1, "rater": "mallory", "words": "=cmd()"}

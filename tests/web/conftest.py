@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
 
 

@@ -9,7 +9,7 @@ import torch
 
 import ganatomy
 from ganatomy.core.errors import BadValue, UnknownName
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.readers import pixels
 from ganatomy.web.schemas import Region, Stroke

@@ -17,7 +17,7 @@ from chromium import PROGRAM, Page, chromium
 
 import ganatomy
 from ganatomy.annotations import Annotations, open_annotations
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
 
 ROOT = Path(__file__).parents[2]

@@ -121,7 +121,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     from ganatomy.engines import local
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.base import Runner, experiment
-    from ganatomy.experiments.causal.source import open_source
+    from ganatomy.experiments.causal.dissected_model import open_source
     from ganatomy.remote import local_path
 
     entry, options = experiment(name), {key: value for key, value in given.items() if value is not None}

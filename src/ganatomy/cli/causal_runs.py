@@ -17,7 +17,7 @@ from ganatomy.cli.verbs import begin_anew
 from ganatomy.core.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.remote import display_path
 from ganatomy.study import is_study, spec_digest
 from ganatomy.study.files import read_record
@@ -33,7 +33,7 @@ class DryRun(Exception):
     """The estimate was all that was asked for."""
 
 
-def runner(arguments: Namespace, source: Source, anew: bool = False) -> Runner:
+def runner(arguments: Namespace, source: DissectedModel, anew: bool = False) -> Runner:
     """Return what runs plans after an estimate of each, `anew` where a study is there; or prints the estimates only."""
 
     def before(plan: Plan[Any], directory: Path) -> None:
@@ -62,7 +62,7 @@ def _counts(directory: Path, spec: SampleSpec) -> bool:
     return False
 
 
-def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) -> str:
+def _estimate(source: DissectedModel, plan: Plan[Any], directory: Path, seconds: float) -> str:
     """Say what a plan does, on how many images, how long that takes, and how to take about two minutes."""
     from ganatomy.experiments.causal.ace_spec import AceSpec
 

@@ -25,7 +25,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.experiments.option_groups import MEASURED
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.causal.source import Source
+    from ganatomy.experiments.causal.dissected_model import DissectedModel
 
 assert api  # it fills COMMANDS
 RUN = ("out", "device", "engine", "progress")
@@ -213,7 +213,7 @@ def run(verb: str, arguments: Namespace) -> None:
     """Run an experiment, write its report, and show the result."""
     from ganatomy.cli.causal_runs import DryRun, deliver, runner
     from ganatomy.experiments.base import experiment
-    from ganatomy.experiments.causal.source import open_source
+    from ganatomy.experiments.causal.dissected_model import open_source
 
     command, given = _chosen(verb, arguments)
     entry = experiment(command.function.__name__)
@@ -271,7 +271,7 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
     return command, given
 
 
-def concepts_in(source: "Source", text: str) -> tuple[str, ...]:
+def concepts_in(source: "DissectedModel", text: str) -> tuple[str, ...]:
     """Return the concepts in a list with commas, each once; one alone may have a comma in its name.
 
     Raises:

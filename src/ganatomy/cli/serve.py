@@ -38,7 +38,7 @@ def serve(arguments: Namespace) -> None:
         if (error.name or "ganatomy").startswith("ganatomy"):
             raise  # a fault of ours
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
-    from ganatomy.experiments.causal.source import open_source
+    from ganatomy.experiments.causal.dissected_model import open_source
     from ganatomy.study.lock import reading
 
     directories, host, token = arguments.directories, arguments.host, arguments.token

@@ -23,7 +23,7 @@ from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.progress import NullProgress, Progress, listening
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
-from ganatomy.experiments.causal.source import Source, default_directory
+from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
 from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.real_comparison import (
     RUN,
@@ -168,7 +168,7 @@ class Artifacts(Result):
 
 
 def plan_artifacts(
-    source: Source, layer: str, options: Mapping[str, Any]
+    source: DissectedModel, layer: str, options: Mapping[str, Any]
 ) -> tuple[ArtifactSpec, Path, list[int] | None]:
     """Return the Spec, where its study lies by default, and the units that people flagged."""
     own = dict(options)
@@ -191,14 +191,14 @@ class _Read:
     threshold: float | None = None
 
 
-def planned_ranking(source: Source, spec: ArtifactSpec, directory: Path) -> Plan[Artifacts]:
+def planned_ranking(source: DissectedModel, spec: ArtifactSpec, directory: Path) -> Plan[Artifacts]:
     """Return the plan of ranking the units of a layer."""
     work = f"distances of all units from {spec.reals} images of {spec.real}"
     seconds = partial(describing_seconds, source, spec)
     return Plan(spec, directory, partial(run_artifacts, spec, source), work, 0, seconds)
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Artifacts]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Artifacts]:
     threshold = options.pop("threshold", None)
     if threshold is not None:
         check_threshold(threshold)
@@ -244,7 +244,7 @@ def concept_counts(units: pd.DataFrame) -> pd.DataFrame:
     return counts[counts.interpretable > 0]
 
 
-def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
+def flagged_units(source: DissectedModel, layer: str, where: str | Path) -> list[int]:
     """Return the units in which people see artifacts."""
     if "://" not in str(where) and not Path(where).is_file():
         raise BadFile(f"{where}: no such file; give the database of annotations that ganatomy serve wrote")
@@ -259,7 +259,11 @@ def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
 
 
 def run_artifacts(
-    spec: ArtifactSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: ArtifactSpec,
+    source: DissectedModel,
+    directory: Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
 ) -> Artifacts:
     """Rank the units of a layer; goes on where it was stopped.
 
@@ -321,7 +325,7 @@ def _random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
 
 
 def artifact_tables(
-    source: Source, spec: ArtifactSpec, real: FeatureMoments, found: Distances
+    source: DissectedModel, spec: ArtifactSpec, real: FeatureMoments, found: Distances
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of the units, worst first, and what to compare them with."""
     units = source.shape(spec.layer).units
@@ -346,7 +350,9 @@ def artifact_tables(
     return table.sort_values("fid", ascending=False, kind="stable", ignore_index=True), samples
 
 
-def top_strips(source: Source, layer: str, table: pd.DataFrame, worst: int = 8, best: int = 4, each: int = 6) -> Strips:
+def top_strips(
+    source: DissectedModel, layer: str, table: pd.DataFrame, worst: int = 8, best: int = 4, each: int = 6
+) -> Strips:
     """Return the first top images, by the dissection, of the worst units and of the best."""
     ranked = table.unit.tolist()
     shown = list(dict.fromkeys(ranked[:worst] + ranked[-best:]))

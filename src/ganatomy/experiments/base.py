@@ -22,7 +22,7 @@ from ganatomy.experiments.run_options import RUN, RunOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganatomy.experiments.causal.source import SampleSpec, Source
+    from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
     from ganatomy.report.causal.section import Section
     from ganatomy.report.charts import Drawing
     from ganatomy.report.tables import Table
@@ -149,7 +149,7 @@ class Experiment(Generic[R]):
     name: str
     summary: str
     spec: type
-    plan: Callable[["Source", dict[str, Any], Runner], Plan[R]]
+    plan: Callable[["DissectedModel", dict[str, Any], Runner], Plan[R]]
     result: type[R]
     tables: Callable[[Any], Sequence["Table"]]
     section: Callable[[Any], "Section"]

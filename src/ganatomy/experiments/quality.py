@@ -12,7 +12,7 @@ import pandas as pd
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.source import Source, default_directory, shrink_default
+from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.real_comparison import (
@@ -72,13 +72,13 @@ class Quality(Result):
     table: pd.DataFrame
 
 
-def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
+def plan_quality(source: DissectedModel, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
     """Return the Spec of some options, and where its study lies by default."""
     spec = QualitySpec(**source.names(), **options)
     return spec, default_directory(source, spec, f"quality-{named_reals(spec)}")
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
     spec, directory = plan_quality(source, options)
     work = f"distance from {spec.reals} images of {spec.real}"
     return Plan(spec, directory, partial(run_quality, spec, source), work, 0, partial(describing_seconds, source, spec))
@@ -100,7 +100,7 @@ QUALITY = Experiment(
 
 
 def run_quality(
-    spec: QualitySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: QualitySpec, source: DissectedModel, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Quality:
     """Compare a model's images with real ones; goes on where it was stopped."""
     with comparison_study(spec, source, directory, engine, progress) as (study, compared):

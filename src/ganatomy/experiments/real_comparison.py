@@ -20,7 +20,7 @@ from ganatomy.datasets.protocol import CropSpec, ImageDataset
 from ganatomy.datasets.rendered import RenderedScenes
 from ganatomy.datasets.sets import open_images
 from ganatomy.engines import Engine
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, shrink_default
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, shrink_default
 from ganatomy.experiments.model_pair import check_same
 from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RunOptions, cut
@@ -183,7 +183,7 @@ class RealComparison:
         width: how many numbers describe an image.
     """
 
-    source: Source
+    source: DissectedModel
     spec: AgainstRealSpec
     network: FeatureNetwork
     images: ImageDataset
@@ -232,7 +232,7 @@ class RealComparison:
 
 
 def _arrived(
-    source: Source, spec: AgainstRealSpec, network: str, images: ImageDataset, frame: CropSpec, width: int
+    source: DissectedModel, spec: AgainstRealSpec, network: str, images: ImageDataset, frame: CropSpec, width: int
 ) -> RealComparison:
     return RealComparison(source, spec, _network(spec.features, source.models.device, network), images, frame, width)
 
@@ -244,7 +244,7 @@ def _network(name: str, device: str, known: str) -> FeatureNetwork:
     return network
 
 
-def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
+def open_comparison(spec: AgainstRealSpec, source: DissectedModel) -> RealComparison:
     """Open what is needed."""
     images = open_images(spec.real)
     images.sample_indices(range(spec.reals), spec.seed)  # so many must be there
@@ -266,7 +266,7 @@ def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
 
 @contextmanager
 def comparison_study(
-    spec: AgainstRealSpec, source: Source, directory: Path, engine: Engine, progress: Progress | None
+    spec: AgainstRealSpec, source: DissectedModel, directory: Path, engine: Engine, progress: Progress | None
 ) -> Iterator[tuple[Study, RealComparison]]:
     """Open what a comparison computes with, and make its study or go on with it."""
     compared = open_comparison(spec, source)
@@ -298,7 +298,9 @@ def describe_reals(compared: RealComparison, engine: Engine, progress: Progress 
     return moments
 
 
-def describing_seconds(source: Source, spec: AgainstRealSpec, trials: Sequence[Units] = ((),), more: int = 0) -> float:
+def describing_seconds(
+    source: DissectedModel, spec: AgainstRealSpec, trials: Sequence[Units] = ((),), more: int = 0
+) -> float:
     """Return how long it will take to describe all images in every way, and to draw so many more, from a few."""
     compared = open_comparison(spec, source)
     few = min(PROBE, spec.images, spec.reals)

@@ -22,8 +22,8 @@ from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, checked_set, shrink_default
 from ganatomy.experiments.causal.places import as_bytes
-from ganatomy.experiments.causal.source import Source, at_least, checked_set, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -154,13 +154,13 @@ class Repair(Result):
         return f"repaired:{display_path(self.study.directory / IN_STUDY)}{trust}" if written["written"] else None
 
 
-def check_sets(spec: RepairSpec, source: Source) -> None:
+def check_sets(spec: RepairSpec, source: DissectedModel) -> None:
     """Refuse units that the layer does not have."""
     check_units(spec.layer, source.shape(spec.layer).units, spec.touched)
 
 
 def run_repair(
-    spec: RepairSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: RepairSpec, source: DissectedModel, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Repair:
     """Switch sets of units off, compare with real images, and write the generator without the last set.
 

@@ -9,7 +9,7 @@ from typing import Any
 from ganatomy.core.errors import BadValue, StudyMismatch
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.real_comparison import RUN, ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.remote import local_path
@@ -40,7 +40,7 @@ class _Sets:
     units: Sequence[int] | None = None
 
 
-def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
+def plan_repair(source: DissectedModel, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
     """Return the Spec, and where its study lies unless told otherwise."""
     own = dict(options)
     directory, worst = own.pop("ranking", None), own.get("worst")
@@ -60,7 +60,7 @@ def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Ra
     return spec, source.sibling_path(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
 
 
-def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def _take_sets(source: DissectedModel, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Take out of options which units are asked for; as the worst stand any, until all else is known to be right."""
     worst, flagged, units = (options.pop(name, None) for name in ("worst", "flagged", "units"))
     where, count = options.pop("annotations", None), source.shape(layer).units
@@ -81,7 +81,7 @@ def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str,
 
 
 def _ranking(
-    source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
+    source: DissectedModel, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
 ) -> Artifacts:
     if directory is None:
         artifact_spec, default = plan_artifacts(source, spec.layer, shared)[:2]
@@ -105,7 +105,7 @@ def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
         )
 
 
-def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repair]:
+def _plan(source: DissectedModel, options: dict[str, Any], runner: Runner) -> Plan[Repair]:
     ranked = replace(source, run=replace(source.run, shard=RUN.shard))
 
     def rank(artifact_spec: ArtifactSpec, directory: Path) -> Artifacts:

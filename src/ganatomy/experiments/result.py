@@ -166,8 +166,8 @@ def matched_text(units: pd.DataFrame, by_chance: float | None) -> str:
     matched = units[units.matched]
     rate = "" if by_chance is None else f" (by chance {by_chance:.1%} would)"
     most = ", ".join(f"{name} {count}" for name, count in matched.label.value_counts().head(MOST).items())
-    found = f"{len(matched)} of {len(units)} units match one of {matched.label.nunique()} concepts{rate}"
-    return f"{found}: {most}." if most else f"{found}."
+    found = f"{len(matched)} of {len(units)} units match a concept{rate}"
+    return f"{found}; most often they are called {most}." if most else f"{found}."
 
 
 def read_spec(study: Study, kind: type[S]) -> S:

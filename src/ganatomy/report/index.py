@@ -80,7 +80,7 @@ def is_index(path: Path) -> bool:
 def dissection_of(study: Path, digest: str, source: str) -> Path | None:
     """Return the directory of the dissection that a study stands on; None where it is no longer found.
 
-    It is looked for where `Source.sibling_path` would have put the study, and at `source`, where it once was.
+    It is looked for where `DissectedModel.sibling_path` would have put the study, and at `source`, where it once was.
     """
     around = str(study.resolve().parent.parent)
     for where in (around.removesuffix("-causal"), source):

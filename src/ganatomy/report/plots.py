@@ -141,8 +141,9 @@ def _draw_points(chart: ScatterChart, ax: "Axes") -> None:
 
 def _draw_point(point: Point, ax: "Axes") -> None:
     if math.isfinite(point.x) and math.isfinite(point.y):
-        errors = {"xerr": finite(point.x_error), "yerr": finite(point.y_error), "ecolor": _colour("currentColor")}
-        ax.errorbar(point.x, point.y, fmt="o", color=_colour(point.colour), elinewidth=0.8, **errors)
+        x_error, y_error, grey = finite(point.x_error), finite(point.y_error), _colour("currentColor")
+        at, own = (point.x, point.y, y_error, x_error), _colour(point.colour)
+        ax.errorbar(*at, fmt="o", color=own, ecolor=grey, elinewidth=0.8)
         ax.annotate(point.name, (point.x, point.y), (5, 4), textcoords="offset points", fontsize="small")
 
 

@@ -16,10 +16,10 @@ from ganatomy.core.tensor_types import Images, PerUnit, Where
 from ganatomy.core.vocabulary import addresses
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, pool_shard
-from ganatomy.experiments.causal.source import Source
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
 from ganatomy.models.generators import LayerShape
 from ganatomy.models.generators.protocol import applied
@@ -41,7 +41,7 @@ RankedBy = Literal["ace", "iou"]
 class Painter(Reader):
     """A finished dissection with its models open, to draw with."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DissectedModel) -> None:
         super().__init__(source)
         self._pools: dict[str, Pool] = {}
         self._settings: dict[tuple[str, str], BestSetting] = {}

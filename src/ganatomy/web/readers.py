@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_types import Images, Labels, Latents, PerUnit
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
-from ganatomy.experiments.causal.source import Source
 from ganatomy.interventions import check_units
 from ganatomy.report.html import report_facts
 from ganatomy.web.raster import rasterized
@@ -58,7 +58,7 @@ class CachedImage:
 class Reader:
     """A finished dissection with its models open."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DissectedModel) -> None:
         self.source = source
         self._cache: OrderedDict[tuple[int, int], CachedImage] = OrderedDict()
 

@@ -6,13 +6,13 @@ import pytest
 from toy_classifier import toy_spec, write_images
 
 import ganatomy
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.run_options import RunOptions
 
 
 @pytest.fixture(scope="session")
-def source(planted: Dissection) -> Source:
+def source(planted: Dissection) -> DissectedModel:
     return open_source(planted.study.directory, run=RunOptions(batch=10, shard=6))
 
 

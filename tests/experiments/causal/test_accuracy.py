@@ -7,7 +7,7 @@ from toy_classifier import CLASSES, NEEDS
 import ganatomy
 from ganatomy.core.errors import BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.experiments.causal.accuracy import Accuracy
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 
 

@@ -27,7 +27,7 @@ from ganatomy.experiments.causal.ace import (
     uniform_places,
 )
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import ModelPair
@@ -48,12 +48,12 @@ SMALL: dict[str, Any] = {
 TABLES = ("units", "effects", "curve", "others", "history")
 
 
-def asked(source: Source, layer: str = "layer1", concept: str = "ball", **options: Any) -> AceSpec:
+def asked(source: DissectedModel, layer: str = "layer1", concept: str = "ball", **options: Any) -> AceSpec:
     return scheduled(source, "fast", **SMALL | {"layer": layer, "concept": concept} | options)
 
 
 @pytest.fixture(scope="module")
-def found(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Ace:
+def found(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Ace:
     folder = tmp_path_factory.mktemp("ace")
     return run_ace(asked(source), source, folder / "study", folder / "pool")
 
@@ -71,7 +71,7 @@ def roles(ace: Ace) -> list[str]:
 @pytest.mark.parametrize("layer", UNITS)
 @pytest.mark.parametrize("concept", ["ball", "box", "tree"])
 def test_exactly_the_causal_units_are_found(
-    source: Source, layer: str, concept: str, start: str, tmp_path: Path
+    source: DissectedModel, layer: str, concept: str, start: str, tmp_path: Path
 ) -> None:
     spec = asked(source, layer, concept, start=start, steps=60, every=20, patience=0)
     ace = run_ace(spec, source, tmp_path / "study", tmp_path / "pool")
@@ -103,7 +103,7 @@ def test_the_curve_says_what_is_gone(found: Ace) -> None:
     assert not others.relative["ace", 1, "box"] > 0.1
 
 
-def test_what_is_reported_is_of_images_that_chose_nothing(source: Source, found: Ace) -> None:
+def test_what_is_reported_is_of_images_that_chose_nothing(source: DissectedModel, found: Ace) -> None:
     study = found.study.directory / "steps"
     chose = {*Archive(study / "present.npz")["ids"].tolist(), *Archive(study / "candidates.npz")["ids"].tolist()}
     judged = set(found.spec.ids())
@@ -122,7 +122,7 @@ def test_the_constant_is_what_the_units_are_where_the_concept_is(found: Ace) -> 
 # ---------------------------------------------------------------- effects of sets
 
 
-def by_hand(source: Source, spec: AceSpec, sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def by_hand(source: DissectedModel, spec: AceSpec, sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """s_c before, with each set ablated, and its gain where each is inserted, one place at a time, by image."""
     generator, segmenter, shape = source.models.generator, source.models.segmenter, source.shape(spec.layer)
     z, side = generator.latents(spec.ids(), spec.seed), 32 // shape.height
@@ -142,7 +142,7 @@ def by_hand(source: Source, spec: AceSpec, sets: Sets) -> tuple[np.ndarray, np.n
     return shown().mean((1, 2)), np.array(ablated).T, np.array(gained).T
 
 
-def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> None:
+def test_both_terms_are_read_where_they_are_made(source: DissectedModel, found: Ace) -> None:
     """Insertion is read at the inserted place: at any other, there are about as few balls as with the copy."""
     spec = dataclasses.replace(found.spec, images=24, places=3)
     ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
@@ -157,7 +157,7 @@ def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> 
     assert gains[1] == 0, "the copy draws nothing"
 
 
-def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source, found: Ace) -> None:
+def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: DissectedModel, found: Ace) -> None:
     """The truth is counted: every place of every image. Read alone at one place, most of it is what stood there."""
     spec = dataclasses.replace(found.spec, concept="sky", images=6, places=1)
     shape, concept = source.shape("layer1"), source.concept("sky")
@@ -206,7 +206,7 @@ def test_the_places_of_insertion_are_uniform_and_a_function_of_seed_and_id() -> 
     assert uniform_places(range(3), 0, (2, 2), 8).shape == (3, 4, 2, 2)
 
 
-def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
+def test_the_table_of_effects_is_eqn_4(source: DissectedModel, found: Ace) -> None:
     trials = sets_of(found.spec, found.units, dict.fromkeys(("ace", "iou", "random"), (2,)))
     sets = Sets([trial.units for trial in trials], source.concept("ball"), found.constant)
     before, ablated, gained = by_hand(source, found.spec, sets)
@@ -245,7 +245,7 @@ def test_random_sets_are_of_other_units(found: Ace) -> None:
     assert list(trials[2].units) == found.units.sort_values("iou_rank").unit.tolist()[:4]
 
 
-def test_the_curve_is_a_mean_over_random_sets(source: Source, found: Ace) -> None:
+def test_the_curve_is_a_mean_over_random_sets(source: DissectedModel, found: Ace) -> None:
     spec = found.spec
     trials = sets_of(spec, found.units, {"ace": (), "iou": (), "random": (2,)})
     change = aces._ablate(source, spec, trials, spec.ids()).read()
@@ -275,7 +275,7 @@ class Counting(PlantedGenerator):
 @pytest.mark.slow
 def test_evaluations_are_counted_honestly(planted: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Counting(torch.device("cpu"))
-    source = Source(planted, ModelPair(generator, PlantedSegmenter(torch.device("cpu")), "cpu"))
+    source = DissectedModel(planted, ModelPair(generator, PlantedSegmenter(torch.device("cpu")), "cpu"))
     at_the_end: list[int] = []
     monkeypatch.setattr(aces, "_unit_table", lambda *given: at_the_end.append(generator.drawn) or table(*given))
     ace = run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
@@ -295,7 +295,7 @@ class Killed(Exception):
 @pytest.mark.slow
 @pytest.mark.parametrize("last", [0, 1])
 def test_a_killed_search_goes_on_to_the_same_bits(
-    source: Source, found: Ace, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, found: Ace, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate = optimisation.evaluate
     evaluations: list[int] = []
@@ -322,11 +322,11 @@ def test_a_killed_search_goes_on_to_the_same_bits(
 
 
 def test_one_pool_serves_all_concepts(
-    source: Source, found: Ace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, found: Ace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
 
-    def at(source: Source, spec: Any, directory: Path, *how: Any) -> Accumulator:
+    def at(source: DissectedModel, spec: Any, directory: Path, *how: Any) -> Accumulator:
         opened.append(directory)
         raise Killed
 
@@ -343,7 +343,7 @@ def test_one_pool_serves_all_concepts(
 # ---------------------------------------------------------------- what is asked
 
 
-def test_an_ace_says_how_many_updates_its_answer_has_had(source: Source, found: Ace) -> None:
+def test_an_ace_says_how_many_updates_its_answer_has_had(source: DissectedModel, found: Ace) -> None:
     best = found.history[found.history.gain > found.history.gain_error]
     expected = 0 if best.empty else int(best.step[best.held_out.idxmax()])
     assert found.updates == found.details["updates"] == expected
@@ -360,7 +360,7 @@ def test_a_study_of_an_earlier_version_is_not_read(found: Ace, monkeypatch: pyte
         Ace.open(found.study.directory)
 
 
-def test_the_published_schedule_says_what_it_corrects(source: Source) -> None:
+def test_the_published_schedule_says_what_it_corrects(source: DissectedModel) -> None:
     corrected = scheduled(source, "published", layer="layer1", concept="ball", top=3).corrected
     assert "index slip" in corrected[0]
     assert any("|α|²" in each for each in corrected)
@@ -368,7 +368,7 @@ def test_the_published_schedule_says_what_it_corrects(source: Source) -> None:
         assert scheduled(source, schedule, layer="layer1", concept="ball", top=3).corrected == ()
 
 
-def test_the_published_schedule_is_that_of_the_paper(source: Source) -> None:
+def test_the_published_schedule_is_that_of_the_paper(source: DissectedModel) -> None:
     spec = scheduled(source, "published", layer="layer1", concept="ball", top=3)
     assert (spec.pool, spec.candidates, spec.train, spec.held) == (10_000, 60_000, 1000, 200)
     assert (spec.steps, spec.pairs, spec.optimiser, spec.rate, spec.penalty) == (500, 20, "adam", 0.01, 0.005)
@@ -394,7 +394,7 @@ def test_the_published_schedule_is_that_of_the_paper(source: Source) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    source: Source, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+    source: DissectedModel, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message) as caught:
         run_ace(asked(source, **options), source, tmp_path / "study", tmp_path / "pool")
@@ -402,20 +402,20 @@ def test_what_makes_no_sense_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_schedule_lists_those_there_are(source: Source) -> None:
+def test_an_unknown_schedule_lists_those_there_are(source: DissectedModel) -> None:
     with pytest.raises(UnknownName, match=" ".join(SCHEDULES).replace(" ", ".*")):
         scheduled(source, "slow", layer="layer1", concept="ball")
 
 
 def test_a_concept_that_is_never_seen_is_refused(planted: Dissection, tmp_path: Path) -> None:
     concepts = planted.concepts.assign(rare=planted.concepts.concept == "ball", share=0.0)
-    source = Source(dataclasses.replace(planted, concepts=concepts), ModelPair("planted:", "planted", "cpu"))
+    source = DissectedModel(dataclasses.replace(planted, concepts=concepts), ModelPair("planted:", "planted", "cpu"))
     with pytest.raises(BadValue, match="ball never occurs in"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
 
 
 def test_a_layer_without_units_for_it_is_refused(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranked = Dissection.ranked
     monkeypatch.setattr(Dissection, "ranked", lambda self, concept: ranked(self, concept).assign(iou=0.0))
@@ -436,6 +436,6 @@ class Unsure:
 
 
 def test_a_segmenter_without_scores_is_refused(planted: Dissection, tmp_path: Path) -> None:
-    source = Source(planted, ModelPair("planted:", Unsure(), "cpu"))
+    source = DissectedModel(planted, ModelPair("planted:", Unsure(), "cpu"))
     with pytest.raises(BadModel, match="segmenter planted gives labels without scores; α is optimised by scores"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")

@@ -7,8 +7,8 @@ from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_path, setting_spec
 from ganatomy.experiments.causal.choice import default_layers
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.plans import edited_units
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
 
@@ -16,12 +16,12 @@ SMALL = {"images": 24, "pool": 30, "cell": 4}
 
 
 @pytest.fixture(scope="module")
-def balls(source: Source) -> BestSetting:
+def balls(source: DissectedModel) -> BestSetting:
     spec = setting_spec(source, ["layer2"], "ball", **SMALL)
     return run_setting(spec, source, setting_path(source, ["layer2"], "ball"))
 
 
-def test_halves_share_no_image_and_every_setting_is_tried(source: Source, balls: BestSetting) -> None:
+def test_halves_share_no_image_and_every_setting_is_tried(source: DissectedModel, balls: BestSetting) -> None:
     choosing, measuring = balls.spec.halves()
     assert [*choosing, *measuring] == list(balls.spec.ids())
     assert len(balls.table) == len(balls.spec.settings()) == 3 * len(balls.spec.sets)
@@ -42,7 +42,7 @@ def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: Best
 
 @pytest.mark.slow
 def test_insertions_use_it_where_nothing_else_is_said(
-    source: Source, planted: Dissection, balls: BestSetting, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, planted: Dissection, balls: BestSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ganatomy.experiments.causal.best_setting.run_setting", None)  # it is measured already
     effect = ganatomy.insert(planted, layer="layer2", concept="ball", at=(4, 4), images=4, random=1, show=1)
@@ -73,17 +73,17 @@ def test_an_insertion_measures_what_is_not_measured(planted: Dissection, monkeyp
     assert [layer for layer, _ in effect.spec.more] == ["layer2"]
 
 
-def test_what_is_not_finished_is_not_known(source: Source, balls: BestSetting) -> None:
+def test_what_is_not_finished_is_not_known(source: DissectedModel, balls: BestSetting) -> None:
     assert known_setting(source, ["layer2"], "ball") is not None
     assert known_setting(source, ["layer2"], "tree") is None
     assert known_setting(source, ["layer1"], "ball") is None
 
 
-def test_default_layers_can_be_aimed_at(source: Source) -> None:
+def test_default_layers_can_be_aimed_at(source: DissectedModel) -> None:
     assert default_layers(source) == ["layer1"]  # 8 × 8 of 32 pixels
 
 
-def test_a_ranking_by_hand_needs_no_setting(source: Source) -> None:
+def test_a_ranking_by_hand_needs_no_setting(source: DissectedModel) -> None:
     def never(*_: object) -> None:
         raise AssertionError
 

@@ -11,8 +11,8 @@ import torch
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.capacity import CAPACITY, Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import draw_place
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.models.generators.planted import CONCEPTS, UNITS
 from ganatomy.stats.clusters import proportion
@@ -24,7 +24,7 @@ SETS = (("layer1", "planted", (BALL,)), ("layer1", "copy", (COPY,)), ("layer2", 
 IDLE = (("layer1", "idle", tuple(u for u, role in enumerate(UNITS["layer1"]) if role not in CONCEPTS)[:4]),)
 
 
-def ask(source: Source, **options: Any) -> CapacitySpec:
+def ask(source: DissectedModel, **options: Any) -> CapacitySpec:
     min_frequency = {
         "layer": "layer1",
         "concept": "ball",
@@ -37,7 +37,7 @@ def ask(source: Source, **options: Any) -> CapacitySpec:
 
 
 @pytest.fixture(scope="module")
-def found(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Capacity:
+def found(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Capacity:
     return run_capacity(ask(source), source, tmp_path_factory.mktemp("capacity") / "ball")
 
 
@@ -103,7 +103,7 @@ def test_nothing_can_be_lost_where_nothing_was(found: Capacity) -> None:
     assert found.gains[~found.gains.isnan()].min() >= 0
 
 
-def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
+def test_places_can_be_kept_to_some_objects(source: DissectedModel, out: Path) -> None:
     """Behind a box no ball shows, whatever is set; images without a box have no place."""
     options = {"on": ("box",), "sets": SETS[:1], "cells": (1,), "multiples": (1.0,)}
     found = run_capacity(ask(source, **options), source, out)
@@ -112,7 +112,7 @@ def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
     assert boxes.gain["planted"] < 0.2
 
 
-def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out: Path) -> None:
+def test_places_can_be_kept_to_where_the_concept_usually_is(source: DissectedModel, out: Path) -> None:
     """Skies are above: half as often as at the place that shows it most, or more, means in the upper rows."""
     options = {"concept": "sky", "sets": (("layer1", "planted", (UNITS["layer1"].index("sky"),)),), "cells": (1,)}
     wide = run_capacity(ask(source, **options, multiples=(1.0,), min_frequency=0.0), source, out)
@@ -120,7 +120,7 @@ def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out:
     assert kept.table.places[0] < wide.table.places[0], "where skies mostly are there often is one already"
 
 
-def test_shards_and_batches_change_nothing(source: Source, out: Path) -> None:
+def test_shards_and_batches_change_nothing(source: DissectedModel, out: Path) -> None:
     spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10)
     whole = run_capacity(spec, source, out)
     other = run_capacity(spec, dataclasses.replace(source, run=RunOptions(7, 10)), out.with_name("other"))
@@ -150,13 +150,13 @@ def test_shards_and_batches_change_nothing(source: Source, out: Path) -> None:
         ({"images": 3}, "images=3"),
     ],
 )
-def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], said: str) -> None:
+def test_nonsense_is_refused(source: DissectedModel, out: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BadValue, match=said):
         run_capacity(ask(source, **given), source, out)
     assert not out.exists()
 
 
-def test_the_sets_to_try_are_those_that_rank_highest(source: Source) -> None:
+def test_the_sets_to_try_are_those_that_rank_highest(source: DissectedModel) -> None:
     sets = candidates(source, ["layer1", "layer3"], "ball", tops=(1, 2, 13))
     assert [(layer, by, len(units)) for layer, by, units in sets] == [
         ("layer1", "iou-1", 1),
@@ -169,12 +169,12 @@ def test_the_sets_to_try_are_those_that_rank_highest(source: Source) -> None:
     ask(source, sets=sets)
 
 
-def test_a_layer_without_so_many_units_is_told(source: Source) -> None:
+def test_a_layer_without_so_many_units_is_told(source: DissectedModel) -> None:
     with pytest.raises(BadValue, match=r"tops=\[20, 40\]: layer1 has 12 units"):
         candidates(source, ["layer1"], "ball", tops=(20, 40))
 
 
-def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None:
+def test_a_plan_names_its_directory_by_all_that_is_asked(source: DissectedModel) -> None:
     def plan(**options: Any) -> tuple[CapacitySpec, Path]:
         min_frequency = {"layers": ["layer1", "layer2"], "concept": "ball", "tops": (1,), "cells": [1], "images": 8}
         planned = CAPACITY.plan(source, {**min_frequency, "multiples": (1.0,), "on": ["box"], **options}, Runner())
@@ -190,7 +190,7 @@ def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None
             plan(layers=nothing)
 
 
-def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:
+def test_unknown_units_and_objects_are_refused(source: DissectedModel, out: Path) -> None:
     with pytest.raises(UnknownName, match="layer1/12"):
         run_capacity(ask(source, sets=(("layer1", "x", (12,)),)), source, out)
     with pytest.raises(UnknownName, match="bx"):

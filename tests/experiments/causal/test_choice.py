@@ -6,11 +6,11 @@ import pytest
 
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, random_sets, select_units
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.models.generators.planted import UNITS
 
 
-def test_named_units_keep_their_order(source: Source) -> None:
+def test_named_units_keep_their_order(source: DissectedModel) -> None:
     choice = select_units(source, "layer2", UnitQuery([7, 3], "tree"))
     assert (choice.units, choice.chosen, choice.name) == ((7, 3), "units 7, 3", "units-7-3")
     many = select_units(source, "layer3", UnitQuery(list(range(9))))
@@ -18,7 +18,7 @@ def test_named_units_keep_their_order(source: Source) -> None:
 
 
 @pytest.mark.parametrize("concept", ["ball", "box", "tree", "sky"])
-def test_the_best_iou_comes_first(source: Source, concept: str) -> None:
+def test_the_best_iou_comes_first(source: DissectedModel, concept: str) -> None:
     choice = select_units(source, "layer2", UnitQuery(concept=concept, top=3))
     ious = source.ious("layer2", concept)
     assert [float(ious[u]) for u in choice.units] == sorted(ious.tolist(), reverse=True)[:3]
@@ -26,7 +26,7 @@ def test_the_best_iou_comes_first(source: Source, concept: str) -> None:
     assert (choice.chosen, choice.name) == (f"top 3 for {concept} by iou", f"{concept}-iou-3")
 
 
-def test_random_units_depend_on_the_seed_alone(source: Source) -> None:
+def test_random_units_depend_on_the_seed_alone(source: DissectedModel) -> None:
     first, again, other = (select_units(source, "layer3", UnitQuery(top=5, by="random", seed=s)) for s in (0, 0, 1))
     assert first == again
     assert first.units != other.units
@@ -71,11 +71,13 @@ def test_a_random_set_is_a_function_of_its_number() -> None:
         ("layer2", UnitQuery(concept="ball", top=3, by="ace", ace=Path("nowhere")), BadValue, "in nowhere; make it"),
     ],
 )
-def test_what_cannot_be_chosen(source: Source, layer: str, query: UnitQuery, error: type[Exception], says: str) -> None:
+def test_what_cannot_be_chosen(
+    source: DissectedModel, layer: str, query: UnitQuery, error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         select_units(source, layer, query)
 
 
-def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: Source) -> None:
+def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: DissectedModel) -> None:
     home = ace_path(source, "layer2", "ball")
     assert home.relative_to(source.directory.parent) == Path(f"{source.directory.name}-causal/layer2/ace-ball")

@@ -10,8 +10,8 @@ import pytest
 
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators.planted import UNITS
@@ -22,7 +22,7 @@ LID = UNITS["layer2"].index("lid")
 OPEN = ("nothing", "sky", "tree")
 
 
-def ask(source: Source, **options: Any) -> ContextSpec:
+def ask(source: DissectedModel, **options: Any) -> ContextSpec:
     min_frequency = {
         "layer": "layer1",
         "concept": "ball",
@@ -36,12 +36,12 @@ def ask(source: Source, **options: Any) -> ContextSpec:
 
 
 @pytest.fixture(scope="module")
-def balls(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def balls(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Context:
     return run_context(ask(source), source, tmp_path_factory.mktemp("context") / "ball")
 
 
 @pytest.fixture(scope="module")
-def lids(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def lids(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Context:
     spec = ask(source, layer="layer2", concept="lid", units=(LID,), allowed=("box",), forbidden=OPEN, stride=3)
     return run_context(spec, source, tmp_path_factory.mktemp("context") / "lid")
 
@@ -69,7 +69,7 @@ def test_a_lid_shows_on_boxes_only(lids: Context) -> None:
     assert (lids.boxes.under == "box").mean() > 0.9
 
 
-def test_what_only_correlates_makes_nothing(source: Source, out: Path) -> None:
+def test_what_only_correlates_makes_nothing(source: DissectedModel, out: Path) -> None:
     found = run_context(ask(source, units=(COPY,)), source, out)
     assert (found.places[["gain", "image_gain"]] == 0).all(axis=None)
     assert found.boxes.empty
@@ -87,7 +87,7 @@ def test_random_units_stand_beside(lids: Context) -> None:
 # ---------------------------------------------------------------- every number, from scratch
 
 
-def test_a_row_is_what_an_intervention_does(source: Source, balls: Context) -> None:
+def test_a_row_is_what_an_intervention_does(source: DissectedModel, balls: Context) -> None:
     generator, segmenter = source.models.generator, source.models.segmenter
     k = layer_pool(source, "layer1", balls.spec.pool).constant(source.concept("ball"))
     for number in (5, 40, 70, 151):
@@ -121,7 +121,7 @@ def test_places_tile_the_grid_and_the_object_under_them_is_counted(balls: Contex
     assert pd.isna(allowed["ball"])
 
 
-def test_images_maps_and_boxes_show_the_same_places(source: Source, balls: Context) -> None:
+def test_images_maps_and_boxes_show_the_same_places(source: DissectedModel, balls: Context) -> None:
     assert balls.ids == (1_000_000, 1_000_001, 1_000_002)
     assert balls.maps.shape == (3, 4, 4)
     assert balls.images.shape == balls.inserted.shape == (3, 32, 32, 3)
@@ -138,7 +138,9 @@ def test_images_maps_and_boxes_show_the_same_places(source: Source, balls: Conte
     assert np.array_equal(balls.inserted[1], ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
-def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source, balls: Context, out: Path) -> None:
+def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(
+    source: DissectedModel, balls: Context, out: Path
+) -> None:
     pool = layer_pool(source, "layer1", balls.spec.pool)
     often = pool.occupancy[VOCABULARY.index(("ball", "object"))].unfold(0, 2, 2).unfold(1, 2, 2).mean((2, 3))
     min_frequency = balls.places.frequency.to_numpy()[:16]
@@ -151,7 +153,7 @@ def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source,
     assert np.array_equal(kept.maps, balls.maps)
 
 
-def test_a_multiple_of_k_is_inserted(source: Source, balls: Context, out: Path) -> None:
+def test_a_multiple_of_k_is_inserted(source: DissectedModel, balls: Context, out: Path) -> None:
     weaker = run_context(ask(source, multiple=0.3), source, out)
     assert weaker.places.gain.mean() < 0.2 * balls.places.gain.mean()
 
@@ -159,7 +161,7 @@ def test_a_multiple_of_k_is_inserted(source: Source, balls: Context, out: Path) 
 # ---------------------------------------------------------------- what holds for every study
 
 
-def test_shards_and_batches_change_nothing(source: Source, balls: Context, out: Path) -> None:
+def test_shards_and_batches_change_nothing(source: DissectedModel, balls: Context, out: Path) -> None:
     other = run_context(balls.spec, dataclasses.replace(source, run=RunOptions(9, 10)), out)
     pd.testing.assert_frame_equal(other.places, balls.places)
     assert np.array_equal(other.inserted, balls.inserted)
@@ -178,13 +180,13 @@ def test_shards_and_batches_change_nothing(source: Source, balls: Context, out: 
         ({"units": ()}, "at least one"),
     ],
 )
-def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], said: str) -> None:
+def test_nonsense_is_refused(source: DissectedModel, out: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BadValue, match=said):
         run_context(ask(source, **given), source, out)
     assert not out.exists()
 
 
-def test_unknown_words_are_refused(source: Source, out: Path) -> None:
+def test_unknown_words_are_refused(source: DissectedModel, out: Path) -> None:
     with pytest.raises(UnknownName, match="bal"):
         run_context(ask(source, concept="bal"), source, out)
     with pytest.raises(UnknownName, match="chapel"):

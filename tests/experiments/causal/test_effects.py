@@ -11,9 +11,9 @@ import torch
 
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, run_effect
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source
 from ganatomy.interventions import Intervention, place, write_edits
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.toy_world import VOCABULARY
@@ -26,12 +26,12 @@ def unit(layer: str, role: str) -> int:
     return UNITS[layer].index(role)
 
 
-def asked(source: Source, **fields: Any) -> EffectSpec:
+def asked(source: DissectedModel, **fields: Any) -> EffectSpec:
     small = {"images": 24, "random": 2, "show": 3, "pool": 64}
     return EffectSpec(**{**source.names(), "layer": "layer2", "chosen": "by hand", **small, **fields})
 
 
-def shares(source: Source, edits: Sequence[Intervention], read: np.ndarray | None = None) -> np.ndarray:
+def shares(source: DissectedModel, edits: Sequence[Intervention], read: np.ndarray | None = None) -> np.ndarray:
     """The share of the pixels of each image that show each concept, counted one by one: [24, concepts]."""
     generator, segmenter = source.models.generator, source.models.segmenter
     labels = segmenter(generator.edited(generator.latents(IDS, 0), edits)).numpy()
@@ -57,7 +57,7 @@ def check(table: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.6])
-def test_an_ablation_is_what_counting_image_by_image_gives(source: Source, out: Path, strength: float) -> None:
+def test_an_ablation_is_what_counting_image_by_image_gives(source: DissectedModel, out: Path, strength: float) -> None:
     units = (unit("layer2", "tree"), unit("layer2", "ball"))
     spec = asked(source, units=units, concept="ball", strength=strength, random=3)
     effect = run_effect(spec, source, out)
@@ -75,7 +75,7 @@ def test_an_ablation_is_what_counting_image_by_image_gives(source: Source, out: 
         assert row.random_relative == pytest.approx(own.mean() / row.before, abs=1e-9)
 
 
-def test_the_asked_concept_comes_first_and_then_the_greatest_change(source: Source, out: Path) -> None:
+def test_the_asked_concept_comes_first_and_then_the_greatest_change(source: DissectedModel, out: Path) -> None:
     units = (unit("layer2", "ball"), unit("layer2", "sky"))
     table = run_effect(asked(source, units=units, concept="box"), source, out).table
     assert table.concept[0] == "box"
@@ -86,7 +86,7 @@ def test_the_asked_concept_comes_first_and_then_the_greatest_change(source: Sour
 
 @pytest.mark.parametrize("layer", UNITS)
 def test_what_draws_the_ball_takes_it_away_and_what_copies_it_does_not(
-    source: Source, tmp_path: Path, layer: str
+    source: DissectedModel, tmp_path: Path, layer: str
 ) -> None:
     def change(role: str) -> float:
         units = tuple(u for u, own in enumerate(UNITS[layer]) if own == role)
@@ -99,7 +99,7 @@ def test_what_draws_the_ball_takes_it_away_and_what_copies_it_does_not(
             assert change(role) == 0, role
 
 
-def test_an_insertion_is_read_at_its_place_and_in_the_whole_image(source: Source, out: Path) -> None:
+def test_an_insertion_is_read_at_its_place_and_in_the_whole_image(source: DissectedModel, out: Path) -> None:
     region = (3, 5, 2, 4)
     units = (unit("layer2", "ball"),)
     spec = asked(source, kind="insert", units=units, concept="ball", region=region, multiple=1.2)
@@ -117,7 +117,7 @@ def test_an_insertion_is_read_at_its_place_and_in_the_whole_image(source: Source
     assert there.random_change == pytest.approx(0, abs=0.05)
 
 
-def test_no_random_sets_and_no_concept(source: Source, out: Path) -> None:
+def test_no_random_sets_and_no_concept(source: DissectedModel, out: Path) -> None:
     effect = run_effect(asked(source, units=(unit("layer2", "sky"),), random=0), source, out)
     assert effect.table[["random_change", "random_spread", "random_relative"]].isna().all(axis=None)
     assert effect.table.concept[0] == "sky"
@@ -125,13 +125,13 @@ def test_no_random_sets_and_no_concept(source: Source, out: Path) -> None:
     assert effect.strips.ids.tolist() == list(IDS[:3])
 
 
-def test_one_random_set_has_no_spread(source: Source, out: Path) -> None:
+def test_one_random_set_has_no_spread(source: DissectedModel, out: Path) -> None:
     table = run_effect(asked(source, units=(0,), random=1), source, out).table
     assert table.random_change.notna().all()
     assert table.random_spread.isna().all()
 
 
-def test_the_strips_show_the_images_with_most_of_the_concept(source: Source, out: Path) -> None:
+def test_the_strips_show_the_images_with_most_of_the_concept(source: DissectedModel, out: Path) -> None:
     units = (unit("layer2", "ball"),)
     effect = run_effect(asked(source, units=units, concept="ball"), source, out)
     balls = shares(source, [])[:, NAMES.index("ball")]
@@ -147,7 +147,7 @@ def test_the_strips_show_the_images_with_most_of_the_concept(source: Source, out
             assert torch.equal(getattr(effect.strips, name)[i], drawn), name
 
 
-def test_nothing_to_show(source: Source, out: Path) -> None:
+def test_nothing_to_show(source: DissectedModel, out: Path) -> None:
     strips = run_effect(asked(source, units=(0,), show=0), source, out).strips
     assert strips.before.shape == strips.after.shape == (0, 32, 32, 3)
 
@@ -177,7 +177,9 @@ CHANGED = {
         ({"images": 0}, BadValue, "images=0"),
     ],
 )
-def test_what_cannot_be_meant(source: Source, fields: dict[str, Any], error: type[Exception], says: str) -> None:
+def test_what_cannot_be_meant(
+    source: DissectedModel, fields: dict[str, Any], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         asked(source, **{"units": (1,), **fields})
 
@@ -194,14 +196,14 @@ def test_what_cannot_be_meant(source: Source, fields: dict[str, Any], error: typ
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(
-    source: Source, out: Path, fields: dict[str, Any], says: str
+    source: DissectedModel, out: Path, fields: dict[str, Any], says: str
 ) -> None:
     with pytest.raises((BadValue, UnknownName), match=says):
         run_effect(asked(source, **{"units": (1,), **fields}), source, out)
     assert not out.exists()
 
 
-def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
+def test_given_edits_at_several_layers(source: DissectedModel, out: Path) -> None:
     late = Intervention.ablate("layer3", source.shape("layer3"), [unit("layer3", "tree")])
     early = Intervention.insert(
         "layer1", source.shape("layer1"), [unit("layer1", "box")], torch.ones(12), place((8, 8), 1, 2)
@@ -217,7 +219,7 @@ def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
     assert (out.parent / "again.json").read_bytes() == (out / "edit.json").read_bytes()
 
 
-def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source, out: Path) -> None:
+def test_given_edits_stand_beside_the_same_edits_of_random_units(source: DissectedModel, out: Path) -> None:
     """As many units of each layer, at the same places, set to the same values; read where something is edited, too."""
     shape, roles = source.shape("layer2"), [unit("layer2", "ball"), unit("layer2", "tree")]
     here, there = place((16, 16), 3, 5, 2, 4), place((16, 16), 10, 0)
@@ -253,6 +255,6 @@ def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source,
     assert own.random_change.abs().max() > 0
 
 
-def test_a_region_that_is_everything_is_the_image(source: Source, out: Path) -> None:
+def test_a_region_that_is_everything_is_the_image(source: DissectedModel, out: Path) -> None:
     spec = asked(source, units=(1,), region=(0, 0, 16, 16), random=0, show=0, images=4)
     assert set(run_effect(spec, source, out).table["read"]) == {"image"}

@@ -9,6 +9,7 @@ import torch
 import ganatomy
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import ContextSpec, run_context
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.insertion import (
     at_grid,
@@ -20,7 +21,6 @@ from ganatomy.experiments.causal.insertion import (
 )
 from ganatomy.experiments.causal.places import Rows, masks
 from ganatomy.experiments.causal.pool import layer_pool, place_means
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import TraceSpec, run_trace
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.dissection import Dissection
@@ -30,17 +30,17 @@ from ganatomy.models.generators.planted import UNITS
 BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
 
 
-def ask(source: Source, **options: Any) -> ContextSpec:
+def ask(source: DissectedModel, **options: Any) -> ContextSpec:
     usual = {"layer": "layer1", "concept": "ball", "units": (BALL1,), "more": (("layer2", (BALL2,)),)}
     small = {"chosen": "as planted", "images": 4, "pool": 30, "cell": 4, "show": 1}
     return ContextSpec(**source.names(), **{**usual, **small, **options})
 
 
-def every(source: Source, layer: str) -> tuple[int, ...]:
+def every(source: DissectedModel, layer: str) -> tuple[int, ...]:
     return tuple(range(source.shape(layer).units))
 
 
-def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) -> None:
+def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: DissectedModel) -> None:
     spec = ask(source, multiple=2.0)
     parts = measured_parts(source, spec, "ball")
     given = next(iter(baselines(source, spec, spec.ids())))
@@ -62,7 +62,9 @@ def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) 
         assert torch.allclose(drawn[i], own, atol=1e-6)
 
 
-def test_random_units_are_others_of_each_layer_and_all_units_are_set_as_without_the_concept(source: Source) -> None:
+def test_random_units_are_others_of_each_layer_and_all_units_are_set_as_without_the_concept(
+    source: DissectedModel,
+) -> None:
     parts = measured_parts(source, ask(source), "ball")
     where, image = masks((16, 16), torch.tensor([[0, 0], [4, 4], [8, 8]]), 4), torch.tensor([0, 1, 1])
     for edit, unit in zip(control_edits(parts, where, image, range(7, 9), 0), (BALL1, BALL2), strict=True):
@@ -86,7 +88,9 @@ def test_a_place_of_a_finer_grid_covers_all_that_it_touches() -> None:
 
 
 @pytest.mark.slow
-def test_every_study_of_an_insertion_takes_several_layers_and_k_of_the_place(source: Source, tmp_path: Path) -> None:
+def test_every_study_of_an_insertion_takes_several_layers_and_k_of_the_place(
+    source: DissectedModel, tmp_path: Path
+) -> None:
     context = run_context(ask(source, constant="place"), source, tmp_path / "context")
     assert context.places.row.max() == 12  # of the second layer's grid
     assert context.facts["control"] == "random"
@@ -110,7 +114,7 @@ def test_every_study_of_an_insertion_takes_several_layers_and_k_of_the_place(sou
     assert effect.table.random_spread.isna().all()  # there is one control
 
 
-def test_what_cannot_be_inserted_is_refused(source: Source, tmp_path: Path) -> None:
+def test_what_cannot_be_inserted_is_refused(source: DissectedModel, tmp_path: Path) -> None:
     for options, error, said in (
         ({"constant": "kk"}, UnknownName, "constant"),
         ({"more": (("layer1", (1,)),)}, BadValue, "different ones, in the order"),

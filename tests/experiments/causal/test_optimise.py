@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.locations import Locations
 from ganatomy.experiments.causal.optimise import (
     Objective,
@@ -28,7 +29,6 @@ from ganatomy.experiments.causal.optimise import (
 )
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators.planted import UNITS
@@ -43,17 +43,17 @@ PLACES = torch.tensor([[100, -1], [37, 200], [5, 118], [90, -1], [50, -1], [140,
 
 
 @pytest.fixture(scope="module")
-def value(source: Source) -> Tensor:
+def value(source: DissectedModel) -> Tensor:
     spec = asked(source).pool_spec()
     return pool_shard(source, spec, range(500_000, 500_060)).constant(source.concept("tree"))
 
 
-def asked(source: Source, **fields: Any) -> AceSpec:
+def asked(source: DissectedModel, **fields: Any) -> AceSpec:
     small: dict[str, Any] = {"layer": LAYER, "concept": "tree", "pairs": 3, "top": 2}
     return AceSpec(**source.names() | small | fields)
 
 
-def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
+def objective(source: DissectedModel, value: Tensor, **fields: Any) -> Objective:
     spec = asked(source, **fields)
     where = maps(PLACES, (16, 16))
     one, other = (
@@ -65,7 +65,7 @@ def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
     return Objective(source, spec, source.concept("tree"), value, both, both)
 
 
-def gain_by_hand(source: Source, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
+def gain_by_hand(source: DissectedModel, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
     """δ of Eqn 5, an image at a time."""
     generator, segmenter, tree = source.models.generator, source.models.segmenter, source.concept("tree")
     gone, come = [], []
@@ -88,7 +88,7 @@ def gain_by_hand(source: Source, value: Tensor, alpha: Tensor, scale: Tensor, wh
 
 
 @pytest.mark.parametrize("ablated", ["map", "place"])
-def test_the_gain_is_eqn_5(source: Source, value: Tensor, ablated: str) -> None:
+def test_the_gain_is_eqn_5(source: DissectedModel, value: Tensor, ablated: str) -> None:
     alpha, scale = torch.linspace(0, 1, UNIT_COUNT), torch.tensor([0.2, 0.9])
     found = objective(source, value, ablated=ablated).gain(alpha, ROWS, ROWS, scale)
     expected = gain_by_hand(source, value, alpha, scale, ablated == "map")
@@ -96,7 +96,7 @@ def test_the_gain_is_eqn_5(source: Source, value: Tensor, ablated: str) -> None:
 
 
 @pytest.mark.parametrize("ablated", ["map", "place"])
-def test_slopes_agree_with_finite_differences(source: Source, value: Tensor, ablated: str) -> None:
+def test_slopes_agree_with_finite_differences(source: DissectedModel, value: Tensor, ablated: str) -> None:
     problem = objective(source, value.double(), ablated=ablated, norm="norm")
     for sample in problem.train:
         assert sample._kept is not None
@@ -110,7 +110,7 @@ def test_slopes_agree_with_finite_differences(source: Source, value: Tensor, abl
     assert torch.autograd.gradcheck(loss, alpha)
 
 
-def test_insertion_is_read_at_its_own_place(source: Source, value: Tensor) -> None:
+def test_insertion_is_read_at_its_own_place(source: DissectedModel, value: Tensor) -> None:
     """At other places of the same image there is hardly any tree."""
     problem = objective(source, value)
     every = problem.inserted(torch.ones(UNIT_COUNT), problem.train.absent, torch.arange(6), binary=False)
@@ -123,7 +123,7 @@ def test_insertion_is_read_at_its_own_place(source: Source, value: Tensor) -> No
     assert every.mean() > elsewhere.mean() + 0.2
 
 
-def test_the_first_order_is_the_mean_slope(source: Source, value: Tensor) -> None:
+def test_the_first_order_is_the_mean_slope(source: DissectedModel, value: Tensor) -> None:
     problem, scale = objective(source, value), torch.tensor([0.2, 0.9])
     found = first_order(problem, scale)
     expected = torch.zeros(UNIT_COUNT)
@@ -138,7 +138,7 @@ def test_the_first_order_is_the_mean_slope(source: Source, value: Tensor) -> Non
 
 
 def test_a_sample_that_does_not_fit_is_computed_again(
-    source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, value: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = objective(source, value).train.present
     monkeypatch.setattr(optimisation, "PREFIX_BYTES", 0)
@@ -150,7 +150,7 @@ def test_a_sample_that_does_not_fit_is_computed_again(
 
 
 def test_all_samples_share_the_room_for_features(
-    source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch
+    source: DissectedModel, value: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = objective(source, value).train.present.nbytes
     assert one == 4 * 6 * UNIT_COUNT * 16 * 16
@@ -158,7 +158,7 @@ def test_all_samples_share_the_room_for_features(
     assert [sample.nbytes for sample in objective(source, value).train] == [one, 0]
 
 
-def test_many_pairs_go_through_in_parts(source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pairs_go_through_in_parts(source: DissectedModel, value: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """All layers are kept of what a slope is of: few images at a time, where they are large."""
     problem, scale, rows = objective(source, value), torch.tensor([0.2, 0.9]), torch.arange(6)
     drawn: list[int] = []
@@ -167,7 +167,7 @@ def test_many_pairs_go_through_in_parts(source: Source, value: Tensor, monkeypat
     alpha = torch.linspace(0.1, 0.8, UNIT_COUNT)
     whole = descent(problem, alpha, rows, rows, scale)
     assert drawn == [6, 6]
-    monkeypatch.setattr(Source, "batch", lambda *_: 4)
+    monkeypatch.setattr(DissectedModel, "batch", lambda *_: 4)
     torch.testing.assert_close(descent(problem, alpha, rows, rows, scale), whole)
     assert drawn == [6, 6, 4, 4, 2, 2]
 
@@ -184,7 +184,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     """With the bundled kinds of model, that is; the planted ones look at what they are given."""
     generator = ProGAN(progan_network(8, [8] * 6))
     dissection = dataclasses.replace(planted, layers=generator.layers)
-    source = Source(dissection, ModelPair(generator, open_segmenter("bundled:scenes"), "cpu"))
+    source = DissectedModel(dissection, ModelPair(generator, open_segmenter("bundled:scenes"), "cpu"))
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
     (sample,) = open_samples(source, spec, [where])
@@ -206,7 +206,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
 
 
 @pytest.mark.parametrize(("optimiser", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
-def test_the_descent_is_that_of_torch(source: Source, optimiser: str, kind: Any) -> None:
+def test_the_descent_is_that_of_torch(source: DissectedModel, optimiser: str, kind: Any) -> None:
     """With α clamped to [0, 1] after each step."""
     spec = asked(source, optimiser=optimiser, rate=0.2, decay=False)
     target = torch.linspace(-0.5, 1.5, 5)
@@ -226,7 +226,7 @@ def test_the_descent_is_that_of_torch(source: Source, optimiser: str, kind: Any)
     assert ours[4] == 1
 
 
-def test_the_penalty_is_the_squared_norm_or_the_norm(source: Source) -> None:
+def test_the_penalty_is_the_squared_norm_or_the_norm(source: DissectedModel) -> None:
     alpha = torch.tensor([0.6, 0.8])
     assert float(penalty(alpha, asked(source, penalty=0.5))) == pytest.approx(0.5)
     assert float(penalty(2 * alpha, asked(source, penalty=0.5))) == pytest.approx(2.0)
@@ -237,7 +237,7 @@ def test_the_penalty_is_the_squared_norm_or_the_norm(source: Source) -> None:
     assert zero.grad.tolist() == [0, 0]
 
 
-def test_a_penalty_that_outweighs_all_leaves_nothing(source: Source, value: Tensor) -> None:
+def test_a_penalty_that_outweighs_all_leaves_nothing(source: DissectedModel, value: Tensor) -> None:
     problem = objective(source, value, penalty=50.0, rate=0.5, steps=10, every=10, decay=False)
     first = dataclasses.replace(begin(problem, torch.ones(UNIT_COUNT)), scales=torch.ones(2, 2))
     assert advance(problem, first).alpha.max() < 0.2
@@ -245,7 +245,7 @@ def test_a_penalty_that_outweighs_all_leaves_nothing(source: Source, value: Tens
     assert advance(problem, first).alpha.max() == 1
 
 
-def test_an_update_takes_all_rows_in_turn(source: Source) -> None:
+def test_an_update_takes_all_rows_in_turn(source: DissectedModel) -> None:
     spec = asked(source, pairs=4)
     rows = torch.cat([minibatch(10, spec, step, 0) for step in range(5)])
     assert sorted(rows[:10].tolist()) == sorted(rows[10:].tolist()) == list(range(10))
@@ -271,7 +271,7 @@ def looked(held: list[float], errors: list[float]) -> optimisation.OptimizerStat
     return optimisation.OptimizerState(zero, zero, zero, zero, scales, evaluations, alphas, zero, zero)
 
 
-def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
+def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: DissectedModel) -> None:
     spec = asked(source, steps=100, patience=3)
     assert looked([0.1, 0.5, 0.4], [0, 0.5, 0.4]).best(spec) == 0
     assert looked([0.1, 0.5, 0.4], [0, 0.5, 0.2]).best(spec) == 2, "the best of those that clearly do"
@@ -279,7 +279,7 @@ def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_a
     assert looked([0.1, 0.5, 0.4, 0.4], [0, 0.5, 0.4, 0.4]).done(spec)
 
 
-def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor) -> None:
+def test_the_error_of_a_gain_is_of_the_same_images(source: DissectedModel, value: Tensor) -> None:
     problem = objective(source, value, steps=4, every=4, decay=False, rate=0.3)
     first = begin(problem, torch.linspace(1, 0, UNIT_COUNT))
     found = advance(problem, first).evaluations[-1]
@@ -292,7 +292,7 @@ def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor
     assert first.evaluations[0, -2:].tolist() == [0, 0]
 
 
-def test_the_best_look_is_the_answer_unless_all_steps_are_to_be_made(source: Source) -> None:
+def test_the_best_look_is_the_answer_unless_all_steps_are_to_be_made(source: DissectedModel) -> None:
     search = looked([0.1, 0.5, 0.4, 0.3], [0, 0.1, 0.1, 0.1])
     patient = asked(source, steps=100, patience=3)
     assert search.best(patient) == 1
@@ -303,7 +303,9 @@ def test_the_best_look_is_the_answer_unless_all_steps_are_to_be_made(source: Sou
     assert search.done(dataclasses.replace(patient, steps=12))
 
 
-def test_held_out_places_are_judged_by_the_binary_segmentation(source: Source, value: Tensor, out: Path) -> None:
+def test_held_out_places_are_judged_by_the_binary_segmentation(
+    source: DissectedModel, value: Tensor, out: Path
+) -> None:
     problem = objective(source, value)
     kept = clipped(torch.tensor([float(role == "tree") for role in UNITS[LAYER]]), torch.zeros(UNIT_COUNT), 2)
     everything = torch.arange(6)

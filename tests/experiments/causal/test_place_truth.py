@@ -11,6 +11,7 @@ import ganatomy
 from ganatomy.core.errors import UnknownName
 from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.place_truth import (
     PlacementRules,
     PlaceTruth,
@@ -26,7 +27,6 @@ from ganatomy.experiments.causal.place_truth import (
     verdict_table,
     with_truth,
 )
-from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.report.causal.page import causal_html
 from ganatomy.scenes import Bank, grammar, render
@@ -87,14 +87,14 @@ def test_the_usual_area_is_of_one_object() -> None:
 
 
 @pytest.fixture(scope="module")
-def church(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def church(tmp_path_factory: pytest.TempPathFactory) -> DissectedModel:
     study = tmp_path_factory.mktemp("church") / "study"
     ganatomy.dissect("bundled:church", images=16, calibration=16, layers=["layer6"], out=study)
     return open_source(study, run=RunOptions(shard=2))
 
 
 @pytest.fixture(scope="module")
-def trees(church: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def trees(church: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Context:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganatomy.scenes.places.BANK", 40)
         patch.setattr("ganatomy.scenes.redraw.DRAWS", 100)
@@ -107,7 +107,7 @@ def trees(church: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 
 @pytest.mark.slow
-def test_the_study_of_a_generator_of_scenes_says_so(church: Source, trees: Context) -> None:
+def test_the_study_of_a_generator_of_scenes_says_so(church: DissectedModel, trees: Context) -> None:
     truth = trees.facts["truth"]
     assert (truth["category"], truth["allowed"], truth["exact"]) == ("church", 0.05, True)
     assert trees.facts["control"] == "without"
@@ -124,7 +124,7 @@ def test_the_study_of_a_generator_of_scenes_says_so(church: Source, trees: Conte
 
 
 @pytest.mark.slow
-def test_for_other_generators_nothing_changes(church: Source, trees: Context, tmp_path: Path) -> None:
+def test_for_other_generators_nothing_changes(church: DissectedModel, trees: Context, tmp_path: Path) -> None:
     said = ContextSpec(
         **church.names(), layer="layer6", concept="tree", units=(1, 2), chosen="two", cell=8, images=2,
         pool=32, show=1, allowed=("grass",), forbidden=("sky",),
@@ -195,7 +195,7 @@ def test_the_card_of_a_bundled_generator_names_its_grammar() -> None:
     assert category_of("bundled:none") is None
 
 
-def test_a_person_may_say_instead(source: Source) -> None:
+def test_a_person_may_say_instead(source: DissectedModel) -> None:
     assert placement_rules(source, "ball") == (None, [], [])
     assert placement_rules(source, "ball", None, ["nothing", "sky"], ["box"]) == (None, ["nothing", "sky"], ["box"])
     with pytest.raises(UnknownName, match="bx"):

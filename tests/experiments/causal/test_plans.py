@@ -8,15 +8,15 @@ import torch
 
 from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
+from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
 from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect
 from ganatomy.experiments.causal.places import region_at
 from ganatomy.experiments.causal.plans import effect_seconds
-from ganatomy.experiments.causal.source import Source, default_directory
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
 from ganatomy.interventions import Intervention
 
 
-def test_options_become_a_spec(source: Source) -> None:
+def test_options_become_a_spec(source: DissectedModel) -> None:
     options = {
         "layer": "layer2",
         "concept": "ball",
@@ -39,7 +39,7 @@ def test_options_become_a_spec(source: Source) -> None:
     assert plan.directory.name == "ablate-units-3-1"
 
 
-def test_the_seed_also_draws_the_units(source: Source) -> None:
+def test_the_seed_also_draws_the_units(source: DissectedModel) -> None:
     options = {"layer": "layer3", "by": "random", "top": 4}
     drawn = [plan_effect(source, "ablate", {**options, "seed": seed}).spec for seed in (0, 1)]
     assert drawn[0].units != drawn[1].units
@@ -47,7 +47,7 @@ def test_the_seed_also_draws_the_units(source: Source) -> None:
 
 
 @pytest.mark.parametrize("ranking", [{"top": 3}, {"by": "iou"}, {"ace": Path("x")}])
-def test_units_and_a_ranking_at_once_are_refused(source: Source, ranking: dict[str, Any]) -> None:
+def test_units_and_a_ranking_at_once_are_refused(source: DissectedModel, ranking: dict[str, Any]) -> None:
     with pytest.raises(BadValue, match=f"so {next(iter(ranking))} would say nothing"):
         plan_effect(source, "ablate", {"layer": "layer1", "units": [3], **ranking})
     with pytest.raises(TypeError, match="imges"):
@@ -64,7 +64,7 @@ def test_regions_that_are_none(at: tuple[int, ...] | None, cell: int | None, say
         region_at(at, cell)
 
 
-def test_edits_that_apply_refuses(source: Source) -> None:
+def test_edits_that_apply_refuses(source: DissectedModel) -> None:
     each = Intervention.ablate("layer2", source.shape("layer2"), [1], torch.ones(2, 16, 16))
     with pytest.raises(BadValue, match="places of its own"):
         edit_spec(source, [each], "edit.json")
@@ -72,7 +72,7 @@ def test_edits_that_apply_refuses(source: Source) -> None:
         edit_spec(source, [], "edit.json")
 
 
-def test_other_questions_have_other_homes(source: Source) -> None:
+def test_other_questions_have_other_homes(source: DissectedModel) -> None:
     def home_of(kind: str = "ablate", **options: Any) -> Path:
         return plan_effect(source, kind, {"layer": "layer2", "concept": "ball", **options}).directory
 
@@ -88,6 +88,6 @@ def test_other_questions_have_other_homes(source: Source) -> None:
     assert each.name == "each-estimate-False"
 
 
-def test_time_grows_with_the_trials(source: Source) -> None:
+def test_time_grows_with_the_trials(source: DissectedModel) -> None:
     spec = EffectSpec(**source.names(), layer="layer2", units=(1,))
     assert 0 < effect_seconds(source, spec, 1) < effect_seconds(source, spec, 500)

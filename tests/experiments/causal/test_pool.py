@@ -10,6 +10,7 @@ import torch
 
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.pool import (
     ENOUGH,
     PlaceMeans,
@@ -21,16 +22,15 @@ from ganatomy.experiments.causal.pool import (
     place_means,
     pool_shard,
 )
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.models.toy_world import VOCABULARY
 
 
-def asked(source: Source, **fields: Any) -> PoolSpec:
+def asked(source: DissectedModel, **fields: Any) -> PoolSpec:
     return PoolSpec(**source.names() | {"layer": "layer2", "images": 40} | fields)
 
 
-def test_it_is_what_summing_over_images_gives(source: Source, out: Path) -> None:
+def test_it_is_what_summing_over_images_gives(source: DissectedModel, out: Path) -> None:
     """S-6.4: k is the mean activation, each place weighted by how much of it the concept covers."""
     spec = asked(source)
     pool = open_pool(source, spec, out)
@@ -48,7 +48,7 @@ def test_it_is_what_summing_over_images_gives(source: Source, out: Path) -> None
 
 @pytest.mark.parametrize("room", [1, 30_000])
 def test_in_little_room_it_takes_in_few_images_at_once(
-    source: Source, out: Path, monkeypatch: pytest.MonkeyPatch, room: int
+    source: DissectedModel, out: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     whole = pool_shard(source, asked(source), asked(source).ids())
     taken: list[int] = []
@@ -64,7 +64,9 @@ def test_in_little_room_it_takes_in_few_images_at_once(
         torch.testing.assert_close(few.state_dict()[name], whole.state_dict()[name], rtol=1e-12, atol=1e-12)
 
 
-def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_to_ask_finds_it_measured(
+    source: DissectedModel, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = open_pool(source, asked(source), out)
 
     def never(*_: Any) -> Pool:
@@ -75,11 +77,13 @@ def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypa
     assert all((first.state_dict()[name] == second.state_dict()[name]).all() for name in Pool.FIELDS)
 
 
-def test_the_batch_is_no_part_of_the_question(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_is_no_part_of_the_question(
+    source: DissectedModel, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is honoured where the pool is measured, and whoever asks with another finds the same pool."""
     drawn: list[int] = []
 
-    def asking(batch: int) -> Source:
+    def asking(batch: int) -> DissectedModel:
         return dataclasses.replace(source, run=RunOptions(batch, 41))
 
     observe = source.models.generator.observe
@@ -104,13 +108,13 @@ def test_a_concept_without_a_pixel_has_no_constant() -> None:
         Pool(3, (2, 4, 4)).constant(1)
 
 
-def test_a_layer_that_was_not_dissected_is_refused(source: Source, out: Path) -> None:
+def test_a_layer_that_was_not_dissected_is_refused(source: DissectedModel, out: Path) -> None:
     with pytest.raises(UnknownName, match="layer9"):
         open_pool(source, asked(source, layer="layer9"), out)
     assert not out.exists()
 
 
-def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: Source) -> None:
+def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: DissectedModel) -> None:
     """Formed anew from single images."""
     means = place_means(source, ["layer1", "layer2"], "ball", 30)["layer1"]
     generator, segmenter, ball = source.models.generator, source.models.segmenter, source.concept("ball")
@@ -150,7 +154,7 @@ def test_without_images_that_lack_it_places_that_do_are_taken() -> None:
     assert nearest(torch.tensor([[False, True]])).tolist() == [[1, 1]]
 
 
-def test_it_is_measured_once_and_read_from_then_on(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_measured_once_and_read_from_then_on(source: DissectedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     first = place_means(source, ["layer2"], "ball", 20)["layer2"]
 
     def never(*_: object) -> None:

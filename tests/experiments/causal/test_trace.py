@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
@@ -20,14 +20,14 @@ BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LAYERS = ["layer1", "layer2", "layer3"]
 
 
-def ask(source: Source, **options: Any) -> TraceSpec:
+def ask(source: DissectedModel, **options: Any) -> TraceSpec:
     usual = {"layer": "layer1", "concept": "ball", "units": (BALL,), "chosen": "as planted", "pool": 40}
     small = {"images": 12, "places": 9, "show": 2}
     return TraceSpec(**source.names(), **{**usual, **small, **options})
 
 
 @pytest.fixture(scope="module")
-def balls(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Trace:
+def balls(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> Trace:
     return run_trace(ask(source), source, tmp_path_factory.mktemp("trace") / "ball")
 
 
@@ -39,7 +39,7 @@ def test_causal_units_change_every_later_layer(balls: Trace) -> None:
     assert (balls.lines[balls.lines.visible].error > 0).all()
 
 
-def test_what_later_layers_ignore_goes_no_further(source: Source, out: Path) -> None:
+def test_what_later_layers_ignore_goes_no_further(source: DissectedModel, out: Path) -> None:
     found = run_trace(ask(source, units=(COPY,)), source, out)
     means = found.lines[~found.lines.visible].set_index("layer").change
     assert means["layer1"] > 0.01
@@ -53,7 +53,7 @@ def test_visible_edits_change_the_last_layer_more(balls: Trace) -> None:
     assert last[True] > 1.5 * last[False]
 
 
-def test_a_row_is_what_the_formula_says(source: Source, balls: Trace) -> None:
+def test_a_row_is_what_the_formula_says(source: DissectedModel, balls: Trace) -> None:
     """|Δr| / the channel's mean |r| over the sample, averaged over positions and channels that are ever on."""
     generator = source.models.generator
     spec = balls.spec
@@ -83,7 +83,7 @@ def test_lines_average_the_drawn_places_only(balls: Trace) -> None:
     assert line.change == pytest.approx(own.layer3.mean())
 
 
-def test_maps_and_images_show_the_first_images_whole(source: Source, balls: Trace) -> None:
+def test_maps_and_images_show_the_first_images_whole(source: DissectedModel, balls: Trace) -> None:
     assert balls.ids == (1_000_000, 1_000_001)
     assert {layer: found.shape for layer, found in balls.maps.items()} == dict.fromkeys(LAYERS, (2, 8, 8))
     assert balls.images.shape == (2, 32, 32, 3)
@@ -94,7 +94,7 @@ def test_maps_and_images_show_the_first_images_whole(source: Source, balls: Trac
     assert np.array_equal(balls.images[1], ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
-def test_places_do_not_depend_on_shards_or_batches(source: Source, balls: Trace, out: Path) -> None:
+def test_places_do_not_depend_on_shards_or_batches(source: DissectedModel, balls: Trace, out: Path) -> None:
     other = run_trace(balls.spec, dataclasses.replace(source, run=RunOptions(25, 12)), out)
     pd.testing.assert_frame_equal(other.places, balls.places, check_exact=False, rtol=1e-5)
 
@@ -113,12 +113,12 @@ def test_places_do_not_depend_on_shards_or_batches(source: Source, balls: Trace,
         ({"cell": 9}, "9 × 9 does not fit the layer's 8 × 8"),
     ],
 )
-def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], said: str) -> None:
+def test_nonsense_is_refused(source: DissectedModel, out: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BadValue, match=said):
         run_trace(ask(source, **given), source, out)
     assert not out.exists()
 
 
-def test_unknown_units_are_refused(source: Source, out: Path) -> None:
+def test_unknown_units_are_refused(source: DissectedModel, out: Path) -> None:
     with pytest.raises(UnknownName, match="layer1/12"):
         run_trace(ask(source, units=(12,)), source, out)

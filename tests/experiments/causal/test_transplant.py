@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import cell_counts
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
@@ -20,16 +20,16 @@ LAYERS, CELLS, POOL = ("layer1", "layer2"), (1, 2), 40
 BOX, LID = UNITS["layer1"].index("box"), UNITS["layer2"].index("lid")
 
 
-def lending(source: Source, **options: Any) -> DonorSpec:
+def lending(source: DissectedModel, **options: Any) -> DonorSpec:
     return DonorSpec(**source.names(), layer="layer1", cells=CELLS, **{"donors": 16, **options})
 
 
-def donors(source: Source, concept: str, **options: Any) -> dict[tuple[str, int], Donors]:
+def donors(source: DissectedModel, concept: str, **options: Any) -> dict[tuple[str, int], Donors]:
     pools = {layer: layer_pool(source, layer, POOL) for layer in LAYERS}
     return find_donors(source, lending(source, **options), pools, source.concept(concept))
 
 
-def run(source: Source, concept: str, out: Path) -> Capacity:
+def run(source: DissectedModel, concept: str, out: Path) -> Capacity:
     sets = (("layer1", "box", (BOX,)), ("layer2", "lid", (LID,)))
     spec = CapacitySpec(
         **source.names(), layer="layer1", concept=concept, sets=sets, cells=(1,), multiples=(1.0,), on=("sky",),
@@ -38,7 +38,7 @@ def run(source: Source, concept: str, out: Path) -> Capacity:
     return run_capacity(spec, source, out)
 
 
-def test_a_ball_comes_with_its_features_whatever_k_could(source: Source, out: Path) -> None:
+def test_a_ball_comes_with_its_features_whatever_k_could(source: DissectedModel, out: Path) -> None:
     """In one cell a constant is no ball: its outline is what its neighbours add."""
     table = run(source, "ball", out).table.set_index(["layer", "by"])
     for layer in LAYERS:
@@ -47,7 +47,7 @@ def test_a_ball_comes_with_its_features_whatever_k_could(source: Source, out: Pa
         assert table.units[layer, "transplant"] == len(UNITS[layer])
 
 
-def test_a_lid_comes_with_its_box_and_not_by_its_own_unit(source: Source, out: Path) -> None:
+def test_a_lid_comes_with_its_box_and_not_by_its_own_unit(source: DissectedModel, out: Path) -> None:
     """A lid shows only where a box is. No unit of the first layer draws lids: they are where boxes begin."""
     table = run(source, "lid", out).table.set_index(["layer", "by"])
     assert table.gain["layer2", "lid"] < 0.05, "a place that shows mostly sky may show some box"
@@ -55,7 +55,7 @@ def test_a_lid_comes_with_its_box_and_not_by_its_own_unit(source: Source, out: P
     assert table.gain["layer1", "transplant"] > table.gain["layer1", "all"] + 0.2
 
 
-def test_donors_are_the_images_of_the_pool_that_show_most_where_they_show_most(source: Source) -> None:
+def test_donors_are_the_images_of_the_pool_that_show_most_where_they_show_most(source: DissectedModel) -> None:
     concept, generator = source.concept("ball"), source.models.generator
     best = layer_pool(source, "layer1", POOL).best[:, concept]
     rows = best.argsort(descending=True, stable=True)[:5].tolist()
@@ -74,7 +74,7 @@ def test_donors_are_the_images_of_the_pool_that_show_most_where_they_show_most(s
             assert (top, left) == (min(max(row - 1, 0), r.shape[2] - side), min(max(column - 1, 0), r.shape[3] - side))
 
 
-def test_a_patch_lies_in_the_grid(source: Source) -> None:
+def test_a_patch_lies_in_the_grid(source: DissectedModel) -> None:
     """Skies are at the top: there is no margin above them."""
     sky = donors(source, "sky")["layer1", 2]
     assert (sky.place[:, 0] == 0).any()
@@ -82,20 +82,20 @@ def test_a_patch_lies_in_the_grid(source: Source) -> None:
     assert sky.corner.max() <= 8 - 4
 
 
-def test_of_equal_places_it_is_one_in_the_midst(source: Source) -> None:
+def test_of_equal_places_it_is_one_in_the_midst(source: DissectedModel) -> None:
     """At its edge a margin of one would bring less of a thing."""
     boxes = donors(source, "sky")["layer2", 1]
     assert (boxes.place[:, 1] > 0).all()
 
 
-def test_images_that_show_too_little_lend_nothing(source: Source) -> None:
+def test_images_that_show_too_little_lend_nothing(source: DissectedModel) -> None:
     most = {key: len(each.place) for key, each in donors(source, "lid", least=0.01).items()}
     some = {key: len(each.place) for key, each in donors(source, "lid", least=0.6).items()}
     assert 0 < some["layer2", 1] <= most["layer2", 1]
     assert some["layer1", 2] == 0 < most["layer1", 2], "half of a place of two by two cells is below its lid"
 
 
-def test_a_patch_of_k_is_where_the_transplant_is(source: Source, out: Path) -> None:
+def test_a_patch_of_k_is_where_the_transplant_is(source: DissectedModel, out: Path) -> None:
     """Read at the place, set around it, too."""
     found = run(source, "ball", out)
     settings = found.spec.settings()
@@ -117,7 +117,7 @@ def test_a_patch_of_k_is_where_the_transplant_is(source: Source, out: Path) -> N
 
 
 @pytest.mark.parametrize("margin", [0, 1])
-def test_a_patch_is_the_place_and_its_margin(source: Source, margin: int) -> None:
+def test_a_patch_is_the_place_and_its_margin(source: DissectedModel, margin: int) -> None:
     own = donors(source, "ball", margin=margin)["layer2", 2]
     assert own.patch.shape[1:3] == (2 + 2 * margin,) * 2
     maps = own.patches(torch.arange(len(own.place)), (16, 16))

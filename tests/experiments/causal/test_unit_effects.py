@@ -10,8 +10,8 @@ import torch
 
 import ganatomy
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
-from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.unit_effects import (
     FirstOrder,
     UnitEffects,
@@ -31,13 +31,13 @@ SMALL = {"images": 20}
 
 
 @pytest.fixture(scope="module")
-def result(source: Source, tmp_path_factory: pytest.TempPathFactory) -> UnitEffects:
+def result(source: DissectedModel, tmp_path_factory: pytest.TempPathFactory) -> UnitEffects:
     spec = UnitEffectSpec(**source.names(), layer="layer2", **SMALL)
     return run_unit_effects(spec, source, tmp_path_factory.mktemp("units") / "study")
 
 
 @pytest.mark.parametrize("unit", [1, 4, 9, 10])
-def test_each_unit_is_what_it_is_alone(source: Source, result: UnitEffects, out: Path, unit: int) -> None:
+def test_each_unit_is_what_it_is_alone(source: DissectedModel, result: UnitEffects, out: Path, unit: int) -> None:
     spec = EffectSpec(**source.names(), layer="layer2", units=(unit,), random=0, show=0, **SMALL)
     alone = run_effect(spec, source, out).table.set_index("concept")
     own = result.table[result.table.unit == unit].set_index("concept")
@@ -56,7 +56,7 @@ def test_only_what_draws_a_concept_takes_it_away(result: UnitEffects) -> None:
     assert (result.table[result.table.unit.isin(copies)].change == 0).all()
 
 
-def test_the_estimate_is_the_slope_of_the_mean_score(source: Source, result: UnitEffects) -> None:
+def test_the_estimate_is_the_slope_of_the_mean_score(source: DissectedModel, result: UnitEffects) -> None:
     """Weakening a unit a little changes the mean score by as little of the estimate."""
     generator, segmenter = source.models.generator, source.models.segmenter
     assert isinstance(segmenter, Scorer)
@@ -124,7 +124,7 @@ def test_shards_of_the_estimate_add_up() -> None:
         parts[0].merge(FirstOrder(3, 2))
 
 
-def test_what_is_refused(source: Source, out: Path) -> None:
+def test_what_is_refused(source: DissectedModel, out: Path) -> None:
     with pytest.raises(UnknownName, match="unknown dissected layer 'layer8'"):
         run_unit_effects(UnitEffectSpec(**source.names(), layer="layer8"), source, out)
     assert not out.exists()

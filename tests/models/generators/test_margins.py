@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganatomy import dissect
 from ganatomy.core.errors import BadValue
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.models.generators import LayerShape, Observation, open_generator
 from ganatomy.models.generators.protocol import margin, within_image

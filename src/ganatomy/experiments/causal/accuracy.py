@@ -21,7 +21,7 @@ from ganatomy.core.progress import Progress, report_progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_units
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, default_directory
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import SURE, percent
@@ -90,7 +90,11 @@ class Accuracy(Result):
 
 
 def run_accuracy(
-    spec: AccuracySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: AccuracySpec,
+    source: DissectedModel,
+    directory: Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
 ) -> Accuracy:
     """Ablate units, and predict the classes of the same images again; goes on where it was stopped."""
     classes = check_sample(source, spec)
@@ -107,7 +111,7 @@ def run_accuracy(
     return Accuracy.open(directory)
 
 
-def classifier_of(source: Source) -> Classifier:
+def classifier_of(source: DissectedModel) -> Classifier:
     """Return the classifier that was dissected."""
     subject = source.models.subject
     if not isinstance(subject, Classifier):
@@ -116,7 +120,7 @@ def classifier_of(source: Source) -> Classifier:
     return subject
 
 
-def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
+def check_sample(source: DissectedModel, spec: SampleSpec) -> tuple[str, ...]:
     """Refuse what cannot be predicted, before anything is written; return the names of the classes."""
     source.shape(spec.layer)
     classifier = classifier_of(source)
@@ -124,7 +128,7 @@ def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
     return classifier.classes
 
 
-def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
+def accuracy_seconds(source: DissectedModel, spec: SampleSpec, trials: int) -> float:
     """Return how many seconds so many trials will take, from a few images."""
     probe = dataclasses.replace(spec, images=4)
     for sets in ([], [], [[0]] * 4):  # the first is warm-up
@@ -136,7 +140,7 @@ def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     return spec.images * (once + trials * max(spent - once, 0) / 4) / probe.images
 
 
-def predict_ablated(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Predictions:
+def predict_ablated(source: DissectedModel, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Predictions:
     """Predict the classes of one shard: as the network is, then without each set of units."""
     classifier, shape = classifier_of(source), source.shape(spec.layer)
     edits = [Intervention.ablate(spec.layer, shape, units) for units in sets]
@@ -207,7 +211,7 @@ def _random(changes: Tensor) -> dict[str, Tensor]:
     return {"random_change": changes.mean(0), "random_spread": spread}
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
     layer = options.pop("layer")
     query = UnitQuery.take(options)
     selection = select_units(source, layer, query)

@@ -28,6 +28,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
 from ganatomy.experiments.causal.choice import ace_path, alpha_of, random_sets
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.locations import SALT, Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import (
@@ -41,7 +42,6 @@ from ganatomy.experiments.causal.optimise import (
 )
 from ganatomy.experiments.causal.places import Rows, gained_at, maps
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path, pooling
-from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.experiments.result import Result, read_spec
 from ganatomy.experiments.run_options import RunOptions
@@ -138,7 +138,7 @@ class Trial(NamedTuple):
 
 def run_ace(
     spec: AceSpec,
-    source: Source,
+    source: DissectedModel,
     directory: Path,
     pool_directory: Path | None = None,
     engine: Engine = local,
@@ -177,7 +177,7 @@ def run_ace(
     return Ace.open(directory)
 
 
-def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Objective, int]:
+def prepare(spec: AceSpec, source: DissectedModel, pool: Pool, study: Study) -> tuple[Objective, int]:
     """Find the places to learn from and those to hold out; return the objective, and how many images that took."""
     concept, device = source.concept(spec.concept), source.models.generator.device
     places = study.step("present", Locations, partial(present, spec, pool, concept))
@@ -223,7 +223,7 @@ def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int
     return trials
 
 
-def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -> None:
+def _measure(spec: AceSpec, source: DissectedModel, study: Study, units: pd.DataFrame) -> None:
     """Measure the sets on images that chose none of them, and write the tables."""
     concept = source.concept(spec.concept)
     value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
@@ -246,7 +246,7 @@ def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -
     study.write_table("curve", curve.reset_index(drop=True))
 
 
-def _ablate(source: Source, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
+def _ablate(source: DissectedModel, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
     shape = source.shape(spec.layer)
     edits = [[Intervention.ablate(spec.layer, shape, trial.units)] for trial in trials]
     return count_changes(source, spec, edits, ids)
@@ -277,7 +277,7 @@ class Sets(NamedTuple):
     value: PerUnit
 
 
-def evaluate_sets(source: Source, spec: AceSpec, sets: Sets, ids: range) -> ConceptShares:
+def evaluate_sets(source: DissectedModel, spec: AceSpec, sets: Sets, ids: range) -> ConceptShares:
     """Ablate each set everywhere, and insert it at several places of each image, drawn uniformly, one at a time."""
     shape, segmenter = source.shape(spec.layer), source.models.segmenter
     found = ConceptShares(len(sets.units))
@@ -326,7 +326,7 @@ def _ratio(each: Tensor, before: Tensor) -> dict[str, float]:
 
 
 def _gained(
-    source: Source, spec: AceSpec, sets: Sets, given: Baseline, what: tuple[Sequence[int], Tensor]
+    source: DissectedModel, spec: AceSpec, sets: Sets, given: Baseline, what: tuple[Sequence[int], Tensor]
 ) -> Float64[Tensor, " b"]:
     """Insert some units at each of the places; return the mean gain of the place, image by image."""
     units, places = what
@@ -362,7 +362,7 @@ def change_table(change: PairedChange, trials: Sequence[Trial], vocabulary: Sequ
     return groups[columns].mean().assign(spread=groups["relative"].std()).reset_index()
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Ace]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Ace]:
     schedule = options.pop("schedule")
     spec = scheduled(source, schedule, **options)
     source.concept(spec.concept)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 from ganatomy.experiments.option_groups import Sample
 
 START_NAMES = {"gradient": "first-order attribution", "iou": "IoU (Eqn 7)"}
@@ -158,7 +158,7 @@ class Schedule:
     schedule: str = "fast"
 
 
-def scheduled(source: Source, schedule: str = "fast", **options: Any) -> AceSpec:
+def scheduled(source: DissectedModel, schedule: str = "fast", **options: Any) -> AceSpec:
     """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields."""
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)

@@ -22,6 +22,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, select_units, take_layers
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     LayerUnits,
     check_insertion,
@@ -33,7 +34,6 @@ from ganatomy.experiments.causal.place_truth import (
 )
 from ganatomy.experiments.causal.setting_spec import Setting, SettingSpec
 from ganatomy.experiments.causal.setting_trials import find_places, measured_table, setting_table, try_shard
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
@@ -46,7 +46,7 @@ SIDE = 3 / 16
 """Side of a place, as a share of the image's side."""
 
 
-def setting_spec(source: Source, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
+def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
     """Return the Spec of the settings that are tried for a concept at some layers.
 
     The units of each layer are ranked by IoU, and by ACE too where that was run for all of them.
@@ -70,7 +70,7 @@ def setting_spec(source: Source, layers: Sequence[str], concept: str, **options:
     )
 
 
-def paper_setting(source: Source, spec: SettingSpec) -> Setting:
+def paper_setting(source: DissectedModel, spec: SettingSpec) -> Setting:
     """Return the paper's setting: the 20 best units of the first layer at k; all of a smaller layer's."""
     top = min(TOPS[0], source.shape(spec.layer).units)
     units = select_units(source, spec.layer, UnitQuery(concept=spec.concept, top=top)).units
@@ -119,12 +119,12 @@ def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def setting_path(source: Source, layers: Sequence[str], concept: str) -> Path:
+def setting_path(source: DissectedModel, layers: Sequence[str], concept: str) -> Path:
     """Return the default directory of the best setting of a concept at some layers."""
     return source.sibling_path("+".join(source.in_order(layers)), f"setting-{concept}")
 
 
-def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSetting | None:
+def known_setting(source: DissectedModel, layers: Sequence[str], concept: str) -> BestSetting | None:
     """Return the best setting of a concept at some layers if it has been measured."""
     directory = setting_path(source, layers, concept)
     if not is_study(directory):
@@ -137,7 +137,7 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
 
 
 def run_setting(
-    spec: SettingSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: SettingSpec, source: DissectedModel, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> BestSetting:
     """Try every setting and measure the best; what is there already is not measured again."""
     concept, settings = source.concept(spec.concept), spec.settings()
@@ -162,7 +162,7 @@ def run_setting(
     return BestSetting.open(directory)
 
 
-def plan_setting(source: Source, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
+def plan_setting(source: DissectedModel, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
     """Return the plan of finding the best setting of a concept at some layers."""
     spec = setting_spec(source, layers, concept, **options)
     settings = len(spec.settings())
@@ -170,13 +170,13 @@ def plan_setting(source: Source, layers: Sequence[str], concept: str, **options:
     return Plan(spec, setting_path(source, layers, concept), partial(run_setting, spec, source), work, settings)
 
 
-def find_setting(source: Source, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:
+def find_setting(source: DissectedModel, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:
     """Measure the best setting of a concept at some layers, or read it where it was measured before."""
     own = replace(source, run=BEST_SETTING.run)
     return known_setting(source, layers, concept) or runner(plan_setting(own, layers, concept))
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
     return plan_setting(source, take_layers(source, options, default=True), **options)
 
 

@@ -26,6 +26,7 @@ from ganatomy.core.vocabulary import find_concept
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, alpha_of, random_alpha, select_units
+from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, checked_set
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.places import (
     Rows,
@@ -39,7 +40,6 @@ from ganatomy.experiments.causal.places import (
     relative_frequency,
 )
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import Source, at_least, checked_set
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.experiments.result import Result, tuples
@@ -172,7 +172,11 @@ class Capacity(Result):
 
 
 def candidates(
-    source: Source, layers: Sequence[str], concept: str, by: Sequence[str] = ("iou",), tops: Sequence[int] = (20, 40)
+    source: DissectedModel,
+    layers: Sequence[str],
+    concept: str,
+    by: Sequence[str] = ("iou",),
+    tops: Sequence[int] = (20, 40),
 ) -> tuple[UnitSet, ...]:
     """Return the sets to try: of each layer the units that rank highest for a concept, named ``iou-20`` and so on.
 
@@ -190,7 +194,7 @@ def candidates(
     )
 
 
-def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
+def check_capacity(spec: CapacitySpec, source: DissectedModel) -> tuple[int, list[int]]:
     """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on."""
     for layer, _, units in spec.sets:
         check_units(layer, source.shape(layer).units, units)
@@ -199,7 +203,11 @@ def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
 
 
 def run_capacity(
-    spec: CapacitySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: CapacitySpec,
+    source: DissectedModel,
+    directory: Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
 ) -> Capacity:
     """Try every setting; what is there already is not measured again."""
     concept, on = check_capacity(spec, source)
@@ -232,7 +240,7 @@ class LayerTask(NamedTuple):
 
 
 def _tasks(
-    source: Source, spec: CapacitySpec, pools: Mapping[str, Pool], concept: int, on: Sequence[int]
+    source: DissectedModel, spec: CapacitySpec, pools: Mapping[str, Pool], concept: int, on: Sequence[int]
 ) -> dict[str, LayerTask]:
     found = find_donors(source, spec, pools, concept)
     tasks = {}
@@ -244,7 +252,7 @@ def _tasks(
     return tasks
 
 
-def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, LayerTask], ids: range) -> GainTable:
+def try_shard(source: DissectedModel, spec: CapacitySpec, tasks: Mapping[str, LayerTask], ids: range) -> GainTable:
     """Try every setting on one shard; `tasks` say what to insert in each layer and where."""
     tried = GainTable(len(spec.settings()))
     for given in baselines(source, spec, ids, spec.layers()):
@@ -257,7 +265,7 @@ def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, LayerTask]
 
 @torch.no_grad()
 def _try_layer(
-    source: Source, spec: CapacitySpec, given: Baseline, layer: str, task: LayerTask
+    source: DissectedModel, spec: CapacitySpec, given: Baseline, layer: str, task: LayerTask
 ) -> list[Float[Tensor, " b"]]:
     """Return the gains by every setting of one layer."""
     shape, grid = source.shape(layer), source.grid(layer)
@@ -286,7 +294,7 @@ def _try_layer(
     return gains
 
 
-def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task: LayerTask) -> Tensor:
+def _free(source: DissectedModel, labels: Labels, grid: tuple[int, int], cell: int, task: LayerTask) -> Tensor:
     """Return the places that may be drawn, bool [b, rows, columns], by top left corner."""
     free = cell_counts(labels, [task.concept], grid, cell)[:, 1] == 0
     if task.on:
@@ -295,7 +303,7 @@ def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task
     return free.cpu() & task.frequent[cell]
 
 
-def capacity_table(source: Source, spec: CapacitySpec, tried: GainTable) -> pd.DataFrame:
+def capacity_table(source: DissectedModel, spec: CapacitySpec, tried: GainTable) -> pd.DataFrame:
     """Read what was tried: measured on the images with odd numbers, picked on those with even ones."""
     even, odd = (tried.gain[half::2].double().numpy() for half in (0, 1))
     settings = spec.settings()
@@ -342,7 +350,7 @@ class _Rankings:
     tops: Sequence[int] = (20, 40)
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
     layers, concept = options.pop("layers"), options.pop("concept")
     own = {name: tuples(value) for name, value in options.items()}
     ranking = {name: own.pop(name) for name in ("by", "tops") if name in own}

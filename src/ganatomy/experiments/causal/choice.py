@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.core.tensor_types import PerUnit
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.interventions import check_units
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.remote import local_path
@@ -98,7 +98,7 @@ class Layers:
     layers: Sequence[str] | None = None
 
 
-def take_layers(source: Source, options: dict[str, Any], default: bool = False) -> list[str]:
+def take_layers(source: DissectedModel, options: dict[str, Any], default: bool = False) -> list[str]:
     """Take the layers that are meant out of options, `layer` or `layers`; in the order of the network.
 
     Where none is named, they are those of `default_layers`, if there is a default.
@@ -118,7 +118,7 @@ def take_layers(source: Source, options: dict[str, Any], default: bool = False) 
     return source.in_order(named)
 
 
-def default_layers(source: Source) -> list[str]:
+def default_layers(source: DissectedModel) -> list[str]:
     """Return the layers that are set where none are named: the first two with the finest grid that can make an object.
 
     A place of it is at least `FINEST` pixels a side; of networks without such, it is the first layer.
@@ -131,7 +131,7 @@ def default_layers(source: Source) -> list[str]:
     return [name for name, side in apt.items() if side == max(apt.values())][:2]
 
 
-def select_units(source: Source, layer: str, query: UnitQuery) -> UnitSelection:
+def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSelection:
     """Return the units of a layer that are asked for."""
     count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
     if by not in RANKINGS:
@@ -156,7 +156,7 @@ def select_units(source: Source, layer: str, query: UnitQuery) -> UnitSelection:
 
 
 def select_in_layers(
-    source: Source, layers: Sequence[str], query: UnitQuery, constant: str | None = None
+    source: DissectedModel, layers: Sequence[str], query: UnitQuery, constant: str | None = None
 ) -> tuple[UnitSelection, dict[str, Any]]:
     """Return the units of several layers that are asked for, and the fields of a Spec that name them."""
     if len(layers) > 1 and query.units is not None:
@@ -201,7 +201,7 @@ def random_alpha(count: int, units: Sequence[int], ids: range, seed: int) -> Flo
     return torch.stack([alpha_of(own, count) for own in random_sets(count, len(units), ids, seed, units)])
 
 
-def ace_path(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:
+def ace_path(source: DissectedModel, layer: str, concept: str, schedule: str = "fast") -> Path:
     """Return the default directory of the ACE study of a concept."""
     return source.sibling_path(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
@@ -215,7 +215,7 @@ def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
     return UnitSelection(tuple(units), f"units {listed}", f"units-{name}")
 
 
-def _by_ace(source: Source, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
+def _by_ace(source: DissectedModel, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
     """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
     defaults = [ace_path(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
     directory = query.ace or next(filter(is_study, defaults), defaults[0])

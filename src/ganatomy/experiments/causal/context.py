@@ -21,6 +21,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, at_least
 from ganatomy.experiments.causal.insertion import (
     Part,
     PlaceSpec,
@@ -56,7 +57,6 @@ from ganatomy.experiments.causal.places import (
 )
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import Baseline, baselines
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
@@ -206,7 +206,7 @@ class Context(Result):
 
 
 def run_context(
-    spec: ContextSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: ContextSpec, source: DissectedModel, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Context:
     """Insert at every place of every image; what is there already is not measured again."""
     concept = check_places(spec, source)
@@ -239,7 +239,9 @@ def run_context(
     return Context.open(directory)
 
 
-def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range) -> Inserted:
+def insert_shard(
+    source: DissectedModel, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range
+) -> Inserted:
     """Insert at every place of one shard's images, the chosen units and their control."""
     grid = parts[-1].grid
     at = spec.corners(grid)
@@ -268,14 +270,14 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
     return found
 
 
-def _gains(source: Source, given: Baseline, rows: Rows, concept: int, edits: Sequence[Edit]) -> Tensor:
+def _gains(source: DissectedModel, given: Baseline, rows: Rows, concept: int, edits: Sequence[Edit]) -> Tensor:
     """Make the edits, a row each; return the gains of the concept at the place and in the image."""
     labels = source.models.segmenter(draw_edited(source, given, rows, edits))
     gained = gained_at(given.labels[rows.image], labels, concept, rows.where)
     return (torch.stack([gained.at, gained.image], 1) / gained.area[:, None]).float().cpu()
 
 
-def place_table(source: Source, spec: ContextSpec, found: Inserted, frequency: Tensor) -> pd.DataFrame:
+def place_table(source: DissectedModel, spec: ContextSpec, found: Inserted, frequency: Tensor) -> pd.DataFrame:
     """Return one row an insertion."""
     shape = source.shape(spec.place_layer)
     at = spec.corners((shape.height, shape.width))
@@ -292,7 +294,9 @@ def place_table(source: Source, spec: ContextSpec, found: Inserted, frequency: T
     return table.assign(under=names[found.under.numpy()], frequency=often, **gains)
 
 
-def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:
+def under_table(
+    source: DissectedModel, spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules
+) -> pd.DataFrame:
     """Return the mean effect by the object under the place."""
     vocabulary = [source.named(c) for c in (0, *host_concepts(source))]
     kinds = {concept.name: concept.category for concept in vocabulary}
@@ -310,7 +314,7 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
     return table.sort_values(["places", "object"], ascending=[False, True]).reset_index(drop=True)
 
 
-def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:
+def box_table(source: DissectedModel, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:
     """Return the responsive places of the images shown."""
     shape = source.shape(spec.place_layer)
     image = places.id - spec.first

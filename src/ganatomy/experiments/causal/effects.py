@@ -22,6 +22,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, default_directory
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
     LayerUnits,
@@ -35,7 +36,6 @@ from ganatomy.experiments.causal.insertion import (
 from ganatomy.experiments.causal.places import Region, as_bytes, region_at
 from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import Source, at_least, default_directory
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.warnings import exceeds
@@ -173,7 +173,7 @@ class Effect(Result):
         return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
 
 
-def check_effect(spec: EffectSpec, source: Source) -> None:
+def check_effect(spec: EffectSpec, source: DissectedModel) -> None:
     """Refuse what cannot be done, before anything is written."""
     check_insertion(source, spec)
     if spec.concept is not None:
@@ -183,7 +183,7 @@ def check_effect(spec: EffectSpec, source: Source) -> None:
 
 def run_effect(
     spec: EffectSpec,
-    source: Source,
+    source: DissectedModel,
     directory: Path,
     engine: Engine = local,
     progress: Progress | None = None,
@@ -210,7 +210,7 @@ def run_effect(
     return Effect.open(directory)
 
 
-def _zeros(source: Source, spec: EffectSpec) -> list[Part]:
+def _zeros(source: DissectedModel, spec: EffectSpec) -> list[Part]:
     shapes = [(layer, source.shape(layer), units) for layer, units in spec.layer_units()]
     return [Part(layer, shape, units, torch.zeros(shape.units)) for layer, shape, units in shapes]
 
@@ -222,7 +222,7 @@ def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]
     return [constant_edits(parts, where, spec.strength), *controls]
 
 
-def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
+def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Sequence[Edits]) -> None:
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
     tally = study.sharded("effect", EffectTally, work, source.run.shards(spec.ids()))
@@ -233,7 +233,7 @@ def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Ed
 
 
 def count_effect(
-    source: Source, spec: EffectSpec, trials: Sequence[Edits], concept: int | None, ids: range
+    source: DissectedModel, spec: EffectSpec, trials: Sequence[Edits], concept: int | None, ids: range
 ) -> EffectTally:
     """Count one shard: every trial, read over the whole images and, where not all of them is edited, where it is."""
     segmenter = source.models.segmenter
@@ -267,7 +267,7 @@ def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
     return [spec.first + i for i in order[: spec.show].tolist()]
 
 
-def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> ImagePairs:
+def draw_effect(source: DissectedModel, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> ImagePairs:
     """Draw some images again: before, after the first trial, and after the second, if there is one."""
     generator = source.models.generator
     z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
@@ -276,7 +276,7 @@ def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: 
     return ImagePairs(torch.tensor(ids, dtype=torch.long), before, after, more[0] if more else before[:0])
 
 
-def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
+def effect_table(source: DissectedModel, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
     """Read the tally: one row for each way to read and each concept that is there before or after."""
     columns = {name: table.numpy() for name, table in tally.read()._asdict().items()}
     target = source.concept(spec.concept) if spec.concept is not None else 0
@@ -298,7 +298,9 @@ def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: i
     return table.rename(columns={"name": "concept"})
 
 
-def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: Runner | None = None) -> Plan[Effect]:
+def plan_effect(
+    source: DissectedModel, kind: str, options: Mapping[str, Any], runner: Runner | None = None
+) -> Plan[Effect]:
     """Return the plan of an ablation or insertion."""
     own, cell_given = dict(options), options.get("cell") is not None
     selection, query, fields = edited_units(source, own, runner)
@@ -312,7 +314,7 @@ def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: R
     return Plan(spec, directory, partial(run_effect, spec, source), f"{kind} {spec.chosen}", 1 + spec.random)
 
 
-def edit_spec(source: Source, edits: Edits, chosen: str, **options: Any) -> EffectSpec:
+def edit_spec(source: DissectedModel, edits: Edits, chosen: str, **options: Any) -> EffectSpec:
     """Return the Spec of applying given edits; its layer is the first that they touch."""
     if not edits:
         raise BadValue(f"{chosen}: there is nothing in it to apply")
@@ -350,15 +352,15 @@ class _Edit:
     edit: str | Path
 
 
-def _plan_ablation(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+def _plan_ablation(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Effect]:
     return plan_effect(source, "ablate", options)
 
 
-def _plan_insertion(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Effect]:
+def _plan_insertion(source: DissectedModel, options: dict[str, Any], runner: Runner) -> Plan[Effect]:
     return plan_effect(source, "insert", options, runner)
 
 
-def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+def _plan_edits(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Effect]:
     file, generator = download(local_path(options.pop("edit"))), source.models.generator
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **options)

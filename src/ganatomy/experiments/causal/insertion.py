@@ -15,9 +15,9 @@ from ganatomy.core.resample import pooled
 from ganatomy.core.tensor_types import Constant, Features, Images, PerPlace, Where
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.choice import random_alpha, random_sets
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, checked_set
 from ganatomy.experiments.causal.places import Rows, corners
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool, place_means
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, checked_set
 from ganatomy.experiments.causal.trials import Baseline
 from ganatomy.interventions import Intervention, blend, check_units
 from ganatomy.models.generators import LayerShape
@@ -130,7 +130,7 @@ class RowEdit:
         return blend(r, self.alpha.to(r)[:, :, None, None] * self.where.to(r)[:, None], self.value)
 
 
-def check_insertion(source: Source, spec: InsertionSpec) -> None:
+def check_insertion(source: DissectedModel, spec: InsertionSpec) -> None:
     """Refuse what cannot be inserted."""
     if spec.constant not in CONSTANTS:
         raise UnknownName("constant", spec.constant, CONSTANTS)
@@ -142,19 +142,19 @@ def check_insertion(source: Source, spec: InsertionSpec) -> None:
         raise BadValue(f"layers={', '.join(spec.layers())}: give different ones, in the order of the network")
 
 
-def check_places(spec: PlaceSpec, source: Source) -> int:
+def check_places(spec: PlaceSpec, source: DissectedModel) -> int:
     """Check a Spec against the models, and return the index of its concept."""
     check_insertion(source, spec)
     corners(source.grid(spec.place_layer), spec.cell)
     return source.concept(spec.concept)
 
 
-def sets_all(source: Source, spec: InsertionSpec) -> bool:
+def sets_all(source: DissectedModel, spec: InsertionSpec) -> bool:
     """Return whether all units of every layer are set."""
     return all(len(set(units)) == source.shape(layer).units for layer, units in spec.layer_units())
 
 
-def placed_layers(source: Source, spec: InsertionSpec) -> list[str]:
+def placed_layers(source: DissectedModel, spec: InsertionSpec) -> list[str]:
     """Return the layers whose units are measured at every place: set to k(place), or all of them set."""
     return [
         layer
@@ -164,7 +164,7 @@ def placed_layers(source: Source, spec: InsertionSpec) -> list[str]:
 
 
 def measured_parts(
-    source: Source, spec: InsertionSpec, concept: str, engine: Engine = local, progress: Progress | None = None
+    source: DissectedModel, spec: InsertionSpec, concept: str, engine: Engine = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
@@ -223,7 +223,7 @@ def at_grid(where: Where, grid: tuple[int, int]) -> Float[Tensor, "p rows column
 
 
 @torch.no_grad()
-def draw_edited(source: Source, given: Baseline, rows: Rows, edits: Sequence[Edit]) -> Images:
+def draw_edited(source: DissectedModel, given: Baseline, rows: Rows, edits: Sequence[Edit]) -> Images:
     """Draw one image a row; `given` holds the features of the first layer."""
     first, *later = edits
     r = first(given.features[rows.image])

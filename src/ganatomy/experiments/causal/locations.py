@@ -16,9 +16,9 @@ from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.tensor_types import PerUnit, Where
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool, pooling
-from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
@@ -78,7 +78,7 @@ class Candidates(JoinedRows):
         self.evaluations = self.evaluations + batch[3]
 
 
-def scorer(source: Source) -> Scorer:
+def scorer(source: DissectedModel) -> Scorer:
     """Return the segmenter, if it can say how sure it is."""
     segmenter = source.models.segmenter
     if not isinstance(segmenter, Scorer):
@@ -87,7 +87,7 @@ def scorer(source: Source) -> Scorer:
     return segmenter
 
 
-def check_scores(source: Source) -> None:
+def check_scores(source: DissectedModel) -> None:
     """Refuse a segmenter without scores before anything is written: some have the method, and say so when called."""
     generator = source.models.generator
     scorer(source).score(generator.observe(generator.latents(range(1), 0), ()).images, source.scored()[0])
@@ -102,7 +102,7 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
     return _hold_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
 
 
-def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
+def candidates(source: DissectedModel, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
     """Find places for a concept; return the images with the best, and how many images were segmented for it."""
     concept, sample = source.concept(spec.concept), spec.pool_spec()
     occupied = pool.occupancy[concept].flatten()
@@ -116,7 +116,7 @@ def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple
 
 @torch.no_grad()
 def try_places(
-    source: Source, spec: AceSpec, value: PerUnit, weights: Float[Tensor, " places"], ids: range
+    source: DissectedModel, spec: AceSpec, value: PerUnit, weights: Float[Tensor, " places"], ids: range
 ) -> Candidates:
     """Set all units to `value` at some places of each image that do not show the concept; see what comes of it."""
     generator, segmenter, found = source.models.generator, scorer(source), Candidates()

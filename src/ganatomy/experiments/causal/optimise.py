@@ -19,8 +19,8 @@ from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit, Where
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
-from ganatomy.experiments.causal.source import Source
 from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.stats.regions import place_means
@@ -40,7 +40,7 @@ much that is more than at the start, with the error of the difference on the sam
 class Sample:
     """Images at the layer, and where they are edited; features that take no more than `room` bytes are kept."""
 
-    def __init__(self, source: Source, spec: AceSpec, locations: Locations, room: int) -> None:
+    def __init__(self, source: DissectedModel, spec: AceSpec, locations: Locations, room: int) -> None:
         generator = source.models.generator
         self._observe, self._layer, self._batch = generator.observe, spec.layer, source.batch()
         self.where = locations.where.to(generator.device)
@@ -82,7 +82,7 @@ class Sample:
         return self._observe(z, [self._layer]).features[self._layer]
 
 
-def open_samples(source: Source, spec: AceSpec, locations: Sequence[Locations]) -> list[Sample]:
+def open_samples(source: DissectedModel, spec: AceSpec, locations: Sequence[Locations]) -> list[Sample]:
     """Return samples; the features of the first are kept, as many as `PREFIX_BYTES` have room for."""
     found: list[Sample] = []
     for own in locations:
@@ -101,7 +101,7 @@ class PresentAbsent(NamedTuple):
 class Objective:
     """What α does to the concept, by the image: `train` is optimised on, `held` is out; `value` is k."""
 
-    source: Source
+    source: DissectedModel
     spec: AceSpec
     concept: int
     value: PerUnit

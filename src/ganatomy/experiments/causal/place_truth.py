@@ -21,8 +21,8 @@ from ganatomy.core.resample import labels_at
 from ganatomy.core.tensor_types import Labels
 from ganatomy.core.vocabulary import Concept, Vocabulary, find_concept
 from ganatomy.experiments.base import Tensors
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
-from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.models.segmenters.part_quadrants import regions
 from ganatomy.models.weights import bundled_names, card
@@ -59,7 +59,7 @@ class PlacementRules(NamedTuple):
 
 
 def placement_rules(
-    source: Source,
+    source: DissectedModel,
     concept: str,
     category: str | None = None,
     allowed: Sequence[str] | None = None,
@@ -146,7 +146,7 @@ class PlaceTruth(Tensors):
     area: Tensor
 
 
-def truth_category(source: Source, concept: str, category: str | None) -> str | None:
+def truth_category(source: DissectedModel, concept: str, category: str | None) -> str | None:
     """Return the category of rendered scenes whose renderer says where a concept may be; None where none does.
 
     That takes a bundled generator of such scenes, or a category that is named, a concept of its grammar, and a
@@ -170,7 +170,11 @@ def truth_facts(category: str | None, own: Concept) -> dict[str, Any]:
 
 
 def read_truth(
-    source: Source, spec: SampleSpec, concept: int, places: tuple[Tensor, int, str], progress: Progress | None = None
+    source: DissectedModel,
+    spec: SampleSpec,
+    concept: int,
+    places: tuple[Tensor, int, str],
+    progress: Progress | None = None,
 ) -> PlaceTruth:
     """Ask of every place of every image with which probability the renderer would put the concept there."""
     at, cell, layer = places

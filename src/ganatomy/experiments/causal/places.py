@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_types import Images, Labels, Where
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.pool import Pool
-from ganatomy.experiments.causal.source import Source
 from ganatomy.stats.regions import occurring, only, place_counts
 
 Grid = tuple[int, int]
@@ -129,7 +129,7 @@ def majority(labels: Labels, among: Sequence[int], grid: Grid, cell: int) -> Int
     return torch.cat(found)
 
 
-def host_concepts(source: Source) -> list[int]:
+def host_concepts(source: DissectedModel) -> list[int]:
     """Return the concepts that something can be inserted onto: the objects; without such, those of the first kind."""
     kinds = [concept.category for concept in source.dissection.vocabulary]
     kind = "object" if "object" in kinds else kinds[1]

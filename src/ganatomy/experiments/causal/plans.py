@@ -14,10 +14,10 @@ from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.best_setting import find_setting
 from ganatomy.experiments.causal.choice import UnitQuery, UnitSelection, select_in_layers, take_layers
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, default_directory
 from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, check_places, placed_layers
 from ganatomy.experiments.causal.pool import PoolSpec, places_path, pool_path
 from ganatomy.experiments.causal.setting_spec import SettingSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source, default_directory
 from ganatomy.experiments.causal.trials import baselines, render_edited
 from ganatomy.interventions import Intervention
 from ganatomy.study import is_study
@@ -33,7 +33,7 @@ BY_SETTING = frozenset({"top", "by", "multiple", "constant", "pool", "cell"})
 
 
 def edited_units(
-    source: Source, options: dict[str, Any], runner: Runner | None = None
+    source: DissectedModel, options: dict[str, Any], runner: Runner | None = None
 ) -> tuple[UnitSelection, UnitQuery, dict[str, Any]]:
     """Take out of options which units are edited; return them, what was asked, and the fields of a Spec that say it.
 
@@ -57,12 +57,12 @@ def edited_units(
 def place_plan(
     kind: str,
     spec_of: type[P],
-    run: Callable[[P, Source, Path, Engine, Progress | None], R],
+    run: Callable[[P, DissectedModel, Path, Engine, Progress | None], R],
     trials: Callable[[P, tuple[int, int]], int],
-) -> Callable[[Source, dict[str, Any], Runner], Plan[R]]:
+) -> Callable[[DissectedModel, dict[str, Any], Runner], Plan[R]]:
     """Return what plans inserting at one place at a time."""
 
-    def plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[R]:
+    def plan(source: DissectedModel, options: dict[str, Any], runner: Runner) -> Plan[R]:
         selection, query, fields = edited_units(source, options, runner)
         if query.concept is None:
             raise BadValue("insertion sets units to what they are where a concept is; give the concept")
@@ -75,14 +75,14 @@ def place_plan(
     return plan
 
 
-def forecast(source: Source, plan: Plan[Any]) -> float:
+def forecast(source: DissectedModel, plan: Plan[Any]) -> float:
     """Return about how many seconds a run takes, from a few images: with the constants that are not measured yet."""
     if plan.seconds is not None:
         return plan.seconds()
     return effect_seconds(source, plan.spec, plan.trials + pooling_trials(source, plan.spec))
 
 
-def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
+def effect_seconds(source: DissectedModel, spec: SampleSpec, trials: int) -> float:
     """Return how many seconds so many trials will take, from a few images."""
     probe = dataclasses.replace(spec, images=4)
     shape = source.models.generator.layers[spec.layer]  # given edits may be of one that was not dissected
@@ -96,7 +96,7 @@ def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     return spec.images * ((drawn - start) + trials * (done - drawn)) / len(given.z)
 
 
-def pooling_trials(source: Source, spec: SampleSpec) -> int:
+def pooling_trials(source: DissectedModel, spec: SampleSpec) -> int:
     """Return how many trials of each image it takes to measure the constants that are not there yet.
 
     What is inserted has a pool in each layer, and one pass for all layers where it is measured at every place.

@@ -18,7 +18,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import Progress
 from ganatomy.core.tensor_types import PerPlace, PerUnit
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
@@ -97,7 +97,7 @@ class Pool(Accumulator):
         return (self.drawn[concept] / self.mass[concept]).float()
 
 
-def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
+def pool_shard(source: DissectedModel, spec: PoolSpec, ids: range) -> Pool:
     """Measure the images of one shard."""
     pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
     for given in baselines(source, spec, ids):
@@ -105,19 +105,19 @@ def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
     return pool
 
 
-def pooling(source: Source) -> Source:
+def pooling(source: DissectedModel) -> DissectedModel:
     """Return the source with the shards of pools."""
     return replace(source, run=replace(source.run, shard=SHARD))
 
 
-def pool_path(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
+def pool_path(source: DissectedModel, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
     """Return the default directory of the pool of so many images."""
     name = "pool" if images == PoolSpec.images else f"pool-{images}"
     return source.sibling_path(layer, name if seed == PoolSpec.seed else f"{name}-seed-{seed}")
 
 
 def open_pool(
-    source: Source, spec: PoolSpec, directory: Path, engine: Engine = local, progress: Progress | None = None
+    source: DissectedModel, spec: PoolSpec, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Pool:
     """Measure a pool in a study directory, or read it where it is there already."""
     source.shape(spec.layer)
@@ -129,7 +129,7 @@ def open_pool(
 
 
 def layer_pool(
-    source: Source, layer: str, images: int, engine: Engine = local, progress: Progress | None = None
+    source: DissectedModel, layer: str, images: int, engine: Engine = local, progress: Progress | None = None
 ) -> Pool:
     """Return the layer's pool of so many images in its default directory; measured where it is not there yet."""
     spec = PoolSpec(**source.names(), layer=layer, images=images)
@@ -250,14 +250,14 @@ def nearest(known: Tensor) -> Tensor:
     return (found[:, 0] * columns + found[:, 1]).reshape(rows, columns)
 
 
-def places_path(source: Source, layers: Sequence[str], concept: str, images: int) -> Path:
+def places_path(source: DissectedModel, layers: Sequence[str], concept: str, images: int) -> Path:
     """Return the default directory of the means at every place of so many images."""
     name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
     return source.sibling_path("+".join(layers), name)
 
 
 def place_means(
-    source: Source,
+    source: DissectedModel,
     layers: Sequence[str],
     concept: str,
     images: int,
@@ -280,7 +280,7 @@ def place_means(
     return {layer: means.of(shapes, i) for i, layer in enumerate(layers)}
 
 
-def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
+def count_places(source: DissectedModel, spec: PlacesSpec, ids: range) -> PlaceMeans:
     """Measure the images of one shard."""
     layers, concept = (spec.layer, *spec.more), source.concept(spec.concept)
     means = PlaceMeans([source.shape(layer) for layer in layers], source.models.generator.device)

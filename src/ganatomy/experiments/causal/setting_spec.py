@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.causal.dissected_model import SampleSpec, at_least
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
     LayerUnits,
 )
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, at_least
 
 VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
 """Constants, and multiples of them, that are tried."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganatomy.core.cache import cache_directory
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
+from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     Part,
     constant_edits,
@@ -37,7 +38,6 @@ from ganatomy.experiments.causal.places import (
 )
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.setting_spec import Setting, SettingSpec
-from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
@@ -71,7 +71,7 @@ class Places(NamedTuple):
 
 
 def find_places(
-    source: Source, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
+    source: DissectedModel, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
 ) -> Places:
     """Return where the concept is usual and where it never is; the last layer's pool is drawn if it is not there."""
     layer, concept = spec.layers()[-1], source.concept(spec.concept)
@@ -86,7 +86,7 @@ def find_places(
 
 
 def try_shard(
-    source: Source,
+    source: DissectedModel,
     spec: SettingSpec,
     places: Places,
     trials: Sequence[Sequence[Part]],
@@ -116,7 +116,7 @@ def try_shard(
     return found
 
 
-def _kinds(source: Source, spec: SettingSpec, places: Places, given: Baseline) -> list[Tensor]:
+def _kinds(source: DissectedModel, spec: SettingSpec, places: Places, given: Baseline) -> list[Tensor]:
     """Return the free places where the concept is likely, and those where it is not, bool [b, rows, columns] each."""
     free = (cell_counts(given.labels, [places.concept], places.grid, spec.cell)[:, 1] == 0).cpu()
     if places.category is None:
@@ -129,7 +129,7 @@ def _kinds(source: Source, spec: SettingSpec, places: Places, given: Baseline) -
     return [free & (possible >= POSSIBLE), free & (possible == 0)]
 
 
-def setting_table(source: Source, settings: Sequence[Setting], tried: GainTable, least: float) -> pd.DataFrame:
+def setting_table(source: DissectedModel, settings: Sequence[Setting], tried: GainTable, least: float) -> pd.DataFrame:
     """Return one row a setting, and which is picked: where the object appears most, less where it should not."""
     rows = []
     for i, setting in enumerate(settings):

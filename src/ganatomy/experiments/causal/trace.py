@@ -19,10 +19,10 @@ from ganatomy.core.tensor_types import Features
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, at_least
 from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places, constant_edits, measured_parts
 from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_at, masks
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
-from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
@@ -158,7 +158,7 @@ class Trace(Result):
 
 
 def run_trace(
-    spec: TraceSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: TraceSpec, source: DissectedModel, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Trace:
     """Trace an insertion through every later layer; what is there already is not measured again."""
     concept = check_places(spec, source)
@@ -183,7 +183,7 @@ def later_layers(generator: Generator, layer: str) -> list[str]:
     return names[names.index(layer) :]
 
 
-def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:
+def measure_strength(source: DissectedModel, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:
     """Measure the channels of one shard's untouched images."""
     generator = source.models.generator
     strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
@@ -194,7 +194,7 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
 
 
 def trace_shard(
-    source: Source, spec: TraceSpec, concept: int, parts: Sequence[Part], strength: Strength, ids: range
+    source: DissectedModel, spec: TraceSpec, concept: int, parts: Sequence[Part], strength: Strength, ids: range
 ) -> Traced:
     """Insert at places of one shard's images, and see what each layer makes of it."""
     generator, segmenter = source.models.generator, source.models.segmenter

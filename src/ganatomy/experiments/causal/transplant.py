@@ -16,9 +16,9 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ganatomy.core.tensor_types import Features, Where
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.places import cell_counts, draw_place, masks
 from ganatomy.experiments.causal.pool import Pool, PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Donors(NamedTuple):
 
 
 def find_donors(
-    source: Source, spec: DonorSpec, pools: Mapping[str, Pool], concept: int
+    source: DissectedModel, spec: DonorSpec, pools: Mapping[str, Pool], concept: int
 ) -> dict[tuple[str, int], Donors]:
     """Return the donors by layer and cell: the same pooled images for all, each at the place that is best there.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganatomy.core.progress import report_progress
 from ganatomy.core.tensor_types import Features, Images, Labels, Latents
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, SampleSpec
 from ganatomy.interventions import Intervention
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange
@@ -49,7 +49,7 @@ class Baseline(NamedTuple):
     layers: Mapping[str, Features]
 
 
-def baselines(source: Source, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
+def baselines(source: DissectedModel, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
     """Draw images, read the Spec's layer, or some that it is one of, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
     for part in source.parts(ids):
@@ -60,7 +60,7 @@ def baselines(source: Source, spec: SampleSpec, ids: range, layers: Sequence[str
 
 
 @torch.no_grad()
-def render_edited(source: Source, spec: SampleSpec, given: Baseline, edits: Edits) -> Images:
+def render_edited(source: DissectedModel, spec: SampleSpec, given: Baseline, edits: Edits) -> Images:
     """Draw a batch again with edits; where all are of the Spec's layer, only what follows it is computed."""
     generator = source.models.generator
     if any(edit.layer != spec.layer for edit in edits):
@@ -71,7 +71,7 @@ def render_edited(source: Source, spec: SampleSpec, given: Baseline, edits: Edit
     return generator.render(r, spec.layer, given.z)
 
 
-def count_changes(source: Source, spec: SampleSpec, trials: Sequence[Edits], ids: range) -> PairedChange:
+def count_changes(source: DissectedModel, spec: SampleSpec, trials: Sequence[Edits], ids: range) -> PairedChange:
     """Count the pixels of every concept before each trial and after it."""
     result: PairedChange | None = None
     for given in baselines(source, spec, ids):

@@ -26,7 +26,7 @@ from ganatomy.experiments.causal.accuracy import (
     predict_ablated,
 )
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, default_directory
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.report.causal.accuracy import unit_accuracy_chart, unit_accuracy_section, unit_accuracy_tables
@@ -112,7 +112,11 @@ class _Sets:
 
 
 def run_unit_accuracy(
-    spec: UnitAccuracySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: UnitAccuracySpec,
+    source: DissectedModel,
+    directory: Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
 ) -> UnitAccuracy:
     """Ablate every unit alone, then the best of each class together; goes on where it was stopped."""
     classes = check_sample(source, spec)
@@ -208,7 +212,7 @@ def _curve(sets: _Sets, together: Predictions, classes: Sequence[str]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitAccuracy]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[UnitAccuracy]:
     spec = UnitAccuracySpec(**source.names(), **options)
     known = check_sample(source, spec)
     for name in spec.classes:

@@ -24,8 +24,8 @@ from ganatomy.core.errors import BadModel
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, default_directory
 from ganatomy.experiments.causal.locations import check_scores
-from ganatomy.experiments.causal.source import SampleSpec, Source, default_directory
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.result import Result
@@ -99,7 +99,11 @@ class UnitEffects(Result):
 
 
 def run_unit_effects(
-    spec: UnitEffectSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
+    spec: UnitEffectSpec,
+    source: DissectedModel,
+    directory: Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
 ) -> UnitEffects:
     """Ablate every unit of a layer; goes on where it was stopped."""
     source.shape(spec.layer)
@@ -124,14 +128,14 @@ def run_unit_effects(
     return UnitEffects.open(directory)
 
 
-def ablate_each(source: Source, spec: UnitEffectSpec, ids: range) -> PairedChange:
+def ablate_each(source: DissectedModel, spec: UnitEffectSpec, ids: range) -> PairedChange:
     """Count one shard: one trial a unit."""
     shape = source.shape(spec.layer)
     trials = [[Intervention.ablate(spec.layer, shape, [unit])] for unit in range(shape.units)]
     return count_changes(source, spec, trials, ids)
 
 
-def can_score(source: Source) -> bool:
+def can_score(source: DissectedModel) -> bool:
     """Say whether the segmenter gives scores."""
     try:
         check_scores(source)
@@ -140,7 +144,7 @@ def can_score(source: Source) -> bool:
     return True
 
 
-def estimate_each(source: Source, spec: UnitEffectSpec, ids: range) -> FirstOrder:
+def estimate_each(source: DissectedModel, spec: UnitEffectSpec, ids: range) -> FirstOrder:
     """Estimate one shard: every unit and every scored concept."""
     concepts = source.scored()
     result = FirstOrder(source.shape(spec.layer).units, len(concepts), source.models.generator.device)
@@ -151,7 +155,7 @@ def estimate_each(source: Source, spec: UnitEffectSpec, ids: range) -> FirstOrde
 
 
 def first_order(
-    source: Source, spec: SampleSpec, given: Baseline, rows: slice, concepts: Sequence[int]
+    source: DissectedModel, spec: SampleSpec, given: Baseline, rows: slice, concepts: Sequence[int]
 ) -> Float64[Tensor, "b u c"]:
     """Return by how much each concept's mean score would change, to first order, were each unit switched off."""
     segmenter = source.models.segmenter
@@ -167,7 +171,7 @@ def first_order(
     return torch.stack(changes, 2)
 
 
-def unit_effect_table(source: Source, change: PairedChange, guess: Tensor | None) -> pd.DataFrame:
+def unit_effect_table(source: DissectedModel, change: PairedChange, guess: Tensor | None) -> pd.DataFrame:
     """Return one row for each unit and scored concept."""
     concepts = source.scored()
     read = {name: table[:, concepts].flatten().numpy() for name, table in change.read()._asdict().items()}
@@ -260,7 +264,7 @@ def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:
+def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:
     spec = UnitEffectSpec(**source.names(), **options)
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     run = partial(run_unit_effects, spec, source)

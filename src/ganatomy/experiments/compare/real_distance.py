@@ -9,7 +9,7 @@ import pandas as pd
 from ganatomy.core.errors import GanatomyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
-from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.quality import IMAGES, Quality, plan_quality, run_quality
 from ganatomy.experiments.real_comparison import RUN

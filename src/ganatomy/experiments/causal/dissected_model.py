@@ -96,7 +96,7 @@ def checked_set(units: Sequence[int]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class DissectedModel:
     """A finished dissection, the models that it used, open again on demand, and the options of the run."""
 
     dissection: Dissection
@@ -132,7 +132,7 @@ class Source:
     @contextmanager
     def begin(
         self, directory: Path, spec: SampleSpec, engine: Engine, progress: Progress | None, **facts: Any
-    ) -> Iterator[tuple[Study, "Source"]]:
+    ) -> Iterator[tuple[Study, "DissectedModel"]]:
         """Make a study or go on with it; with it comes this source with the options of the run that began it."""
         facts = {**self.facts(), **facts}
         with Study.create(directory, spec, facts, engine, progress, self.run) as study:
@@ -233,7 +233,7 @@ def open_source(
     *,
     draws: bool = True,
     run: RunOptions = RUN,
-) -> Source:
+) -> DissectedModel:
     """Open a finished dissection and the models that it names, or those that are given.
 
     Args:
@@ -264,10 +264,10 @@ def open_source(
             raise StudyMismatch(
                 f"the {kind} {getattr(spec, kind)} has changed since {directory} was made; dissect it again"
             )
-    return Source(dissection, models, run)
+    return DissectedModel(dissection, models, run)
 
 
-def default_directory(source: Source, spec: SampleSpec, name: str) -> Path:
+def default_directory(source: DissectedModel, spec: SampleSpec, name: str) -> Path:
     """Return the default directory of a causal study: its name has every number that differs from the default."""
     other = ""
     for field in dataclasses.fields(spec):
