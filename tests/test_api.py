@@ -51,7 +51,7 @@ def test_a_finished_study_is_read_and_not_written_again(tmp_path: Path) -> None:
 def test_a_result_sums_itself_up(small: Path) -> None:
     result = ganatomy.open(small)
     assert isinstance(result, ganatomy.Dissection)
-    assert "units match one of" in result.summary()
+    assert "units match a concept" in result.summary()
     assert "<table" in result._repr_html_()
     assert repr(result) == f"<Dissection of planted by planted, {len(result.table)} units>"
     compared = ganatomy.compare([small])
