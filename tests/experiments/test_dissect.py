@@ -246,6 +246,7 @@ def test_ctrl_c_after_any_step_loses_nothing(reference: Dissection, tmp_path: Pa
     for after in (1, 2, 2, 3, 2, 3):
         with pytest.raises(KeyboardInterrupt):
             dissect(after)
+    assert not (tmp_path / "s" / "steps" / "validation.npz").exists(), "it has chosen levels, and is needed no more"
     found, told = dissect(-1)
     assert told == [("strips", 28), ("end", 0)]
     assert_same(found, reference)

@@ -91,12 +91,12 @@ def report(arguments: Namespace) -> None:
     from ganatomy.api.opening import open as open_any
     from ganatomy.cli import terminal
     from ganatomy.experiments.catalogue import read_entry, write_index
-    from ganatomy.remote import pull
+    from ganatomy.remote import pull, url_of
 
     directory = arguments.directory
     pull(directory)
     budget = getattr(arguments, "budget", None)
-    if read_entry(directory) is None:
+    if read_entry(directory) is None and url_of(directory) is None:
         _write_missing(directory, budget)
         with writing(arguments.out or directory):
             return terminal.print_report(write_index(directory, arguments.out))

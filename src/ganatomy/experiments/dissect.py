@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from ganatomy.core.devices import free_share
 from ganatomy.core.errors import StudyError
@@ -68,8 +68,13 @@ def run(spec: DissectSpec, study: Study, models: ModelPair, memory: int | None =
         work = partial(tally_shard, spec, models, how.batch, cuts, pair_levels, memory)
         return study.sharded(half, Tally, work, how.shards(spec.halves()[half]))
 
-    validation = tally("validation", None)
-    chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, validation, layers))
+    fold = None
+    if spec.validation == "cross" or not study.has_step("chosen"):
+        fold = tally("validation", None)
+    chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, cast(Tally, fold), layers))
+    if spec.validation == "separate":  # where it only chooses levels
+        fold = None
+        study.drop_step("validation")
     evaluation = tally("evaluation", chosen.pair_levels(cuts))
     draw = partial(draw_strips, spec, models, how.batch)
-    return Dissection.conclude(spec, study, validation, evaluation, draw)
+    return Dissection.conclude(spec, study, fold, evaluation, draw)

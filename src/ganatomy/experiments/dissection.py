@@ -104,13 +104,17 @@ class Dissection(Questions, Summarised):
 
     @classmethod
     def conclude(
-        cls, spec: DissectSpec, study: Study, validation: Tally, evaluation: Tally, draw: Draw
+        cls, spec: DissectSpec, study: Study, fold: Tally | None, evaluation: Tally, draw: Draw
     ) -> "Dissection":
-        """Read what was counted, draw the top images, and write the tables of the study."""
+        """Read what was counted, draw the top images, and write the tables of the study.
+
+        Args:
+            fold: of crossed halves the other one; else None.
+        """
         layers, vocabulary = _named(study)
         chosen = study.load_step("chosen", ChosenLevels)
-        reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, validation, chosen, layers))
-        best = study.step("top", Tally, lambda: _best(spec, evaluation, validation, layers))
+        reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, fold, chosen, layers))
+        best = study.step("top", Tally, lambda: _best(evaluation, fold, layers))
         top = {layer: best.top("all", layer) for layer in layers}
         scores = _scores(spec, study, reading, top)
         units = unit_table(scores)
@@ -361,10 +365,10 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Iterable[str]) -> Tally:
+def _best(evaluation: Tally, fold: Tally | None, layers: Iterable[str]) -> Tally:
     best = {f"top/all/{layer}": evaluation.top("evaluation", layer) for layer in layers}
-    if spec.validation == "cross":
-        best = {name: top.merge(validation.top("validation", name.split("/", 2)[2])) for name, top in best.items()}
+    if fold is not None:
+        best = {name: top.merge(fold.top("validation", name.split("/", 2)[2])) for name, top in best.items()}
     return Tally(best)
 
 

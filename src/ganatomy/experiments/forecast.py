@@ -150,7 +150,8 @@ def _estimate(
         CONCLUDING + strips * 2,
     )
     merged = 2 if shard > IN_MEMORY else 1  # from one file to another
-    disk = max(merged * whole / PACKED, whole / PACKED + merged * pairs / PAIRS_PACKED) + strips / STRIPS_PACKED
+    kept = whole / PACKED if spec.validation == "cross" else 0  # else the validation half only chooses levels
+    disk = max(merged * whole / PACKED, kept + merged * pairs / PAIRS_PACKED) + strips / STRIPS_PACKED
     return Forecast(images, seconds, round(memory_bytes), round(disk), passes)
 
 

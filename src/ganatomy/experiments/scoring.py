@@ -72,9 +72,9 @@ class PixelCounts(NamedTuple):
 
 
 def read(
-    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: ChosenLevels, layers: Iterable[str]
+    spec: DissectSpec, evaluation: Tally, fold: Tally | None, chosen: ChosenLevels, layers: Iterable[str]
 ) -> UnitScores:
-    """Score at the levels that the other half chose, for every unit of the layers."""
+    """Score units at the levels that the other half chose; `fold` is the other one of crossed halves, else None."""
     parts, done = [], 0
     for layer in layers:
         table = evaluation.pairs("evaluation", layer)
@@ -86,8 +86,8 @@ def read(
             _rates(null[0], null[1], mismatched),
             _rates(control[0], control[1], chosen.shown.expand_as(mismatched)),
         ]
-        if spec.validation == "cross":
-            more, more_null = _other_fold(spec, evaluation, validation, chosen, layer)
+        if fold is not None:
+            more, more_null = _other_fold(spec, evaluation, fold, chosen, layer)
             pixels += more
             of_null = [
                 Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)
@@ -98,8 +98,8 @@ def read(
         done = rows.stop
     overlap, right, on, control_iou, ratio, pixels = (torch.cat(each, -2) for each in zip(*parts, strict=True))
     halves = [evaluation.presence("evaluation")]
-    if spec.validation == "cross":
-        halves.append(validation.presence("validation"))
+    if fold is not None:
+        halves.append(fold.presence("validation"))
     images, shown = (sum(getattr(half, name) for half in halves) for name in ("images", "pixels"))
     return UnitScores(
         chosen.concepts, chosen.level, overlap, right, on, chosen.iqr, control_iou, ratio, pixels, images, shown

@@ -152,7 +152,7 @@ def _summary(dissection: "Dissection", facts: Mapping[str, Any]) -> Summary:
     title = f"What does each {facts['noun']} of {facts['model']} {facts['verb']}?"
     finding = " ".join(dissection.summary().splitlines()[len(facts["warnings"]) :])
     charts = facts["layer_charts" if len(dissection.layers) > 1 else "concept_charts"]
-    return summary_of(title, finding, facts["warnings"], [figures(*charts)])
+    return summary_of(title, finding, facts["warnings"], [charts])
 
 
 def _facts(dissection: "Dissection") -> dict[str, Any]:

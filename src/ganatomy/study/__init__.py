@@ -260,6 +260,16 @@ class Study:
                     write_tensors(path, value)
         return self.load_step(name, kind)
 
+    def has_step(self, name: str) -> bool:
+        """Whether a step is there."""
+        return self._step(name).exists()
+
+    def drop_step(self, name: str) -> None:
+        """Remove a step that this run needs no more, for its room; where other runs share the study, `finish` does."""
+        if not isinstance(self._engine, Part) and self._mirror is None:
+            with self._exclusive(), writing(self._step(name)):
+                self._step(name).unlink(missing_ok=True)
+
     def load_step(self, name: str, kind: type[A]) -> A:
         """Return a step that is there.
 
