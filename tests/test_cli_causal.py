@@ -98,6 +98,7 @@ def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None
     assert (home / "report.html").stat().st_size > 5_000
     assert (home / "edit.json").is_file()
     assert "images, about" not in answer(*ABLATE), "what is done is shown again at once"
+    assert "nothing would be measured" in answer(*ABLATE, "--dry-run")
 
 
 def test_a_dry_run_says_what_it_would_take(answer: Answer) -> None:

@@ -39,12 +39,15 @@ def runner(arguments: Namespace, source: DissectedModel, anew: bool = False) -> 
     def before(plan: Plan[Any], directory: Path) -> None:
         counts = anew or _counts(directory, plan.spec)
         seconds = plans.forecast(source, plan) if counts else 0.0
-        line = _estimate(source, plan, directory, seconds) if counts else ""
+        if counts:
+            line = _estimate(source, plan, directory, seconds)
+        else:
+            line = f"nothing would be measured: {display_path(directory)} holds a study already"
         if "dry_run" in arguments:
             facts = {"study": display_path(directory), "images": plan.spec.images, "seconds": seconds}
-            answer(arguments, lambda: terminal.print_line(line) if line else None, lambda: facts, lambda: [facts])
+            answer(arguments, lambda: terminal.print_line(line), lambda: facts, lambda: [facts])
             raise DryRun
-        if line:
+        if counts:
             announce(arguments, line)
         if anew:
             begin_anew(arguments, directory)
