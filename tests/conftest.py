@@ -72,6 +72,14 @@ def dissect_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]
     return copied
 
 
+@pytest.fixture
+def here(dissect_once: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a current directory with a finished dissection in it, ``study``."""
+    dissect_once(tmp_path / "study", images=40, layers=("layer2", "layer3"), batch=8)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def small_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the small run of any experiment finds what it takes."""

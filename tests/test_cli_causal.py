@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,19 +28,7 @@ BALL = str(UNITS["layer2"].index("ball"))
 HOME = Path("study-causal/layer2")
 
 
-@pytest.fixture(scope="module")
-def dissected(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dissected") / "study"
-    dissect_once(folder, images=40, layers=("layer2", "layer3"), batch=8)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory with the finished study in it."""
-    shutil.copytree(dissected, tmp_path / "study")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 import io
 import re
-import shutil
 from argparse import Namespace
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,17 +16,7 @@ from ganatomy.report.tables import Column, Table
 ABLATE = ("ablate", "study", "--layer", "layer2", "--units", "10", "--images", "6", "--batch", "8", "--random", "0")
 
 
-@pytest.fixture(scope="module")
-def dissected(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dissected") / "study"
-    dissect_once(folder, images=40, layers=("layer2", "layer3"), batch=8)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(dissected, tmp_path / "study")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> str:

@@ -18,17 +18,7 @@ DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2
 ABLATE = ("ablate", "study", "--layer", "layer2", "--units", "10", "--images", "6", "--batch", "8", "--random", "0")
 
 
-@pytest.fixture(scope="module")
-def dissected(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dissected") / "study"
-    dissect_once(folder, images=40, layers=("layer2", "layer3"), batch=8)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(dissected, tmp_path / "study")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def files(directory: Path) -> dict[str, bytes]:

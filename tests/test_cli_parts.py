@@ -39,18 +39,11 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealComparison, "shards", lambda self: cut(self.spec.ids()))
 
 
-@pytest.fixture(scope="module")
-def dissected(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dissected") / "study"
-    dissect_once(folder, images=40, layers=("layer2", "layer3"), batch=8)
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(dissect_once: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with a finished dissection in it, and room for the same of another run."""
     for name in ("one", "parts"):
-        shutil.copytree(dissected, tmp_path / name / "study")
+        dissect_once(tmp_path / name / "study", images=40, layers=("layer2", "layer3"), batch=8)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -194,7 +187,7 @@ def test_mistakes_are_told_in_a_line(options: list[str], says: str, capsys: pyte
 
 
 @pytest.mark.slow
-def test_the_door_takes_a_part(here: Path) -> None:
+def test_the_api_takes_a_part(here: Path) -> None:
     given = {"layer": "layer2", "units": [1, 2], "concept": "ball", "images": 30, "random": 2, "batch": 8}
     with pytest.raises(PartsMissing):
         ganatomy.ablate("parts/study", **given, engine=Part(2, 2))

@@ -14,10 +14,9 @@ from ganatomy.cli.pages import indexed
 from ganatomy.core.errors import BadFile, BadValue, StudyError
 from ganatomy.experiments import catalogue
 from ganatomy.experiments.catalogue import Entry, entries_below, groups_of, indexes_around, write_index
-from ganatomy.report.index import NAME
 from ganatomy.report.page import template
 from ganatomy.report.summary import LARGEST, Summary, read_summary, summary_of
-from ganatomy.study.files import FORMAT
+from ganatomy.study.files import FORMAT, INDEX
 
 CHART = '<svg class="bars" width="100%" height="42"><text>tree</text></svg>'
 HOSTILE = "<script>alert(\"1\")</script> & 'x'"
@@ -92,8 +91,8 @@ def test_links_hold_after_a_move(place: Path) -> None:
     for directory in (place, place / "one"):
         write_index(directory)
     moved = place.rename(place.with_name("moved, & renamed"))
-    assert len(links(moved / NAME)) == 5
-    for page in (moved / NAME, moved / "one" / NAME):
+    assert len(links(moved / INDEX)) == 5
+    for page in (moved / INDEX, moved / "one" / INDEX):
         assert all(link.is_file() for link in links(page))
 
 
@@ -129,7 +128,7 @@ def test_hostile_names_and_pages_are_only_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
     assert "script-src 'none'" in unescape(text)
     assert re.findall(r"(?:src|href)=\"(?!data:|#|%3C)[^\"]*", text) == []
-    assert all(link.is_file() for link in links(tmp_path / NAME))
+    assert all(link.is_file() for link in links(tmp_path / INDEX))
 
 
 def test_records_of_any_shape_are_listed(tmp_path: Path) -> None:
@@ -160,11 +159,11 @@ def test_what_is_added_meanwhile_is_on_the_page(place: Path, monkeypatch: pytest
 
 
 def test_a_page_of_somebody_else_stays(place: Path) -> None:
-    (place / NAME).write_text("mine")
+    (place / INDEX).write_text("mine")
     with pytest.raises(BadFile, match="no index of results"):
         write_index(place)
     assert indexes_around(place / "beside") == []
-    assert (place / NAME).read_text() == "mine"
+    assert (place / INDEX).read_text() == "mine"
     assert write_index(place, place / "other.html").name == "other.html"
 
 
@@ -181,18 +180,18 @@ def test_results_refresh_the_indexes_that_link_them(place: Path) -> None:
     new = place / "one-causal" / "layer4" / "new"
     with indexed([new]):
         put(new, "trace", "digest of one")
-    assert [(place / at / NAME).read_text(encoding="utf-8").count("<li>") for at in (".", "one")] == [10, 7]
-    assert not (place / "two" / NAME).exists()
+    assert [(place / at / INDEX).read_text(encoding="utf-8").count("<li>") for at in (".", "one")] == [10, 7]
+    assert not (place / "two" / INDEX).exists()
     with indexed([place / "both"]):
         pass
-    assert (place / "two" / NAME).exists()
+    assert (place / "two" / INDEX).exists()
 
 
 def test_an_index_that_cannot_be_written_stops_nothing(place: Path) -> None:
-    (place / "one" / NAME).mkdir()
+    (place / "one" / INDEX).mkdir()
     with indexed([place / "one-causal" / "layer4" / "ace-100"]):
         (place / "done").mkdir()
-    assert (place / "one" / NAME).is_dir()
+    assert (place / "one" / INDEX).is_dir()
 
 
 def test_many_results_make_a_small_page(tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ def indexed(directories: Sequence[Path]) -> Iterator[None]:
     """Let the indexes link what a block writes into directories of results, and be there for it to link back to."""
     from ganatomy.cli import terminal
     from ganatomy.experiments.catalogue import indexes_around, write_index
-    from ganatomy.report.index import NAME
+    from ganatomy.study.files import INDEX
 
     def around() -> dict[Path, None]:
         return dict.fromkeys(place for directory in directories for place in indexes_around(directory))
 
     for place in around():
-        if not (place / NAME).exists():
+        if not (place / INDEX).exists():
             with contextlib.suppress(GanatomyError, OSError):
                 write_index(place)
     yield
@@ -71,4 +71,4 @@ def indexed(directories: Sequence[Path]) -> Iterator[None]:
         try:
             write_index(place)
         except (GanatomyError, OSError) as error:  # the result is there, and ganatomy report writes the index again
-            terminal.print_line(f"{place / NAME} is not up to date: {error}", aside=True)
+            terminal.print_line(f"{place / INDEX} is not up to date: {error}", aside=True)

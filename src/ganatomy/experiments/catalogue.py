@@ -11,10 +11,10 @@ from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyError
 from ganatomy.core.files import DAMAGE, read_json, write_text
 from ganatomy.experiments.base import EXPERIMENTS, experiment
 from ganatomy.remote import local_path, url_of
-from ganatomy.report.index import NAME, dissection_of, index_html, is_index
+from ganatomy.report.index import dissection_of, index_html, is_index
 from ganatomy.report.summary import Summary, read_summary
 from ganatomy.study import kind_name
-from ganatomy.study.files import read_record
+from ganatomy.study.files import INDEX, read_record
 
 DEEP = 6
 """Directories below the one that is asked for in which results are looked for."""
@@ -129,7 +129,7 @@ def write_index(directory: str | Path, path: str | Path | None = None) -> Path:
     directory = local_path(directory)
     if url_of(directory) is not None:
         raise BadValue(f"{directory} is the copy of a URL; an index is of a directory of this machine")
-    target = directory / NAME if path is None else local_path(path)
+    target = directory / INDEX if path is None else local_path(path)
     if path is None and target.exists() and not is_index(target):
         raise BadFile(f"{target} is no index of results, and is not overwritten; give another file with --out")
     written: list[Group] | None = None
@@ -171,7 +171,7 @@ def indexes_around(directory: Path) -> list[Path]:
     if url_of(directory) is not None:
         return []
     entry, whole = read_entry(directory), directory.resolve()
-    above = [each for each in (whole, *whole.parents[:DEEP]) if is_index(each / NAME)]
+    above = [each for each in (whole, *whole.parents[:DEEP]) if is_index(each / INDEX)]
     return list(dict.fromkeys([*([] if entry is None else dissections_of(entry)), *above]))
 
 

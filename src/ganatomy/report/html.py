@@ -16,12 +16,13 @@ from ganatomy.report.causal.section import figures
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed
 from ganatomy.report.formats import count
-from ganatomy.report.index import NAME, is_index
+from ganatomy.report.index import is_index
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.summary import Summary, summary_of
 from ganatomy.report.tables import rows
 from ganatomy.study import as_bad_file
+from ganatomy.study.files import INDEX
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
@@ -50,9 +51,9 @@ def write_report(dissection: "Dissection", path: str | Path, budget: int = BUDGE
         budget: most bytes that the page may take. All numbers come first, then as many images as there is room for;
             the page says what it leaves out.
     """
-    own = dissection.study.directory / NAME
+    own = dissection.study.directory / INDEX
     beside = is_index(own) and local_path(path).resolve().parent == own.resolve().parent
-    write_text(path, report_html(dissection, budget, NAME if beside else ""))
+    write_text(path, report_html(dissection, budget, INDEX if beside else ""))
 
 
 def report_html(dissection: "Dissection", budget: int = BUDGET, index: str = "") -> str:

@@ -21,7 +21,6 @@ from ganatomy.study.files import read_record
 if TYPE_CHECKING:
     from ganatomy.experiments.catalogue import Entry, Group
 
-NAME = "index.html"
 MARK = '<meta name="generator" content="ganatomy index">'
 """Stands at the start of every index; what lacks it is not overwritten."""
 TALLEST = 260

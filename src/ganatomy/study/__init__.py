@@ -30,6 +30,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
+    INDEX,
     StoredTensors,
     TensorState,
     as_bad_file,
@@ -401,6 +402,6 @@ def _usable(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if url_of(directory) is not None:  # what matters is what the URL holds
         return
-    others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
+    others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".") and entry.name != INDEX]
     if others and "study.json" not in others:
         raise StudyError(f"{directory} is not empty and holds no study (it has {sorted(others)[0]}); give another one")

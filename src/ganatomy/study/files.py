@@ -16,6 +16,8 @@ from ganatomy.core.tensor_files import BROKEN, Archive, write
 from ganatomy.remote import display_path
 
 FORMAT = 5
+INDEX = "index.html"
+"""The page beside a study that links other results too."""
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 

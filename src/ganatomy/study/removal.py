@@ -9,7 +9,7 @@ from typing import Any
 from ganatomy.core.errors import BadFile, StudyError
 from ganatomy.core.files import read_json, write_text
 from ganatomy.remote import pull, url_of
-from ganatomy.study.files import record_text, writing
+from ganatomy.study.files import INDEX, record_text, writing
 from ganatomy.study.lock import StudyLock, unread
 
 HOLDS = {
@@ -19,8 +19,6 @@ HOLDS = {
     "repaired": ("repaired.json", "generator.safetensors"),
 }
 """What the directory of a study holds, by folder, beside names that begin with a dot: locks, and unfinished files."""
-STAYS = "index.html"
-"""Links other results too; the next run brings it up to date."""
 
 
 def remove_study(directory: Path) -> str:
@@ -67,7 +65,7 @@ def _files(directory: Path) -> Iterator[Path]:
         folder = directory / name
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             hidden = path.name.startswith(".")
-            inner = not name and (path.name == STAYS or (path.name in HOLDS and path.is_dir()))
+            inner = not name and (path.name == INDEX or (path.name in HOLDS and path.is_dir()))
             ours = path.is_file() and (hidden or any(fnmatchcase(path.name, each) for each in HOLDS[name]))
             if path.is_symlink() or not (ours or inner or (hidden and not name)):
                 raise StudyError(

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.section import Section
-from ganatomy.report.index import NAME, dissection_of, is_index
+from ganatomy.report.index import dissection_of, is_index
 from ganatomy.report.page import model_name, template
 from ganatomy.report.summary import summary_of
+from ganatomy.study.files import INDEX
 
 if TYPE_CHECKING:
     from ganatomy.experiments.result import Result
@@ -50,11 +51,11 @@ def links_back(result: "Result", path: Path) -> dict[str, str]:
     directory = dissection_of(study, facts["inputs"]["dissection"], facts["source"])
     if directory is None:
         return {}
-    pages = {_REPORT: directory / "report.html", "All results on it": directory / NAME}
+    pages = {_REPORT: directory / "report.html", "All results on it": directory / INDEX}
     return {
         name: quote(os.path.relpath(page, path.resolve().parent))
         for name, page in pages.items()
-        if (is_index(page) if page.name == NAME else page.is_file())
+        if (is_index(page) if page.name == INDEX else page.is_file())
     }
 
 
