@@ -69,7 +69,7 @@ class UnknownName(GanatomyError):
         return type(self), (self.kind, self.given, self.known, self.close), self.__dict__
 
     def _hint(self) -> str:
-        close = self.close or difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.6)
+        close = self.close or difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.65)
         if close:
             return "did you mean " + " or ".join(close) + "?"
         if not self.known:
