@@ -65,7 +65,8 @@ node_modules/.installed: package.json package-lock.json
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable .
+	@echo 'installing PyTorch and others in $(VENV): some minutes, once'
+	$(INSTALL) --editable '.[web]'
 	touch $@
 
 $(VENV)/.developed: $(VENV)/.installed

@@ -41,5 +41,5 @@ def test_every_command_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.Mon
         _, verb, *rest = shlex.split(line)
         assert main([verb, *rest, *SMALL.get(verb, "").split()]) == 0, line
     for block in blocks("python"):
-        exec(block.replace('concept="tree")', 'concept="tree", images=8, random=1)'), {})  # noqa: S102
+        exec(block.replace('"tree").table', '"tree", images=8, random=1).table'), {})  # noqa: S102
     assert ganatomy.open("demo").units.shape[0] > 0

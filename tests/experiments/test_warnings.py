@@ -46,9 +46,9 @@ def some(images: Tensor, count: int, instead: Tensor) -> Tensor:
         (torch.ones_like(SMOOTH), "All 64 images are white"),
         (SMOOTH.mean((2, 3), keepdim=True).expand_as(SMOOTH), "All 64 images are of one colour"),
         (some(SMOOTH, 16, -torch.ones_like(SMOOTH)), "25 % of the 64 images are black"),
-        (RAMP, "All 64 images are all but the same as another: the sample lacks variety"),
-        (RAMP + 0.01 * NOISE, "All 64 images are all but the same"),
-        (torch.where(torch.arange(64).view(-1, 1, 1, 1) % 3 == 0, RAMP, -RAMP), "All 64 images are all but the same"),
+        (RAMP, "All 64 images are nearly the same as another: are the weights loaded"),
+        (RAMP + 0.01 * NOISE, "All 64 images are nearly the same"),
+        (torch.where(torch.arange(64).view(-1, 1, 1, 1) % 3 == 0, RAMP, -RAMP), "All 64 images are nearly the same"),
         ((100 * SMOOTH).clamp(-1, 1), "The images are saturated: "),
     ],
 )

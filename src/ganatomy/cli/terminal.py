@@ -108,6 +108,7 @@ def show(result: "Dissection") -> None:
         Column("concept"),
         Column("category"),
         Column("units_matched", "units"),
+        Column("units_labelled", "labelled"),
         Column("best"),
         Column("best_iou", "IoU"),
         Column("share", "chance"),

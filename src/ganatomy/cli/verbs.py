@@ -57,7 +57,7 @@ def dissect(arguments: Namespace) -> None:
     if "dry_run" in arguments:
         return answer(
             arguments,
-            lambda: terminal.print_line("\n".join(_cost_text(cost, option) for option, cost in costs.items())),
+            lambda: terminal.print_line("\n".join(_cost_text(spec, cost, option) for option, cost in costs.items())),
             lambda: {option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()},
             lambda: [{"with": option, **dataclasses.asdict(cost)} for option, cost in costs.items()],
         )
@@ -66,7 +66,7 @@ def dissect(arguments: Namespace) -> None:
     with study:
         if not study.finished:
             pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))
-            text = f"{pair}: {_cost_text(costs[''])} on {arguments.device}, in {place}"
+            text = f"{pair}: {_cost_text(spec, costs[''])} on {arguments.device}, in {place}"
             announce(arguments, text)
         result = run(spec, study, models, given.get("memory"))
     page = arguments.out / "report.html"
@@ -103,13 +103,14 @@ def default_directory(spec: "DissectSpec") -> Path:
     return Path(f"{stem}-{spec_digest(spec):.8}")
 
 
-def _cost_text(cost: "Forecast", option: str = "") -> str:
+def _cost_text(spec: "DissectSpec", cost: "Forecast", option: str = "") -> str:
     from ganatomy.cli import terminal
 
     start = f"with {option}: " if option else ""
     again = f", images drawn {cost.passes} times for want of memory" if cost.passes > 1 else ""
+    images = " + ".join([str(spec.images)] * (cost.images // spec.images))  # scored, and to choose levels by
     return (
-        f"{start}{cost.images} images{again}, about {terminal.duration(cost.seconds)}, "
+        f"{start}{images} images{again}, about {terminal.duration(cost.seconds)}, "
         f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
     )
 

@@ -191,7 +191,11 @@ class DissectedModel:
         row = self.dissection.concepts.iloc[c - 1]
         if row.rare:
             seen = f"covers {row.share:.2g} of the pixels" if row.share else "never occurs"
-            raise BadValue(f"{name} {seen} in {self.directory}; it takes a concept that the generator draws more often")
+            table = self.dissection.concepts
+            often = table[~table.rare].sort_values("share", ascending=False).concept.head(8)
+            raise BadValue(
+                f"{name} {seen} in {self.directory}; what occurs often enough: {', '.join(often) or 'nothing'}"
+            )
         return c
 
     def scored(self) -> list[int]:

@@ -88,6 +88,7 @@ class HookedGenerator:
         self.network, self._source, self._name, self._forward = module, source, name, forward
         self.device, self.output, self._batch_limit = device_of(module), output, sys.maxsize
         z = self.latents(range(2 if bounds else PROBES), 0)
+        self._latent = tuple(z.shape[1:])
         survey, images = self._probe(z)
         self._bounds = bounds or find_bounds(images, name)
         warn_clipped(images, self._bounds, name)
@@ -97,7 +98,14 @@ class HookedGenerator:
         if layers:
             self.check_layers(layers)
             self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
-        self.fingerprint = weights_fingerprint(module, name, self._bounds, tuple(z.shape[1:]), *filter(None, [output]))
+        self.fingerprint = weights_fingerprint(module, name, self._bounds, self._latent, *filter(None, [output]))
+
+    def __repr__(self) -> str:
+        low, high = self._bounds
+        return (
+            f"<{type(self).__name__} of {self._name}: latents {list(self._latent)}, {len(self.layers)} layers, "
+            f"values from {low:g} (black) to {high:g} (white), on {self.device}>"
+        )
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""
