@@ -1,6 +1,5 @@
 """The command line: arguments → Spec → experiment, and the ways in which that can end."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -34,17 +33,20 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as stop:
         return _end("stopped; run the same command again to resume", process.exit_code(stop))
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
-        process.discard_output()
+        process.discard(sys.stdout)
         return 1
     except OSError as error:
         if (line := process.machine_error(error)) is None:
             raise
-        process.discard_output()
+        process.discard(sys.stdout)
         return _end(line, 2)
     return code
 
 
 def _end(line: str, code: int) -> int:
-    with contextlib.suppress(OSError):  # stderr is closed
+    try:
         sys.stderr.write(f"ganatomy: {line}\n")
+        sys.stderr.flush()
+    except OSError:  # stderr is closed, or full; what is left in its buffer would change the exit code
+        process.discard(sys.stderr)
     return code

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from ganatomy.core.files import OF_THE_MACHINE
 
@@ -56,10 +57,10 @@ def machine_error(error: OSError) -> str | None:
     )
 
 
-def discard_output() -> None:
+def discard(stream: TextIO) -> None:
     """Send what is left to be printed nowhere: whoever read it is gone, or has no room."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_unicode() -> bool:
