@@ -19,7 +19,7 @@ SMALL = {
     "compare": "--layer layer4 --draws 10",
 }
 """What makes a command small, and skips the search for the best setting; the others are small."""
-ELSEWHERE = ("progan:church.pth", "stylegan:network.pkl", "diffusers:stabilityai", "torch:mycode:load", "serve")
+ELSEWHERE = ("progan:progan-church", "stylegan:network.pkl", "diffusers:stabilityai", "torch:mycode:load", "serve")
 """Commands that need files or a network that are not here, or do not end."""
 
 

@@ -129,7 +129,7 @@ def show_models(
     console.print("bundled", style="bold")
     for own in cards:
         facts = f"{own['kind']}: {own['title']}; {size(own['bytes'])}; licence: {own['licence']}"
-        console.print(f"  {own['name']}\n      {facts}", markup=False)
+        console.print(f"  bundled:{own['name']}\n      {facts}", markup=False)
     show_published(published)
     for kind, members in families.items():
         console.print(kind, style="bold")
@@ -142,7 +142,7 @@ def show_published(published: Sequence[Mapping[str, Any]]) -> None:
     console = _console()
     console.print("published (ganatomy models fetch NAME)", style="bold")
     for own in published:
-        here = f"fetched: {own['spec']}" if own["fetched"] else "not fetched"
+        here = f"fetched: {own['spec']}" if own["fetched"] else f"not fetched; then {own['spec']}"
         facts = f"{own['title']}; {size(own['bytes'])}; licence: {own['licence']}; {here}"
         console.print(f"  {own['name']}\n      {facts}", markup=False)
 
