@@ -159,7 +159,7 @@ def test_scenes_are_written_with_their_labels(capsys: pytest.CaptureFixture[str]
 @pytest.mark.slow
 def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     text = answer(capsys, *PLANTED)
-    assert re.search(r"planted through planted: \d+ images, .* of memory, .* on cpu, in study", text)
+    assert re.search(r"planted through planted: 24 \+ 24 images, .* of memory, .* on cpu, in study", text)
     assert "interpretable" in text
     assert "report: study/report.html" in text
     assert Path("study/report.html").stat().st_size > 10_000
