@@ -31,8 +31,8 @@ def sample_warnings(facts: Mapping[str, float]) -> list[str]:
         colour = "black" if facts["mean"] < BLACK else "white" if facts["mean"] > WHITE else "of one colour"
         return [f"{_share_of(facts, plain)} are {colour}: there is nothing in them to find."]
     if alike >= FEW:
-        told = f"{_share_of(facts, alike)} are nearly the same as another"
-        return [f"{told}: are the weights loaded, and is the model trained? Look at some images."]
+        found = f"{_share_of(facts, alike)} are nearly the same as another"
+        return [f"{found}: are the weights loaded, and is the model trained? Look at some images."]
     if black + white >= SATURATED and min(black, white) >= ENDS:
         ends = f"{percent(black)} of the values are black and {percent(white)} white"
         return [f"The images are saturated: {ends}. Are the bounds of the generator's output right?"]
