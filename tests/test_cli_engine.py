@@ -47,7 +47,10 @@ def test_no_command_is_left_out() -> None:
     assert {command[0] for command in EVERY} == counting, "extend OTHERS of this file"
 
 
-@pytest.mark.parametrize("command", EVERY, ids=map(" ".join, EVERY))
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(own, marks=[pytest.mark.slow] if own[0] == "compare" else [], id=" ".join(own)) for own in EVERY],
+)
 def test_every_command_counts_with_the_engine_that_is_asked_for(
     command: list[str], small_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
