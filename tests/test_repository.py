@@ -1,6 +1,7 @@
 """Without an address of the repository nothing is said of it; with one, links of package and pages lead there."""
 
 import email
+import json
 import re
 import runpy
 import shutil
@@ -13,9 +14,11 @@ import pytest
 from hatchling.build import prepare_metadata_for_build_wheel
 
 ROOT = Path(__file__).parents[1]
-with_address = runpy.run_path(str(ROOT / "hatch_build.py"))["with_address"]
+BUILD = runpy.run_path(str(ROOT / "hatch_build.py"))
+with_address = BUILD["with_address"]
+NOTEBOOKS = [ROOT / "docs" / "tutorial.ipynb", ROOT / "docs" / "own_generator.ipynb"]
 ADDRESS = "https://github.com/somebody/ganatomy"
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "tutorial.ipynb"]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *NOTEBOOKS]
 
 
 def checkout(folder: Path, address: str) -> None:
@@ -75,6 +78,15 @@ def test_pages_say_nothing_without_an_address_and_all_with_one(page: Path) -> No
     assert not re.search(r"<!-- with an|\{repository\}|\{colab\}|git\+https", with_address(text, ""))
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_install_from_the_address(notebook: Path) -> None:
+    """Colab has the file alone, so the address stands in it."""
+    line = f'SOURCE = "{BUILD["notebook_source"](BUILD["address"](ROOT))}"'
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert line in "".join(cells[1]["source"]), f"{notebook.name}: write {line}"
+    assert BUILD["notebook_source"](ADDRESS).endswith(f"@ git+{ADDRESS}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["", ADDRESS])
 def test_pages_of_the_guide(tmp_path: Path, address: str) -> None:
@@ -91,7 +103,7 @@ def test_pages_of_the_guide(tmp_path: Path, address: str) -> None:
         for page in ("faq", "hardware", "tutorial")
     }
     assert (f'href="{ADDRESS}/issues"' in pages["faq"]) == bool(address)
-    assert (f"git+{ADDRESS}" in pages["tutorial"]) == bool(address)
+    assert ("colab.research.google.com/github/somebody" in pages["tutorial"]) == bool(address)
     assert "with an address" not in "".join(pages.values())
     assert "<math" in pages["hardware"]  # formulas, too, come from no other place
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)="https?:[^>]*""", "".join(pages.values()))

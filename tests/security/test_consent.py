@@ -1,10 +1,12 @@
 """A study of a stranger names code: no command runs it, until its reader says that it may."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from made_dissections import made_dissection
 from small_runs import small_commands, verbs
 
@@ -13,8 +15,8 @@ from ganatomy.cli import main
 from ganatomy.core import trust
 from ganatomy.core.errors import BadValue, GanatomyError
 from ganatomy.experiments.causal.dissected_model import open_source
-from ganatomy.models.generators import GENERATORS, open_generator
-from ganatomy.models.generators.repaired import RECORD
+from ganatomy.models.generators import GENERATORS, open_generator, repaired
+from ganatomy.models.generators.repaired import RECORD, WEIGHTS
 from ganatomy.models.segmenters import SEGMENTERS
 
 EVIL = "from pathlib import Path\nPath({canary!r}).touch()\ndef build(**_):\n    Path({canary!r}).touch()\n"
@@ -96,6 +98,58 @@ def test_a_repair_runs_no_code_unasked(canary: Path) -> None:
         (Path(RECORD)).write_text(json.dumps({"format": 1, "weights": None, **record, "generator": name}))
         with pytest.raises(GanatomyError, match="trust=yes"):
             open_generator("repaired:.")
+    assert not canary.exists()
+
+
+def repair(directory: str, generator: str, near: str = "", weights: bytes | None = None) -> Path:
+    """Return the repaired generator of a stranger, which names these models."""
+    place = Path(directory)
+    place.mkdir()
+    digest = None if weights is None else hashlib.sha256(weights).hexdigest()
+    if weights is not None:
+        (place / WEIGHTS).write_bytes(weights)
+    names = {"generator": generator, "near": near or generator, "weights": digest}
+    (place / RECORD).write_text(json.dumps({"format": 1, "fingerprint": "", "edits": {}, "reason": "", **names}))
+    return place
+
+
+ELSEWHERE = (
+    "diffusers:somebody/model",
+    "repaired:file:///somewhere/else",
+    "progan:s3://bucket/church.pth",
+    "progan:church.pth?weights=s3://bucket/church.pth",
+    "basis:progan:church.pth?layer=a&images=s3://bucket/images",
+)
+"""Names that use the network, or copy from places that only a URL reaches."""
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_no_name_within_a_repair_is_opened_unasked(name: str, canary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(repaired, "download", lambda *given, **_: opened.append(str(given)))
+    monkeypatch.setattr(repaired, "open_generator", lambda *given, **_: opened.append(str(given)))
+    repair("first", name, near="progan:gone.pth")
+    repair("folded", name, weights=b"weights")
+    repair("within", "repaired:folded", weights=b"weights")
+    for place in ("first", "folded", "within"):
+        with pytest.raises(BadValue, match=r"fetches a model|reads from the network"):
+            repaired.open_repaired(place, device=torch.device("cpu"))
+    assert not opened
+    assert not (Path("cache") / "remote").exists()
+
+
+def test_the_second_name_of_a_repair_is_not_opened_unasked(canary: Path) -> None:
+    for i, name in enumerate(ELSEWHERE):
+        with pytest.raises(BadValue, match=r"fetches a model|reads from the network"):
+            open_generator(f"repaired:{repair(str(i), 'progan:gone.pth', near=name)}")
+
+
+def test_code_two_repairs_deep_is_not_run(canary: Path) -> None:
+    repair("inner", "torch:evilcode:build", weights=b"weights")
+    repair("outer", "repaired:inner", weights=b"weights")
+    for study in (None, stranger(Path("study"), generator="repaired:outer")):
+        with pytest.raises(BadValue, match="runs code"):
+            open_generator("repaired:outer") if study is None else open_source(study)
     assert not canary.exists()
 
 

@@ -41,8 +41,12 @@ def runs_code(name: str) -> bool:
 def needs_trust(name: str) -> str | None:
     """Return what opening a name from somebody's file would do that its reader may not want; None if it reads data.
 
+    A repair names another model in its record: who opens that asks again, with its name.
+
     >>> needs_trust("repaired:s3://bucket/x"), needs_trust("repaired:runs/x")
     ('fetches a model', None)
+    >>> needs_trust("basis:progan:x.pth?images=s3://bucket/x")
+    'reads from the network'
     """
     if runs_code(name):
         return "runs code"
@@ -50,7 +54,9 @@ def needs_trust(name: str) -> str | None:
     path, kinds = Path(argument), {family.argument for family in families}
     is_local = path.is_dir() or (path.is_file() and "file or hub" in kinds)
     fetched = not is_local and any(kind.endswith("hub") for kind in kinds)
-    return "fetches a model" if fetched or ":/" in argument else None
+    if fetched or ":/" in argument:
+        return "fetches a model"
+    return "reads from the network" if any(":/" in value for value in split_name(name).options.values()) else None
 
 
 def require_trust(names: Iterable[str], where: Path) -> None:

@@ -66,7 +66,7 @@ def save_controls(dissection: "Dissection", path: str | Path, layers: Sequence[s
         for r in table_rows(best)
     ]
     name = f"the greater of {spec.over_chance:g} × chance and {spec.over_control:g} × control"
-    x, y = (even_axis(text, best[column], "{:g}".format) for text, column in ((name, "bound"), ("IoU", "iou")))
+    x, y = (even_axis(text, list(best[column]), "{:g}".format) for text, column in ((name, "bound"), ("IoU", "iou")))
     legend = (Piece(1, MATCHED, "matched"), Piece(1, NEUTRAL, "not matched: the concept of greatest IoU"))
     title = f"IoU and its controls: {len(points)} units of {spec.generator}"
     write_text(path, as_file(title, legend, [("", ScatterChart(points, x, y, title, diagonal=True))]))

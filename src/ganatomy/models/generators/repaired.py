@@ -112,7 +112,7 @@ def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequ
     )
     record = Record(absolute, near, generator.fingerprint, kept, reason, digest)
     if digest is None:
-        _open_base(record, here, generator.device)  # an error is better now than later
+        _open_base(record, here, generator.device, trusted=True)  # an error is better now than later
     write_text(directory / RECORD, json.dumps({"format": FORMAT, **asdict(record)}) + "\n")
     trust = "?trust=yes" if runs_code(absolute) else ""
     return Written(digest is not None, reason, file if digest else None, f"repaired:{directory}{trust}")
@@ -137,14 +137,14 @@ def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) ->
         raise BadValue(
             f"{path}: opening it runs Python code, {record.generator!r}; if you trust that: repaired:{path}?trust=yes"
         )
-    if not trust:
-        require_trust([record.generator], directory)  # which may be on the network
     if record.weights is not None:
         file = directory / WEIGHTS
         if not file.is_file() or file_sha256(file) != record.weights:
             raise BadFile(f"{file}: missing, or not the file that was written with {RECORD}; repair again")
+        if not trust:
+            require_trust([record.generator], directory)
         return _open(_with_weights(_plain_name(record.generator), file), device)
-    base = _open_base(record, directory, device)
+    base = _open_base(record, directory, device, trust)
     text = json.dumps(record.edits)
     edits = edits_from_json(text, base.layers, base.fingerprint, str(directory / RECORD))
     if not edits:
@@ -238,6 +238,8 @@ def _plain_name(name: str) -> Name:
         before = read_record(directory)
         if before.weights is None:
             raise BadModel("it repairs a generator whose repair could not be folded either")
+        if own.options.get("trust") != "yes":
+            require_trust([before.generator], directory)
         return _with_weights(_plain_name(before.generator), directory / WEIGHTS)
     family = _family(own.family)
     if not family.weights:
@@ -261,11 +263,18 @@ def _write_folded(file: Path, name: str, generator: Generator, edits: Sequence[I
     return folded.how
 
 
-def _open_base(record: Record, directory: Path, device: torch.device) -> Generator:
-    """Open the generator that was repaired, by its absolute path or, if it has moved, relative to the directory."""
+def _open_base(record: Record, directory: Path, device: torch.device, trusted: bool) -> Generator:
+    """Open the generator that was repaired, by its absolute path or, if it has moved, relative to the directory.
+
+    Raises:
+        BadFile: neither opens as what was repaired.
+        BadValue: to open it runs code or uses the network, and it is not `trusted`.
+    """
     relative = with_files(record.near, lambda text: str(directory / text), directory)
     problems = []
     for name in dict.fromkeys([record.generator, relative]):
+        if not trusted:
+            require_trust([name], directory)
         try:
             base = open_generator(name, device)
         except RecursionError:
