@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.annotations import sqlite_file
 from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.files import atomic_write
 
@@ -25,6 +26,8 @@ COLUMNS: Mapping[str, Mapping[str, type]] = {
 }
 """Of each table, beside id, study (digest of the dissection), rater and made (UTC): a question, and last the answer."""
 LONGEST = 200
+ROWS = 1_000_000
+"""Rows of a table that are read: what people could say in years."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First letters of a formula in a spreadsheet."""
 
@@ -35,6 +38,7 @@ class Annotations:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._tables = _tables(engine)
+        self._file = sqlite_file.identity(engine)
 
     def label(self, study: str, layer: str, unit: int, rater: str, words: str) -> None:
         """Keep what a person calls a unit, in one or two words (S-6.2); raises BadValue for others, or no name."""
@@ -73,9 +77,11 @@ class Annotations:
             query = query.where(own.c.study == study)
         try:
             with self._engine.connect() as connection:
-                rows = connection.execute(query).mappings().all()
+                rows = connection.execute(query.limit(ROWS + 1)).mappings().all()
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise _database_error(error) from error
+        if len(rows) > ROWS:
+            raise BadFile(f"the database of annotations has more than {ROWS} rows in {table!r}")
         columns = [column.name for column in own.columns if column.name != "id"]
         found = pd.DataFrame([dict(row) for row in rows], columns=columns)
         *question, _ = COLUMNS[table]
@@ -106,6 +112,11 @@ class Annotations:
                 connection.execute(self._tables[table].insert().values(row))
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise _database_error(error) from error
+        if sqlite_file.identity(self._engine) != self._file:
+            raise BadFile(
+                f"{self._engine.url.database}: was deleted or replaced while it was open, so this answer is not kept; "
+                "start the server again"
+            )
 
 
 def exported(table: pd.DataFrame, suffix: str) -> bytes:
@@ -143,18 +154,13 @@ def open_annotations(where: str | Path) -> Annotations:
     try:
         engine = sqlalchemy.create_engine(url)
         if engine.dialect.name == "sqlite":
-            sqlalchemy.event.listen(engine, "connect", _durable)
+            sqlite_file.listen(engine)
+            sqlite_file.check_schema(engine, COLUMNS)
         return Annotations(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
     except (SQLAlchemyError, UnicodeDecodeError) as error:
         raise _database_error(error) from error
-
-
-def _durable(connection: Any, _: Any) -> None:
-    """Have SQLite confirm only what is on the disk, and let people read while one writes."""
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _tables(engine: "Engine") -> dict[str, "Table"]:
