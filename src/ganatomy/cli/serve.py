@@ -34,6 +34,7 @@ def serve(arguments: Namespace) -> None:
 
         from ganatomy.annotations import open_annotations
         from ganatomy.web import Painter, create_app
+        from ganatomy.web.connections import Connection
     except ModuleNotFoundError as error:
         if (error.name or "ganatomy").startswith("ganatomy"):
             raise  # a fault of ours
@@ -48,7 +49,7 @@ def serve(arguments: Namespace) -> None:
         token = secrets.token_urlsafe(16)
     kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
     app = create_app(painters, token=token, annotations=kept)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, http=Connection)
     listening = _listen(host, arguments.port)
     address = f"http://{shown_host(host)}:{listening.getsockname()[1]}/"
     sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
