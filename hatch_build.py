@@ -39,6 +39,11 @@ def with_address(text: str, repository: str) -> str:
     return OPTIONAL.sub(shown, text)
 
 
+def notebook_source(repository: str) -> str:
+    """Return what the notebooks' first cell installs where the package is missing: the address, else their clone."""
+    return f"ganatomy[notebook,plot] @ git+{repository}" if repository else "..[notebook,plot]"
+
+
 def readme(text: str, repository: str) -> str:
     """Return the README as an index shows it, where relative links lead nowhere."""
 

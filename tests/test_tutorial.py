@@ -74,7 +74,8 @@ def _path(name: str) -> Path:
 
 
 def _cells(name: str) -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(_path(name), as_version=4).cells if cell.cell_type == "code"]
+    cells = nbformat.read(_path(name), as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and "install" not in cell.metadata.get("tags", ())]
 
 
 def _kinds(cell: nbformat.NotebookNode, output: str = "") -> set[str]:

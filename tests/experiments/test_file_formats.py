@@ -4,10 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from jsonschema import Draft202012Validator
 from small_runs import small_run
+from torch import Tensor
 
 from ganatomy.annotations.store import COLUMNS
 from ganatomy.experiments.base import EXPERIMENTS, experiment
@@ -15,17 +19,31 @@ from ganatomy.experiments.columns import columns
 from ganatomy.experiments.compare.comparison import Comparison
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import FORMAT as EDITS
+from ganatomy.interventions import Intervention, edits_json
 from ganatomy.study import kind_name
 from ganatomy.study.files import FORMAT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "file-formats.md").read_text(encoding="utf-8")
 TYPES = {"number": "f", "whole number": "iu", "true/false": "b", "text": "OUT"}
 """Kinds of numpy, by the words of the page."""
 
 
+def follows(content: Any, schema: str) -> bool:
+    """Return whether a record is as the docs' JSON Schema says."""
+    rules = json.loads((DOCS / "schemas" / f"{schema}.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(rules)
+    return bool(Draft202012Validator(rules).is_valid(content))
+
+
 def check(directory: Path) -> None:
-    """Compare every table of a study with the page."""
+    """Compare the records and every table of a study with the page and its schemas."""
     record = json.loads((directory / "study.json").read_text(encoding="utf-8"))
+    assert follows(record, "study")
+    assert not follows(record | {"digest": "?"}, "study")
+    for file, schema in (("edit.json", "edits"), ("repaired/repaired.json", "repaired")):
+        if (directory / file).exists():
+            assert follows(json.loads((directory / file).read_text(encoding="utf-8")), schema)
     tables = {path.stem: pd.read_parquet(path) for path in (directory / "tables").iterdir()}
     columns_of = {name: own for (kind, name), own in columns().items() if kind == record["experiment"]}
     assert tables.keys() <= columns_of.keys()
@@ -87,6 +105,15 @@ def test_tables_of_a_comparison() -> None:
 
 def test_tables_of_annotations() -> None:
     assert dict(rows_of("Annotations")) == {name: set(columns) for name, columns in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("value", [torch.ones(3), torch.ones(3, 2, 2)])
+def test_schema_of_edits(value: Tensor) -> None:
+    edit = Intervention.insert("layer1", (3, 2, 2), [0, 2], value)
+    content = json.loads(edits_json([edit, edit.then(edit)], "fingerprint"))
+    assert follows(content, "edits")
+    content["edits"][0]["strokes"][0]["alpha"][0] = 2
+    assert not follows(content, "edits")
 
 
 def test_versions_of_the_formats() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.figures import hero, save_concepts, save_layers, save_strip
+from ganatomy.report.figures import MATCHED, hero, save_concepts, save_controls, save_layers, save_strip
 from ganatomy.report.tables import best_units
 
 
@@ -19,6 +19,15 @@ def test_charts_are_files_with_selectable_text(dissection: Dissection, tmp_path:
     )
     assert {"tree", "lid", "others that match it"} <= concepts
     assert {"layer1", "layer3", "material"} <= layers
+
+
+def test_controls_have_a_point_for_each_unit_of_the_layers(dissection: Dissection, tmp_path: Path) -> None:
+    save_controls(dissection, tmp_path / "controls.svg", ["layer1"])
+    points = ET.parse(tmp_path / "controls.svg").getroot().findall(".//{*}circle")
+    pairs = dissection.pairs[dissection.pairs.layer == "layer1"]
+    matched = pairs[pairs.matched].unit.nunique()
+    assert 0 < matched < pairs.unit.nunique() == len(points)  # a unit that is never on has no pair
+    assert sum(MATCHED in str(ET.tostring(point)) for point in points) == matched
 
 
 def test_a_strip_is_the_top_images_in_a_row(dissection: Dissection, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Figures for a paper or a README: charts as SVG files, strips and a grid of units as PNG files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ganatomy.report.causal.ace import save_ace_curve as save_ace_curve
 from ganatomy.report.causal.context import save_context as save_context
 from ganatomy.report.causal.effect import save_effect as save_effect
 from ganatomy.report.causal.trace import save_trace as save_trace
-from ganatomy.report.charts import Piece
+from ganatomy.report.charts import Piece, Point, ScatterChart, even_axis
 from ganatomy.report.html import concept_charts, layer_charts
 from ganatomy.report.images import outlined, side_by_side
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
 _MARGIN, _CAPTION = 28, 44
+MATCHED = "#386ca0"
+"""Of units that match a concept."""
 
 
 def save_concepts(dissection: "Dissection", path: str | Path) -> None:
@@ -40,6 +43,33 @@ def save_layers(dissection: "Dissection", path: str | Path) -> None:
     """Write the layers side by side as an SVG file (Figure 6)."""
     legend = [Piece(1, colour, name) for name, colour in category_colours(dissection.vocabulary).items()]
     write_text(path, as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
+
+
+def save_controls(dissection: "Dissection", path: str | Path, layers: Sequence[str] = ()) -> None:
+    """Write the IoU of every unit over what its chance level and its control ask of it, as an SVG file.
+
+    Of each unit the matched concept of greatest IoU; of one that matches none, the concept of greatest IoU, which is
+    often no more than what a unit that is always on would reach.
+
+    Args:
+        dissection: whose units.
+        path: of the file.
+        layers: whose units; none for all.
+    """
+    spec, pairs = dissection.spec, dissection.pairs
+    pairs = pairs[pairs.layer.isin(layers)] if layers else pairs
+    bound = np.maximum(spec.over_chance * pairs.chance, spec.over_control * pairs.control)
+    pairs = pairs.assign(bound=bound).sort_values(["matched", "iou"], ascending=False, kind="stable")
+    best = pairs.drop_duplicates(["layer", "unit"])[::-1]
+    points = [
+        Point(r.bound, r.iou, MATCHED if r.matched else NEUTRAL, f"{r.layer}/{r.unit}: {r.concept}, IoU {r.iou:.2f}")
+        for r in table_rows(best)
+    ]
+    name = f"the greater of {spec.over_chance:g} × chance and {spec.over_control:g} × control"
+    x, y = (even_axis(text, best[column], "{:g}".format) for text, column in ((name, "bound"), ("IoU", "iou")))
+    legend = (Piece(1, MATCHED, "matched"), Piece(1, NEUTRAL, "not matched: the concept of greatest IoU"))
+    title = f"IoU and its controls: {len(points)} units of {spec.generator}"
+    write_text(path, as_file(title, legend, [("", ScatterChart(points, x, y, title, diagonal=True))]))
 
 
 def save_strip(dissection: "Dissection", layer: str, unit: int, path: str | Path) -> None:
