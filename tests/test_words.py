@@ -47,11 +47,10 @@ def text_of(path: Path) -> str:
 
 
 def gone(text: str) -> list[str]:
-    """Return the lines with a word that is gone, also as a part of a name."""
-    lines = text.splitlines()
+    """Return the lines with a word that is gone, also as a part of a name; the first line, 0, is the path."""
     return [
         f"{i}: {line.strip()[:100]}: write {instead}"
-        for i, line in enumerate(lines, 1)
+        for i, line in enumerate(text.splitlines())
         for word, instead in GONE.items()
         if re.search(rf"(?<![a-z]){word}s?(?![a-z])|{word.title()}s?(?![a-z])", line)
     ]
@@ -75,7 +74,8 @@ def identifiers(path: Path) -> set[str]:
 @pytest.mark.parametrize("folder", [*CODE, "docs", "README.md", "SECURITY.md", "CONTRIBUTING.md", "Makefile"])
 def test_words_that_are_gone_do_not_come_back(folder: str) -> None:
     paths = files(folder, ".py", ".md", ".js", ".html", ".css", ".json", "")
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in paths if path.is_file() for line in gone(text_of(path))]
+    own = [(path.relative_to(ROOT).as_posix(), path) for path in paths if path.is_file()]
+    found = [f"{place}:{line}" for place, path in own for line in gone(f"{place}\n{text_of(path)}")]
     assert not found, "\n".join(found)
 
 
