@@ -46,7 +46,7 @@ docs: $(VENV)/.developed  ## the user guide, warnings fatal
 	$(BIN)/sphinx-build --quiet -W -n --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.developed  ## speed and memory, beside the usual way
+bench: $(VENV)/.developed  ## speed and memory, compared with a baseline
 	GOMP_SPINCOUNT=1000 $(BIN)/python benchmarks/dissect.py
 
 wheel: $(VENV)/.developed  ## a wheel in dist/

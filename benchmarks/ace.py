@@ -1,12 +1,12 @@
-"""What it costs to find the units that cause a concept: held-out effect over evaluations, beside the published way.
+"""Cost of finding the units that cause a concept: held-out effect over evaluations, for each schedule.
 
     python benchmarks/ace.py STUDY --concept tree --layer layer4 --out DIR
     python benchmarks/ace.py STUDY --schedules fast quick --json > ace.json
     python benchmarks/ace.py STUDY --out DIR --steps 100             the first 100 updates of the published schedule
 
-STUDY is a finished dissection. All schedules are judged on the same places, of images that none of them has seen: the
-clipped set of each look is ablated everywhere and inserted at places that have room for the concept. DIR gets the
-numbers as ace.json and the curves as ace.svg. A run that is stopped goes on where it was.
+STUDY is a finished dissection. All schedules are evaluated on the same places, of images that none of them has seen:
+the clipped set of each checkpoint is ablated everywhere and inserted at places that have room for the concept. DIR gets
+the numbers as ace.json and the curves as ace.svg. A run that is stopped resumes.
 """
 
 import argparse
@@ -38,28 +38,30 @@ OTHER_SEED = 1_000_003
 Row = dict[str, Any]
 
 
-def judge(source: DissectedModel, given: argparse.Namespace) -> Objective:
-    """Return what judges every schedule: held-out places of images of their own."""
-    many, out = 4 * given.pictures, given.out
-    sizes = {"pool": many, "candidates": many, "train": 2, "held": given.pictures, "top": given.top, "sizes": (1,)}
+def evaluation(source: DissectedModel, given: argparse.Namespace) -> Objective:
+    """Return the objective that evaluates every schedule: held-out places of images of their own."""
+    many, out = 4 * given.images, given.out
+    sizes = {"pool": many, "candidates": many, "train": 2, "held": given.images, "top": given.top, "sizes": (1,)}
     seed = source.dissection.spec.seed + OTHER_SEED
     spec = scheduled(source, layer=given.layer, concept=given.concept, seed=seed, controls=(1,), **sizes)
-    pool = open_pool(pooling(source), spec.pool_spec(), out / "judge-pool")
-    with Study.create(out / "judge", spec, source.facts()) as study:
+    pool = open_pool(pooling(source), spec.pool_spec(), out / "evaluation-pool")
+    with Study.create(out / "evaluation", spec, source.facts()) as study:
         return prepare(spec, source, pool, study)[0]
 
 
-def curve(source: DissectedModel, spec: Any, out: Path, judged_by: Objective) -> list[Row]:
-    """Run a schedule, and judge its α at every look."""
+def curve(source: DissectedModel, spec: Any, out: Path, objective: Objective) -> list[Row]:
+    """Run a schedule, and evaluate its α at every checkpoint."""
     directory = out / spec_name(spec)
     ace = run_ace(spec, source, directory, out / f"pool-{spec.pool}")
     start = torch.from_numpy(ace.units.sort_values("unit").initial.to_numpy(copy=True)).float()
     last = Archive(directory / "steps" / f"alpha-{len(ace.history) - 1}.npz")
-    scale = judged_by.scale(judged_by.held.present, whole=True, binary=True)
+    scale = objective.scale(objective.held.present, whole=True, binary=True)
     rows = []
-    for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
-        effect, error = map(float, delta(*judged_by.held_out_terms(clipped(alpha, start, spec.top).to(scale), scale)))
-        rows.append({**look, "effect": effect, "effect_error": error, "answer": look["step"] == ace.updates})
+    for checkpoint, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
+        effect, error = map(float, delta(*objective.held_out_terms(clipped(alpha, start, spec.top).to(scale), scale)))
+        rows.append(
+            {**checkpoint, "effect": effect, "effect_error": error, "answer": checkpoint["step"] == ace.updates}
+        )
     return rows
 
 
@@ -69,13 +71,13 @@ def spec_name(spec: Any) -> str:
 
 
 def reached(rows: list[Row], effect: float) -> float:
-    """Return the evaluations at the first look that reaches an effect; NaN if none does."""
+    """Return the evaluations at the first checkpoint that reaches an effect; NaN if none does."""
     return next((row["evaluations"] for row in rows if row["effect"] >= effect), math.nan)
 
 
 def summary(curves: dict[str, list[Row]]) -> list[Row]:
-    """Return for each schedule what it reached and, at its first look within one standard error of the published end,
-    the evaluations that it had needed.
+    """Return for each schedule its effect, and the evaluations at its first checkpoint within one standard error of the
+    published end.
     """
     reference = curves.get("published", next(iter(curves.values())))
     end = max(reference, key=lambda row: row["effect"])
@@ -106,7 +108,7 @@ def report(curves: dict[str, list[Row]], rows: list[Row]) -> str:
         for row in own:
             counts = f"{row['step']:9.0f}{row['evaluations']:13.0f}{row['gradients']:13.0f}"
             lines.append(f"{counts}{row['effect']:9.3f}{row['effect_error']:8.3f}")
-    lines.append(f"\nto {rows[0]['target']:.3f}, one standard error below the best look of the reference:")
+    lines.append(f"\nto {rows[0]['target']:.3f}, one standard error below the best checkpoint of the reference:")
     for row in rows:
         lines.append(
             f"  {row['schedule']:10} {row['evaluations_to_target']:9.0f} evaluations, {row['times_fewer']:.1f} times "
@@ -130,7 +132,7 @@ def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
 
 def run(given: argparse.Namespace, source: DissectedModel) -> Row:
     """Measure the asked schedules."""
-    judged_by = judge(source, given)
+    objective = evaluation(source, given)
     curves = {}
     for name in given.schedules:
         sizes = {"top": given.top, "sizes": (given.top,), "controls": (given.top,), "images": 32}
@@ -140,7 +142,7 @@ def run(given: argparse.Namespace, source: DissectedModel) -> Row:
             spec = replace(spec, pool=given.pool, candidates=6 * given.pool)
         else:
             spec = replace(spec, patience=spec.steps)  # the whole curve
-        curves[name] = curve(source, spec, given.out, judged_by)
+        curves[name] = curve(source, spec, given.out, objective)
     about = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
     return {"about": about, "curves": curves, "summary": summary(curves)}
 
@@ -155,7 +157,7 @@ def main() -> None:
     parser.add_argument("--schedules", nargs="+", choices=list(SCHEDULES), default=["published", "fast", "quick"])
     parser.add_argument("--steps", type=int, default=500, help="updates of the published schedule")
     parser.add_argument("--pool", type=int, default=10_000, help="images of the published schedule's pool")
-    parser.add_argument("--pictures", type=int, default=100, help="that all are judged on, of each kind")
+    parser.add_argument("--images", type=int, default=100, help="evaluation images of each kind")
     parser.add_argument("--top", type=int, default=20, help="units of the clipped set")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print numbers only")

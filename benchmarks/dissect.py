@@ -1,4 +1,4 @@
-"""How long dissection takes, phase by phase, and how much memory; beside the images, and beside the usual way.
+"""Time and memory of dissection, phase by phase, compared with drawing the images and with a baseline.
 
     python benchmarks/dissect.py                                            all of it
     python benchmarks/dissect.py --only bundled --images 1000 --threads 1 2
@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import baseline
 import torch
 import torch.nn.functional as F
-import usual_way
-from clock import Clock
+from timer import Timer
 from torch import Tensor
 
 import ganatomy
@@ -41,7 +41,7 @@ from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import sharded
 
-PICTURES = ("generator", "segmenter")
+IMAGES = ("generator", "segmenter")
 STATISTICS = ("levels", "numbering", "counting", "top images", "merging", "reading")
 Row = dict[str, Any]
 
@@ -59,7 +59,7 @@ def bundled(images: int, threads: int) -> Row:
     """Dissect the bundled model, all layers; charge the time to phases."""
     torch.set_num_threads(threads)
     generator, segmenter = models()
-    clock = Clock()
+    timer = Timer()
     watched = [
         (sampling, "observe", "generator"),
         (type(segmenter), "__call__", "segmenter"),
@@ -75,11 +75,11 @@ def bundled(images: int, threads: int) -> Row:
         (sharded, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
     ]
-    with tempfile.TemporaryDirectory() as out, clock.watching(*watched), clock.phase("the rest"):
+    with tempfile.TemporaryDirectory() as out, timer.watching(*watched), timer.phase("the rest"):
         ganatomy.dissect(generator, segmenter=segmenter, images=images, out=Path(out) / "study")
-    row: Row = {"images": images, "threads": threads, "wall_s": dict(clock.wall), "cpu_s": dict(clock.cpu)}
-    for kind, seconds in (("wall", clock.wall), ("cpu", clock.cpu)):
-        row[f"ratio_{kind}"] = sum(seconds[name] for name in STATISTICS) / sum(seconds[name] for name in PICTURES)
+    row: Row = {"images": images, "threads": threads, "wall_s": dict(timer.wall), "cpu_s": dict(timer.cpu)}
+    for kind, seconds in (("wall", timer.wall), ("cpu", timer.cpu)):
+        row[f"ratio_{kind}"] = sum(seconds[name] for name in STATISTICS) / sum(seconds[name] for name in IMAGES)
     return row
 
 
@@ -90,7 +90,7 @@ def synthetic(side: int, units: int, planes: int, device: str, repeats: int, bat
     noise = torch.randn(batch, units, side // 8, side // 8, generator=g)
     features = F.interpolate(noise, (side, side), mode="bicubic", align_corners=False).to(device)
     labels = regions(batch, planes, 400 // planes, pixels, g)
-    tuples = [len(picture.flatten(1).unique(dim=1).T) for picture in labels]
+    tuples = [len(image.flatten(1).unique(dim=1).T) for image in labels]
     levels = exact_levels(features, Grid(*pixels), fractions()).to(device)
     table = Agreement(levels, 401, batch * pixels[0] * pixels[1])
     labels = labels.to(device)
@@ -111,15 +111,15 @@ def regions(batch: int, planes: int, concepts: int, size: tuple[int, int], g: to
     """Return labels of images cut into 150 regions, each with a tuple of labels."""
     y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
     places = torch.stack([y, x], -1).view(-1, 2)
-    pictures = []
+    images = []
     for _ in range(batch):
         centres = torch.rand(150, 2, generator=g) * torch.tensor(size)
         region = torch.cdist(places, centres).argmin(1).view(size)
         shown = torch.stack(
             [plane * concepts + torch.randint(1, concepts, (150,), generator=g) for plane in range(planes)]
         )
-        pictures.append(shown[:, region])
-    return torch.stack(pictures)
+        images.append(shown[:, region])
+    return torch.stack(images)
 
 
 def measured(work: Callable[[], object], repeats: int, *, warm: bool = True) -> dict[str, float]:
@@ -135,8 +135,8 @@ def measured(work: Callable[[], object], repeats: int, *, warm: bool = True) -> 
     return {"wall_min": min(walls), "wall_median": median(walls), "cpu_min": min(cpus), "cpu_median": median(cpus)}
 
 
-def usual(images: int, repeats: int) -> Row:
-    """Compare with the usual way: the same models, layers and images, images and statistics together."""
+def compared(images: int, repeats: int) -> Row:
+    """Compare with the baseline: the same models, layers and images, images and statistics together."""
     generator, segmenter = models()
     spec = DissectSpec("benchmark", images=images, validation="cross", calibration=images)
     models_ = ModelPair(generator, segmenter, "cpu")
@@ -152,11 +152,9 @@ def usual(images: int, repeats: int) -> Row:
                 shards.tally_shard(own, models_, RUN.batch, cuts, None, None, shard)
 
     with torch.no_grad():
-        theirs = measured(
-            lambda: usual_way.dissect(generator, segmenter, list(generator.layers), images), 1, warm=False
-        )
+        theirs = measured(lambda: baseline.dissect(generator, segmenter, list(generator.layers), images), 1, warm=False)
     own = measured(ours, repeats)
-    row: Row = {"images": images, "threads": torch.get_num_threads(), "usual": theirs, "ganatomy": own}
+    row: Row = {"images": images, "threads": torch.get_num_threads(), "baseline": theirs, "ganatomy": own}
     return row | {f"times_{kind}": theirs[f"{kind}_min"] / own[f"{kind}_min"] for kind in ("wall", "cpu")}
 
 
@@ -198,7 +196,7 @@ def report(results: dict[str, list[Row]]) -> str:
         images = 2 * row["images"]
         lines.append(f"\nbundled model, all layers, {row['images']} + {row['images']} images, {row['threads']} threads")
         lines.append(f"  {'ms an image':12}{'wall':>9}{'cpu':>9}")
-        for name in (*PICTURES, *STATISTICS, "strips", "saving", "the rest"):
+        for name in (*IMAGES, *STATISTICS, "strips", "saving", "the rest"):
             wall, cpu = (1e3 * row[kind].get(name, 0) / images for kind in ("wall_s", "cpu_s"))
             lines.append(f"  {name:12}{wall:9.3f}{cpu:9.3f}")
         shares = f"{row['ratio_wall']:.0%} (wall), {row['ratio_cpu']:.0%} (cpu)"
@@ -209,10 +207,10 @@ def report(results: dict[str, list[Row]]) -> str:
             f"\n{row['features']} against 256 x 256 pixels, 400 concepts in {row['planes']} planes, {row['device']}, "
             f"{row['threads']} threads\n  seconds an image: {times.format_map(row)}"
         )
-    for row in results.get("usual", []):
+    for row in results.get("baseline", []):
         lines.append(
-            f"\nthe usual way, {row['images']} images, all layers, {row['threads']} threads: "
-            f"{row['usual']['wall_min']:.1f} s (cpu {row['usual']['cpu_min']:.1f}); "
+            f"\nbaseline, {row['images']} images, all layers, {row['threads']} threads: "
+            f"{row['baseline']['wall_min']:.1f} s (cpu {row['baseline']['cpu_min']:.1f}); "
             f"ganatomy {row['ganatomy']['wall_min']:.1f} s (cpu {row['ganatomy']['cpu_min']:.1f}): "
             f"{row['times_wall']:.1f} times as fast (cpu {row['times_cpu']:.1f})"
         )
@@ -223,7 +221,7 @@ def report(results: dict[str, list[Row]]) -> str:
     return "\n".join(lines)
 
 
-SECTIONS = ("bundled", "synthetic", "usual", "memory", "compile")
+SECTIONS = ("bundled", "synthetic", "baseline", "memory", "compile")
 
 
 def run(only: tuple[str, ...], images: int, threads: list[int], repeats: int) -> dict[str, list[Row]]:
@@ -236,8 +234,8 @@ def run(only: tuple[str, ...], images: int, threads: list[int], repeats: int) ->
     if "synthetic" in only:
         devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
         results["synthetic"] = [synthetic(side, 512, 5, device, repeats) for device in devices for side in (64, 256)]
-    if "usual" in only:
-        results["usual"] = [usual(16, repeats)]
+    if "baseline" in only:
+        results["baseline"] = [compared(16, repeats)]
     if "memory" in only:
         results["memory"] = [peak(n) for n in (images, 3 * images)]
     if "compile" in only:

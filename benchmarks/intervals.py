@@ -1,4 +1,4 @@
-"""Do errors and intervals keep what they promise? Predicted from each of many samples, beside what the samples show.
+"""Do errors and intervals keep what they promise? Predictions of single samples, compared with what many samples show.
 
     python benchmarks/intervals.py frechet                      Fréchet distances, two minutes of a core
     python benchmarks/intervals.py counts --out STUDIES         counts of the bundled church, 24 samples, seven minutes
@@ -6,7 +6,7 @@
         --layers layer1 layer2 layer3 --seeds 14
 
 **Counts.** Dissections with seeds of their own, which share no image: the spread of a count over them is its true
-error, known to 1/√(2 (seeds - 1)); beside it the root mean square of the errors that each predicts of itself, and the
+error, known to 1/√(2 (seeds - 1)); next to it the root mean square of the errors that each predicts of itself, and the
 share of the 95 % intervals that hold the mean of all samples. Studies that are there already are opened.
 
 **Fréchet distances.** Features of a known distribution, so that the distance of infinitely many images is known, and

@@ -197,21 +197,21 @@ def _top_images(rng: np.random.Generator, size: Size) -> TopImages:
 
 def _strips(rng: np.random.Generator, size: Size, ids: Tensor) -> Strips:
     """Return every image, and regions that follow a smooth field of each layer's grain and the lights of the image."""
-    pictures = torch.from_numpy(render("church", range(size.images), size.side).images)
+    images = torch.from_numpy(render("church", range(size.images), size.side).images)
     masks = {
-        layer: torch.from_numpy(np.stack(list(_regions(rng, pictures, own, shape[1]))))
+        layer: torch.from_numpy(np.stack(list(_regions(rng, images, own, shape[1]))))
         for (layer, shape), own in zip(size.shapes().items(), ids.split(size.units), strict=True)
     }
-    return Strips(torch.arange(size.images), masks, pictures, torch.tensor([size.side, size.side, 0, 0]))
+    return Strips(torch.arange(size.images), masks, images, torch.tensor([size.side, size.side, 0, 0]))
 
 
-def _regions(rng: np.random.Generator, pictures: Tensor, ids: Tensor, side: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _regions(rng: np.random.Generator, images: Tensor, ids: Tensor, side: int) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the packed regions of each unit of a layer of that side, uint8 [k, bytes]."""
-    bright = F.adaptive_avg_pool2d(pictures.float().mean(1) / 255, side)
+    bright = F.adaptive_avg_pool2d(images.float().mean(1) / 255, side)
     for own in ids:
         coarse = torch.from_numpy(rng.normal(size=(1, len(own), min(side, 12), min(side, 12)))).float()
         field = F.interpolate(coarse, (side, side), mode="bilinear")
         field = field + rng.normal() * 1.5 * bright[own][None]
-        whole = F.interpolate(field, pictures.shape[2:], mode="bilinear")[0].flatten(1)
+        whole = F.interpolate(field, images.shape[2:], mode="bilinear")[0].flatten(1)
         on = whole > whole[:, ::16].quantile(1 - rng.uniform(0.02, 0.25))
         yield np.packbits(on.numpy(), axis=1)

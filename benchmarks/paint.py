@@ -5,7 +5,7 @@
     python benchmarks/paint.py STUDY --layers layer6 layer8
 
 A server of its own serves STUDY. Each person draws and removes in strokes that grow under the brush, as the page sends
-them; a request that is answered 409 was made useless by a newer one, and is not counted. Beside it, a health check is
+them; a request that is answered 409 was made useless by a newer one, and is not counted. Meanwhile a health check is
 asked all the time.
 """
 
@@ -44,18 +44,18 @@ async def serving(study: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def person(client: httpx2.AsyncClient, base: str, number: int, asked: argparse.Namespace) -> list[float]:
+async def person(client: httpx2.AsyncClient, base: str, number: int, args: argparse.Namespace) -> list[float]:
     """Paint; return the seconds that each image took."""
     waits, strokes = [], []
-    for i in range(asked.strokes):
+    for i in range(args.strokes):
         moves = i % 12
         if moves == 0:
             strokes = strokes[-4:]
             strokes.append(
                 {
                     "action": ("draw", "remove")[i // 12 % 2],
-                    "layer": asked.layers[i // 12 % len(asked.layers)],
-                    "concept": asked.concept,
+                    "layer": args.layers[i // 12 % len(args.layers)],
+                    "concept": args.concept,
                     "points": [],
                     "radius": 0.1,
                 }
@@ -83,31 +83,31 @@ async def health(client: httpx2.AsyncClient, address: str) -> list[float]:
     return waits
 
 
-async def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
-    """Have people paint, as many at once as asked."""
+async def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Have people paint, as many at once as requested."""
     rows = []
-    async with serving(asked.study) as address, httpx2.AsyncClient(timeout=60) as client:
+    async with serving(args.study) as address, httpx2.AsyncClient(timeout=60) as client:
         (study,) = (await client.get(f"{address}/api/studies")).json()
         base = f"{address}/api/studies/{study['name']}"
-        asked.layers = asked.layers or [study["layer"]]
-        await person(client, base, 99, argparse.Namespace(**{**vars(asked), "strokes": 3}))  # warm
-        for people in asked.people:
+        args.layers = args.layers or [study["layer"]]
+        await person(client, base, 99, argparse.Namespace(**{**vars(args), "strokes": 3}))  # warm
+        for people in args.people:
             watching = asyncio.ensure_future(health(client, address))
-            found = await asyncio.gather(*(person(client, base, 10 * people + n, asked) for n in range(people)))
+            found = await asyncio.gather(*(person(client, base, 10 * people + n, args) for n in range(people)))
             watching.cancel()
             waits = sorted(1000 * wait for own in found for wait in own)
             alive = sorted(1000 * wait for wait in await watching)
             rows.append(
                 {
                     "people": people,
-                    "pictures": len(waits),
+                    "images": len(waits),
                     "median_ms": statistics.median(waits),
                     "p95_ms": waits[int(0.95 * len(waits))],
                     "health_median_ms": statistics.median(alive),
                     "health_p95_ms": alive[int(0.95 * len(alive))],
                     "health_max_ms": alive[-1],
                     "side": study["height"],
-                    "layer": " and ".join(asked.layers),
+                    "layer": " and ".join(args.layers),
                 }
             )
     return rows
@@ -122,15 +122,15 @@ def main() -> None:
     parser.add_argument("--concept", default="tree")
     parser.add_argument("--layers", nargs="+", help="where they paint, stroke by stroke (where the page starts)")
     parser.add_argument("--json", action="store_true", help="print numbers only")
-    asked = parser.parse_args()
-    rows = asyncio.run(measure(asked))
-    if asked.json:
+    args = parser.parse_args()
+    rows = asyncio.run(measure(args))
+    if args.json:
         print(json.dumps({"machine": platform.machine(), "rows": rows}, indent=2))
         return
     for row in rows:
         print(
             f"{row['people']} painting at once, {row['side']} px, {row['layer']}: median {row['median_ms']:.0f} ms, "
-            f"95 % within {row['p95_ms']:.0f} ms ({row['pictures']} images); health check median "
+            f"95 % within {row['p95_ms']:.0f} ms ({row['images']} images); health check median "
             f"{row['health_median_ms']:.1f}, 95 % within {row['health_p95_ms']:.1f}, most {row['health_max_ms']:.0f} ms"
         )
 

@@ -44,7 +44,7 @@ Found = dict[str, Any]
 SLOPE = 4
 """A pass with slopes keeps so many times the features of all layers."""
 LOOK_BYTES = 500
-"""Counting a look with errors takes so many bytes for each unit and scored concept, beside the draws made at once."""
+"""Bytes to count a snapshot with errors, for each unit and scored concept; the draws made at once are extra."""
 
 
 def dissect(args: argparse.Namespace) -> Found:
@@ -52,11 +52,11 @@ def dissect(args: argparse.Namespace) -> Found:
     models = ModelPair(f"progan:{args.generator}", segmenter(args), "cpu")
     spec = DissectSpec(models.generator_given, "regions", images=args.images, calibration=min(256, args.images))
     start = time.process_time()
-    told = forecast(spec, models, args.memory)
-    asked = time.process_time() - start
+    predicted = forecast(spec, models, args.memory)
+    cost = time.process_time() - start
     with Study.create(args.out / "study", spec, facts(spec, models)) as study:
         run(spec, study, models, args.memory)
-    return {"forecast": {**vars(told), "cost": asked}, "bound": args.memory}
+    return {"forecast": {**vars(predicted), "cost": cost}, "bound": args.memory}
 
 
 def ace(args: argparse.Namespace) -> Found:
@@ -84,8 +84,8 @@ def context(args: argparse.Namespace) -> Found:
     source = opened(args)
     name = most_shown(source)
     best = source.ious(args.layer, name).sort(descending=True, stable=True).indices
-    asked: dict[str, Any] = {"layer": args.layer, "concept": name, "units": tuple(best[:20].tolist()), "chosen": "IoU"}
-    spec = ContextSpec(**source.names(), **asked, images=2, pool=args.pool)
+    query: dict[str, Any] = {"layer": args.layer, "concept": name, "units": tuple(best[:20].tolist()), "chosen": "IoU"}
+    spec = ContextSpec(**source.names(), **query, images=2, pool=args.pool)
     base, phases = held_memory(), Phases()
     run_context(spec, source, args.out / "context", progress=phases)
     pool, drawing = pool_bytes(source, args), drawing_bytes(source, source.run.batch)
@@ -118,7 +118,7 @@ def unit_fid(args: argparse.Namespace) -> Found:
 
 
 def monitor(args: argparse.Namespace) -> Found:
-    """Count the units of three looks with their errors, and read the monitoring; each look is a finished dissection."""
+    """Count the units of three snapshots, each a finished dissection, with their errors, and read the history."""
     source = opened(args)
     directory, steps = args.out / "monitor", (1000, 2000, 3000)
     spec, inputs = source.dissection.spec, source.dissection.facts["inputs"]
@@ -126,10 +126,10 @@ def monitor(args: argparse.Namespace) -> Found:
     for step in steps:
         linked(source.directory, directory / study_path(step, spec, inputs))
         phases.begin("snapshots", 1)
-        look, _ = take_snapshot(spec, source.models, directory, Snapshot(step, str(step)))
+        snapshot, _ = take_snapshot(spec, source.models, directory, Snapshot(step, str(step)))
         phases.advance(1)
         phases.end()
-        look.write(directory)
+        snapshot.write(directory)
     phases.begin("reading", len(steps))
     seen = TrainingHistory.open(directory)
     follows, turnover, since = seen.follow(), seen.turnover, seen.since
@@ -137,7 +137,7 @@ def monitor(args: argparse.Namespace) -> Found:
     phases.end()
     kept = {"follows": len(follows), "turnover": len(turnover), "since": len(since)}
     bound = base + 2 * ROOM + LOOK_BYTES * source.dissection.reading.level.numel()
-    state = sum(file.stat().st_size for file in source.directory.rglob("*") if file.is_file())  # of each look
+    state = sum(file.stat().st_size for file in source.directory.rglob("*") if file.is_file())  # of each snapshot
     return {"bound": bound, "state": state, "phases": phases.took, "rows": kept}
 
 

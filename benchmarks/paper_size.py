@@ -1,4 +1,4 @@
-"""The job of the paper, on random weights: time, memory and disk of each experiment, beside their bounds and forecasts.
+"""The job of the paper, on random weights: time, memory and disk of each experiment, with their bounds and forecasts.
 
     python benchmarks/paper_size.py --out DIR                          14 layers, 256 px, 1729 concepts, 1000 + 1000
     python benchmarks/paper_size.py --out DIR --only unit-fid          512 units, 200,000 images, 2048 features
@@ -8,7 +8,7 @@
 
 The generator is a Progressive GAN in the published layout; the segmenter labels regions of the images by what their
 pixels hold: 400 of its concepts are common, others show on few pixels. Its own time is next to nothing, so that the
-time told is that of the generator and of all statistics. Each experiment runs in a process of its own, see
+time given is that of the generator and of all statistics. Each experiment runs in a process of its own, see
 `paper_jobs.py`; what it writes is measured while it runs, too.
 """
 
@@ -32,7 +32,7 @@ PAUSE = 0.2
 
 
 class Disk:
-    """How many bytes files of a directory take, beside those that were there before.
+    """How many bytes files of a directory take, without those that were there before.
 
     Attributes:
         most: at any moment that was looked at.
@@ -78,7 +78,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     return {**own, "disk": left, "disk_most": disk.most, **found}
 
 
-def told(name: str, row: dict[str, Any]) -> str:
+def described(name: str, row: dict[str, Any]) -> str:
     """Return the line of an experiment."""
     forecast, whole = row.get("forecast"), row.get("whole")
     cells = [f"{name:<9}{row['cpu']:7.0f} CPU-s", f"{row['seconds']:7.0f} s"]
@@ -108,7 +108,7 @@ def main(given: Sequence[str] | None = None) -> None:
         command += ["--alone", name, "--generator", str(generator)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         row = json.loads(done.stdout.splitlines()[-1])
-        print(told(name, row), flush=True)
+        print(described(name, row), flush=True)
         (args.out / f"{name}.json").write_text(json.dumps(row, indent=1))
 
 

@@ -4,7 +4,7 @@
     python benchmarks/report_size.py --units 512 --out DIR # keeps the study and its report
 
 The study is drawn at random (`large_study.py`). Chromium, where there is one, opens the page three times from disk;
-told are the least seconds until the first card has its images, a search, and scrolling through a thousand units, and
+results are the least seconds until the first card has its images, a search, and scrolling through a thousand units, and
 the memory that the page then has. Cores that are busy otherwise make all of these longer.
 """
 
@@ -59,13 +59,13 @@ def measured(size: Size, folder: Path) -> dict[str, Any]:
     found = LargeDissection.open(study) if study.exists() else large_study(study, size)
     start = time.perf_counter()
     write_report(found, page)
-    told: dict[str, Any] = {
+    results: dict[str, Any] = {
         "units": len(found.units),
         "pairs": len(found.pairs),
         "megabytes": page.stat().st_size / 1e6,
         "seconds to write": time.perf_counter() - start,
     }
-    return told | (opened(page) if PROGRAM else {})
+    return results | (opened(page) if PROGRAM else {})
 
 
 def opened(page: Path) -> dict[str, float]:
@@ -76,12 +76,12 @@ def opened(page: Path) -> dict[str, float]:
         first = min(seconds_to_first(tab, page) for _ in range(3))
         tab.ask("location.hash = '#units'")
         tab.wait("document.querySelector('#units .card')")
-        told = {
+        results = {
             "seconds to first cards": first,
             "seconds to search": tab.ask(SEARCH),
             "seconds a frame": tab.ask(SCROLL),
         }
-        return told | {"megabytes of scripts": tab.ask("performance.memory.usedJSHeapSize") / 1e6}
+        return results | {"megabytes of scripts": tab.ask("performance.memory.usedJSHeapSize") / 1e6}
 
 
 def seconds_to_first(tab: Page, page: Path) -> float:
@@ -99,8 +99,8 @@ def main(given: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(given))
     out, as_json = options.pop("out"), options.pop("json")
     with tempfile.TemporaryDirectory() as folder:
-        told = measured(Size(**options), out or Path(folder))
-    print(json.dumps(told) if as_json else "\n".join(f"{name:24} {value:.6g}" for name, value in told.items()))
+        results = measured(Size(**options), out or Path(folder))
+    print(json.dumps(results) if as_json else "\n".join(f"{name:24} {value:.6g}" for name, value in results.items()))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What it costs to count a study in several places: measured a shard at a time, and projected to 1000 workers.
 
-    python benchmarks/scale.py                               costs, two workers beside one, overhead, projection
+    python benchmarks/scale.py                               costs, two workers against one, overhead, projection
     python benchmarks/scale.py --only costs project          the projection alone takes a minute
     python benchmarks/scale.py --minutes 5 --docs docs       all of it, and the figure into the guide
 
-Engines are compared in turn within one run: cores may be shared, so ratios tell more than seconds. Beside the engines
-stand two processes that know nothing of each other, which is what the machine itself gives.
+Engines are compared in turn within one run: cores may be shared, so ratios are more reliable than seconds. Two
+independent processes show what the machine itself gives.
 """
 
 import argparse
@@ -116,10 +116,10 @@ def large(small: Costs) -> list[Costs]:
     with tempfile.TemporaryDirectory() as place:
         write_random(Path(place))
         models = ModelPair(generator, ganatomy.open_segmenter(f"unified:{place}"), "cpu")
-        picture = least(lambda: models.labels(observe(generator, range(2), 0, list(generator.layers))), 2) / 2
+        per_image = least(lambda: models.labels(observe(generator, range(2), 0, list(generator.layers))), 2) / 2
     units, concepts = sum(shape.units for shape in generator.layers.values()), len(models.segmenter.vocabulary)
     tables = units * concepts / (960 * 78)
-    work = SHARD * (picture + 2.3e-9 * units * 256**2)
+    work = SHARD * (per_image + 2.3e-9 * units * 256**2)
     scaled = {name: getattr(small, name) * tables for name in ("transfer", "merge", "keep", "alone")}
     size = {"bytes": int(small.bytes * tables), "images": SHARD, "start": small.start}
     slow = Costs("large", work=work, **size, **scaled)
@@ -150,7 +150,7 @@ def processor() -> float:
 
 
 def pair(rounds: int) -> list[Row]:
-    """Compare two workers of one thread each with one; beside them two processes that know nothing of each other."""
+    """Compare two workers of one thread each with one, and with two processes that know nothing of each other."""
     spec, models, levels = church()
     work = partial(tally_shard, spec, models, RUN.batch, levels, None, None)
     shards = [range(i, i + 2) for i in (0, 2)] + [range(i, i + FEW) for i in range(0, 8 * FEW, FEW)]
@@ -281,15 +281,15 @@ def report(results: dict[str, Any]) -> str:
         )
     for row in results.get("pair", []):
         rates = ", ".join(f"{rate:.3f}" for rate in row["shards_per_s"])
-        told = f"{row['times_one']:.2f} times one worker, {row['processor_s']:.2f} processor seconds a shard of {FEW}"
-        lines.append(f"{row['engine']:12} {told} (shards a second: {rates})")
+        text = f"{row['times_one']:.2f} times one worker, {row['processor_s']:.2f} processor seconds a shard of {FEW}"
+        lines.append(f"{row['engine']:12} {text} (shards a second: {rates})")
     for row in results.get("overhead", []):
         more = ", ".join(f"{kind[:-2]} {value:+.1%}" for kind, value in row["more"].items())
         lines.append(f"{row['engine']:12} {row['images']} + {row['images']} images: {row['wall_s']:.0f} s ({more})")
     for row in results.get("project", []):
         shares = f"driver busy {row['busy']:4.0%}, counting {row['at_work']:4.0%}"
-        told = f"{row['workers']:5} workers {row['seconds'] / 3600:9.2f} h {row['times']:6.1f} times  {shares}"
-        lines.append(f"{row['case']:40} {'tree' if row['tree'] else 'driver':7}{told}  {row['limit']}")
+        text = f"{row['workers']:5} workers {row['seconds'] / 3600:9.2f} h {row['times']:6.1f} times  {shares}"
+        lines.append(f"{row['case']:40} {'tree' if row['tree'] else 'driver':7}{text}  {row['limit']}")
     return "\n".join(lines)
 
 

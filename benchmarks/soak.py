@@ -183,13 +183,13 @@ def web(images: int, folder: Path, watch: Watch) -> None:
                 stroke = {"action": ("draw", "remove")[i % 2], "layer": LAYERS[i % 3 % 2], "concept": "tree"}
                 points = [[(i % 17) / 17, (i % 13) / 13], [0.5, (i % 7) / 7]]
                 body = {"id": i, "strokes": [stroke | {"points": points}], "stream": f"visitor {i}", "number": 1}
-                asked = [f"{study}/paint", f"{layer}/units/{i % 40}/card.png", base, f"{study}/changes"]
+                urls = [f"{study}/paint", f"{layer}/units/{i % 40}/card.png", base, f"{study}/changes"]
                 which = i % 8  # half of all requests paint
                 if which % 2 == 0 or which == 7:
                     plain = {"id": i, "strokes": body["strokes"]}
-                    _ask(asked[3] if which == 7 else asked[0], plain if which == 7 else body)
+                    _ask(urls[3] if which == 7 else urls[0], plain if which == 7 else body)
                 else:
-                    _ask(asked[1] if which != 5 else asked[2])
+                    _ask(urls[1] if which != 5 else urls[2])
                 if i % watch.every == 0:
                     samples.append(Sample.of(i, server.pid))
         finally:
@@ -206,7 +206,7 @@ def _ask(address: str, body: dict[str, Any] | None = None) -> None:
 CASES: dict[str, Callable[[int, Path, Watch], None]] = {
     f.__name__: f for f in (dissect, pool, ablate, quality, artifacts, web)
 }
-USUAL = {"dissect": 10_000, "pool": 10_000, "ablate": 5_000, "quality": 10_000, "artifacts": 10_000, "web": 10_000}
+DEFAULT_IMAGES = dict.fromkeys(CASES, 10_000) | {"ablate": 5_000}
 
 
 def run(case: str, images: int, folder: Path) -> list[Row]:
@@ -226,12 +226,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="images of each case, or requests (5000 or 10000)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     found: list[dict[str, Any]] = []
-    for case in asked.cases or CASES:
-        images = asked.images or USUAL[case]
-        if asked.here:
-            own = run(case, images, asked.here)
+    for case in args.cases or CASES:
+        images = args.images or DEFAULT_IMAGES[case]
+        if args.here:
+            own = run(case, images, args.here)
             found += [asdict(row) | {"growth": row.growth} for row in own]
             continue
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -244,9 +244,9 @@ def main() -> None:
         if left:
             print(f"{case} left behind: {', '.join(map(str, left))}", file=sys.stderr)
         found += (own := json.loads(done.stdout))
-        if not asked.json:
+        if not args.json:
             print(*map(_line, own), sep="\n", flush=True)
-    if asked.json:
+    if args.json:
         print(json.dumps(found, indent=1))
 
 

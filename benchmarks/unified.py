@@ -1,4 +1,4 @@
-"""How long the unified parser takes for an image, beside the usual way; and what bfloat16 changes.
+"""How long the unified parser takes for an image, and for a baseline; and what bfloat16 changes.
 
 Give the directory of its published files; without one, random weights of the published shapes are made, whose norms
 are fitted to rendered scenes: as fast, and with labels, though of no meaning.
@@ -56,7 +56,7 @@ def write_random(directory: Path) -> None:
         if isinstance(m, nn.BatchNorm2d):
             m.momentum = None  # keeps the mean over all batches
     with torch.no_grad():
-        decoder(encoder(prepared(pictures(2))), HEADS)
+        decoder(encoder(prepared(scenes(2))), HEADS)
     names = {kind: ["-", *(f"{kind} {i}" for i in range(1, n))] for kind, n in (("object", 336), ("material", 26))}
     names["object"][1:5] = PARTS
     parts = {owner: ["-", *(f"{owner} part {i}" for i in range(1, n))] for owner, n in PARTS.items()}
@@ -65,7 +65,7 @@ def write_random(directory: Path) -> None:
     torch.save(decoder.state_dict(), directory / "decoder_epoch_40.pth")
 
 
-def usual_way(directory: Path) -> Callable[[Tensor], Tensor]:
+def baseline(directory: Path) -> Callable[[Tensor], Tensor]:
     """Norms of their own, all channels of parts, every softmax at the size of the image; returns the objects."""
     owners = [len(names) for names in read_lists(directory / "labels.json").parts.values()]
     encoder, decoder = networks(sum(owners))
@@ -77,8 +77,8 @@ def usual_way(directory: Path) -> Callable[[Tensor], Tensor]:
 
     @torch.no_grad()
     def labels(images: Tensor) -> Tensor:
-        said = decoder(encoder(prepared(images)), HEADS)
-        full = {head: F.interpolate(each, images.shape[2:], mode="bilinear") for head, each in said.items()}
+        logits = decoder(encoder(prepared(images)), HEADS)
+        full = {head: F.interpolate(each, images.shape[2:], mode="bilinear") for head, each in logits.items()}
         groups = [full["object"], full["material"], *full["part"].split(owners, 1)]
         every = [each.softmax(1).argmax(1) for each in groups]
         return every[0]
@@ -91,7 +91,7 @@ def prepared(images: Tensor) -> Tensor:
     return (images.flip(1) + 1) * 127.5 - torch.tensor(COLOURS.means).view(3, 1, 1)
 
 
-def pictures(count: int) -> Tensor:
+def scenes(count: int) -> Tensor:
     """Return rendered scenes, 256 px."""
     drawn = torch.from_numpy(render("church", range(count), seed=0).images) / 127.5 - 1
     return F.interpolate(drawn, (256, 256), mode="bicubic").clamp(-1, 1)
@@ -113,9 +113,9 @@ def measure(directory: Path, threads: Sequence[int], batch: int, repeats: int) -
     ways: dict[str, Callable[[Tensor], Tensor]] = {
         "float32": open_segmenter(f"unified:{directory}"),
         "bfloat16": open_segmenter(f"unified:{directory}?dtype=bfloat16"),
-        "usual way": usual_way(directory),
+        "baseline": baseline(directory),
     }
-    images = pictures(batch)
+    images = scenes(batch)
     for n in threads:
         torch.set_num_threads(n)
         for name, way in ways.items():
@@ -129,7 +129,7 @@ def measure(directory: Path, threads: Sequence[int], batch: int, repeats: int) -
     for i, plane in enumerate(("objects", "materials", "parts")):
         by_type, by_bytes = ((other != exact)[:, i].double().mean() for other in (half, rounded))
         print(f"{plane}: bfloat16 changes {by_type:.2%} of labels, rounding the images to bytes {by_bytes:.2%}")
-    print(f"the usual way differs in {(ways['usual way'](images) != exact[:, 0]).double().mean():.3%} of objects")
+    print(f"the baseline differs in {(ways['baseline'](images) != exact[:, 0]).double().mean():.3%} of objects")
 
 
 def main() -> None:

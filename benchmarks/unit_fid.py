@@ -1,4 +1,4 @@
-"""Fréchet distances of all units of a layer, beside calling an ordinary routine once a unit; what a large layer takes.
+"""Fréchet distances of all units of a layer, compared with one ordinary call a unit; what a large layer takes.
 
     python benchmarks/unit_fid.py                   128 units, 256 features, 20,000 images, 1000 a unit
     python benchmarks/unit_fid.py --full            and 16 units at full size; asks for 3 GB, some minutes
@@ -41,7 +41,7 @@ class Size(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What `unit_frechet` takes: multiplications and additions of three kinds, and bytes beside the features."""
+    """What `unit_frechet` takes: multiplications and additions of three kinds, and bytes without the features."""
 
     projection: float
     products: float
@@ -104,13 +104,13 @@ def peak_bytes() -> int:
     return 1024 * peak
 
 
-def per_picture() -> float:
+def per_image() -> float:
     """Return the seconds that the bundled network takes for the features of an image of 64 × 64."""
     network: Any = open_segmenter("bundled:scenes?size=64")
-    pictures = torch.from_numpy(render("church", range(50), 64, 0).images).float() / 127.5 - 1
-    network.features(pictures)
+    images = torch.from_numpy(render("church", range(50), 64, 0).images).float() / 127.5 - 1
+    network.features(images)
     with torch.no_grad():
-        return seconds(lambda: network.features(pictures), 3)[0] / len(pictures)
+        return seconds(lambda: network.features(images), 3)[0] / len(images)
 
 
 def measure(size: Size, called: int, repeats: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def measure(size: Size, called: int, repeats: int) -> dict[str, Any]:
         took["made"].append(spent)
         one_by_one.append(distance)
     made, with_real = min(took["made"]), min(took["made"]) + min(took["real"])
-    pictured = with_real + size.top * per_picture()
+    with_features = with_real + size.top * per_image()
     each = at_once / size.units
     off = max(abs(float(a) / b - 1) for a, b in zip(found.distance, one_by_one, strict=False))
     cost = cost_of(*size[:3], size.features)
@@ -139,8 +139,8 @@ def measure(size: Size, called: int, repeats: int) -> dict[str, Any]:
         "at_once_s": at_once,
         "a_unit_s": each,
         "real_moments_s": real_seconds,
-        "ordinary_a_unit_s": {"moments": made, "features": with_real, "images": pictured},
-        "times_faster": {"moments": made / each, "features": with_real / each, "images": pictured / each},
+        "ordinary_a_unit_s": {"moments": made, "features": with_real, "images": with_features},
+        "times_faster": {"moments": made / each, "features": with_real / each, "images": with_features / each},
         "greatest_difference": off,
         "held_bytes": held,
         "held_by_formula": cost.memory_bytes,
@@ -197,7 +197,7 @@ def report(rows: list[dict[str, Any]], full: dict[str, Any]) -> str:
     lines.append("full size: {units} units, {top} of {images} images each, {features} features".format(**full["size"]))
     lines.append(f"  projected {full['seconds'] / 60:.1f} min ({full['measured_over_formula']:.2f} times the formula)")
     held, given = (full[name] / 1e9 for name in ("memory_bytes", "features_bytes"))
-    lines.append(f"  held {held:.2f} GB, beside features of {given:.2f} GB")
+    lines.append(f"  held {held:.2f} GB, in addition to features of {given:.2f} GB")
     return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
-"""Read damaged files, many and always the same ones: ``python fuzz/harness.py READER … --count 2000 --seed 1``.
+"""Read damaged files, many and always the same ones: ``python fuzz/harness.py TARGET … --count 2000 --seed 1``.
 
-Each reader is a file of `readers`: ``seeds()`` gives trees of whole files, ``read(root)`` reads one. Whatever is wrong
+Each target is a file of `targets`: ``seeds()`` gives trees of whole files, ``read(root)`` reads one. Whatever is wrong
 with a file, reading it ends within 5 seconds, within the memory that is allowed, and without writing anything, in an
 answer or in a `GanatomyError` of one line. It runs in a process of its own, so that crashes are findings, too.
 
-With ``--atheris`` the same readers are driven by coverage (pip install atheris), until it finds something.
+With ``--atheris`` the same targets are driven by coverage (pip install atheris), until it finds something.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 
-from mutations import Odd, Tree, lay, mutated  # noqa: E402
+from mutations import FileAnomaly, Tree, mutated, write_tree  # noqa: E402
 
 SECONDS = 5
 WAITS = 30
@@ -36,27 +36,27 @@ MEMORY = 1 << 30
 """Bytes that reading may take beyond what the process has already."""
 LONGEST = 2000
 BRIEF = 300
-"""Samples of a reader in the test suite; slow ones say how many."""
-READERS = sorted(path.stem for path in (Path(__file__).parent / "readers").glob("[a-z]*.py"))
+"""Samples of a target in the test suite; slow ones say how many."""
+TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("[a-z]*.py"))
 
 
 def sample(seeds: Sequence[Tree], seed: int, number: int) -> Tree:
-    """Return the damaged tree of a number: first each file of each seed in every odd way, then at random."""
-    odd = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in Odd]
-    if seed == 0 and number < len(odd):
-        tree, path, kind = odd[number]
+    """Return the damaged tree of a number: first each file of each seed with every anomaly, then at random."""
+    anomalies = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in FileAnomaly]
+    if seed == 0 and number < len(anomalies):
+        tree, path, kind = anomalies[number]
         return {**tree, path: kind}
     rng = random.Random(f"{seed} {number}")
     return mutated(rng.choice(seeds), rng)
 
 
-def verdict(reader: ModuleType, root: Path) -> str | None:
+def verdict(target: ModuleType, root: Path) -> str | None:
     """Read a tree; return what is wrong with how that ended."""
     from ganatomy.core.errors import GanatomyError
 
     before = set(root.parent.iterdir())
     try:
-        reader.read(root)
+        target.read(root)
     except GanatomyError as error:
         line = " ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split())
         if not line or len(line) > LONGEST:
@@ -76,8 +76,8 @@ def verdict(reader: ModuleType, root: Path) -> str | None:
 def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None = None) -> list[str]:
     """Read so many samples in processes of their own; return what was found, each kind once."""
     found: dict[str, str] = {}
-    reader = importlib.import_module(f"readers.{name}")
-    seeds = reader.seeds()
+    target = importlib.import_module(f"targets.{name}")
+    seeds = target.seeds()
     number = start
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         notes = Path(folder) / "notes"
@@ -85,7 +85,7 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
             notes.write_text("")
             child = os.fork()
             if not child:
-                _child(reader, seeds, (seed, number, count), Path(folder))
+                _child(target, seeds, (seed, number, count), Path(folder))
             _, status = os.waitpid(child, 0)
             lines = [json.loads(line) for line in notes.read_text().splitlines()]
             for line in lines:
@@ -106,12 +106,12 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
     return list(found.values())
 
 
-def _child(reader: ModuleType, seeds: Sequence[Tree], which: tuple[int, int, int], folder: Path) -> None:
+def _child(target: ModuleType, seeds: Sequence[Tree], which: tuple[int, int, int], folder: Path) -> None:
     """Read samples until all are read; what is found is noted at once, so that it outlives a crash."""
     seed, first, count = which
     warnings.simplefilter("ignore")
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = size + getattr(reader, "MEMORY", MEMORY)
+    limit = size + getattr(target, "MEMORY", MEMORY)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -123,10 +123,10 @@ def _child(reader: ModuleType, seeds: Sequence[Tree], which: tuple[int, int, int
                 print(json.dumps({"number": number}), file=notes)
                 holder = folder / f"{number}"
                 holder.mkdir()
-                lay(sample(seeds, seed, number), holder / "in")
+                write_tree(sample(seeds, seed, number), holder / "in")
                 signal.alarm(WAITS)
-                signal.setitimer(signal.ITIMER_PROF, getattr(reader, "SECONDS", SECONDS))
-                wrong = verdict(reader, holder / "in")
+                signal.setitimer(signal.ITIMER_PROF, getattr(target, "SECONDS", SECONDS))
+                wrong = verdict(target, holder / "in")
                 signal.alarm(0)
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 if wrong:
@@ -143,18 +143,18 @@ def drive(name: str, arguments: Sequence[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["ganatomy"]):
-        reader = importlib.import_module(f"readers.{name}")
-    tree = reader.seeds()[0]
+        target = importlib.import_module(f"targets.{name}")
+    tree = target.seeds()[0]
     path = sorted(tree)[0]
 
     def once(content: bytes) -> None:
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            lay({**tree, path: content}, Path(folder) / "in")
-            wrong = verdict(reader, Path(folder) / "in")
+            write_tree({**tree, path: content}, Path(folder) / "in")
+            wrong = verdict(target, Path(folder) / "in")
             assert wrong is None, wrong
 
     with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:
-        for number, each in enumerate(reader.seeds()):
+        for number, each in enumerate(target.seeds()):
             content: Any = each.get(path)
             if isinstance(content, bytes):
                 (Path(corpus) / str(number)).write_bytes(content)
@@ -163,9 +163,9 @@ def drive(name: str, arguments: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Run the readers that are named, or all."""
+    """Run the targets that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("readers", nargs="*", metavar="READER", help=", ".join(READERS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--brief", action="store_true", help="as many as the test suite has time for")
     parser.add_argument("--seed", type=int, default=0)
@@ -173,17 +173,17 @@ def main() -> int:
     parser.add_argument("--atheris", action="store_true")
     known, others = parser.parse_known_args()
     if known.atheris:
-        drive(known.readers[0], others)
+        drive(known.targets[0], others)
     if known.only is not None:
-        reader = importlib.import_module(f"readers.{known.readers[0]}")
+        target = importlib.import_module(f"targets.{known.targets[0]}")
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            lay(sample(reader.seeds(), known.seed, known.only), Path(folder) / "in")
-            reader.read(Path(folder) / "in")
+            write_tree(sample(target.seeds(), known.seed, known.only), Path(folder) / "in")
+            target.read(Path(folder) / "in")
         return 0
     failures = 0
-    for name in known.readers or READERS:
+    for name in known.targets or TARGETS:
         begin = time.monotonic()
-        brief = getattr(importlib.import_module(f"readers.{name}"), "BRIEF", BRIEF)
+        brief = getattr(importlib.import_module(f"targets.{name}"), "BRIEF", BRIEF)
         count = brief if known.brief else known.count
         found = replay(name, count, known.seed)
         failures += len(found)

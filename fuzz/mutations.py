@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Odd(Enum):
+class FileAnomaly(Enum):
     """What may lie where a file is expected."""
 
     MISSING = "missing"
@@ -31,7 +31,7 @@ class Odd(Enum):
     HUGE = "a terabyte of zeros"
 
 
-Tree = Mapping[str, bytes | Odd]
+Tree = Mapping[str, bytes | FileAnomaly]
 
 NAMES = ["../../x", "/etc/passwd", "a/../../b", "x\0y", "\ud800", "", " ", ".", "a" * 5000, "<script>alert(1)</script>"]
 NAMES += ["\x1b[2J\x1b]0;x\x07", "=1+1", "-rf", "torch:os:system?command=id", "a\nb", "file:///etc/passwd", "\u202e"]
@@ -43,11 +43,11 @@ ENDS = struct.Struct("<Q"), struct.Struct("<I"), struct.Struct(">I"), struct.Str
 
 
 def mutated(tree: Tree, rng: random.Random) -> Tree:
-    """Return a tree with one of its files damaged, or replaced by something odd."""
+    """Return a tree with one of its files damaged, or replaced by an anomaly."""
     path = rng.choice(sorted(tree))
     content = tree[path]
-    if isinstance(content, Odd) or rng.random() < 0.04:
-        return {**tree, path: rng.choice(list(Odd))}
+    if isinstance(content, FileAnomaly) or rng.random() < 0.04:
+        return {**tree, path: rng.choice(list(FileAnomaly))}
     if rng.random() < 0.02:  # under another name
         rest = {name: other for name, other in tree.items() if name != path}
         return {**rest, path.replace(Path(path).stem, rng.choice(["..x", "a b", "x" * 200, "\u202e", "-"])): content}
@@ -64,7 +64,7 @@ def changed(content: bytes, rng: random.Random) -> bytes:
     return rng.choice(BLIND)(bytearray(content), rng)
 
 
-def lay(tree: Tree, root: Path) -> None:
+def write_tree(tree: Tree, root: Path) -> None:
     """Write a tree."""
     for name, content in tree.items():
         path = root / name.replace("\0", "")
@@ -72,20 +72,25 @@ def lay(tree: Tree, root: Path) -> None:
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
-            _lay_odd(content, path)
+            _write_anomaly(content, path)
 
 
-def _lay_odd(odd: Odd, path: Path) -> None:
-    links = {Odd.ENDLESS: "/dev/zero", Odd.DANGLING: "nowhere", Odd.OUTSIDE: "/etc/hostname", Odd.ITSELF: path.name}
-    if odd in links:
-        path.symlink_to(links[odd])
-    elif odd is Odd.PIPE:
+def _write_anomaly(anomaly: FileAnomaly, path: Path) -> None:
+    links = {
+        FileAnomaly.ENDLESS: "/dev/zero",
+        FileAnomaly.DANGLING: "nowhere",
+        FileAnomaly.OUTSIDE: "/etc/hostname",
+        FileAnomaly.ITSELF: path.name,
+    }
+    if anomaly in links:
+        path.symlink_to(links[anomaly])
+    elif anomaly is FileAnomaly.PIPE:
         os.mkfifo(path)
-    elif odd is Odd.FOLDER:
+    elif anomaly is FileAnomaly.FOLDER:
         path.mkdir()
-    elif odd is not Odd.MISSING:
+    elif anomaly is not FileAnomaly.MISSING:
         path.touch()
-        if odd is Odd.HUGE:
+        if anomaly is FileAnomaly.HUGE:
             os.truncate(path, 1 << 40)
 
 

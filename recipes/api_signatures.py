@@ -93,7 +93,7 @@ RUN = [
 ]
 STUDY = keyword("study", "str | Path | Dissection", "a finished dissection, or its directory.", REQUIRED)
 OUT = keyword(
-    "out", "str | Path | None", "the study directory, or a URL; a place beside the dissection, if it is not given."
+    "out", "str | Path | None", "the study directory, or a URL; a place next to the dissection, if it is not given."
 )
 OPEN = [
     keyword("generator", "Subject | None", "the open generator, where an open one was dissected."),

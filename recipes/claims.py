@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from causes.figures import save_figures
-from causes.measure import RUN, Bench, accept, measure, together
-from causes.page import IMAGES, page, with_figure_11
-from causes.plan import PLANS, Plan
-from causes.tables import all_tables
+from causal_claims.figures import save_figures
+from causal_claims.measure import RUN, Bench, accept, measure, together
+from causal_claims.page import IMAGES, page, with_figure_11
+from causal_claims.plan import PLANS, Plan
+from causal_claims.tables import all_tables
 
 import ganatomy
 from ganatomy.core.errors import GanatomyError
@@ -108,8 +108,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
         "--workers", type=int, default=1, help="shards counted at once, in threads; as many as free cores"
     )
     size = parser.add_mutually_exclusive_group()
-    for name, said in (("quick", "a rehearsal in minutes"), ("tiny", "the planted generator, in seconds")):
-        size.add_argument(f"--{name}", dest="plan", action="store_const", const=name, default="full", help=said)
+    for name, text in (("quick", "a rehearsal in minutes"), ("tiny", "the planted generator, in seconds")):
+        size.add_argument(f"--{name}", dest="plan", action="store_const", const=name, default="full", help=text)
     return parser.parse_args(given)
 
 

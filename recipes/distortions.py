@@ -26,9 +26,9 @@ def moved(images: Tensor, labels: Tensor, source: torch.Generator) -> tuple[Tens
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     wobble = torch.randn(b, 2, 6, 6, generator=source) * uniform(source, 0, 0.05, b)[:, None, None, None]
     grid = grid + F.interpolate(wobble, (height, width), mode="bicubic").permute(0, 2, 3, 1)
-    pictures = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     found = F.grid_sample(labels.float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
-    return pictures, found.long()
+    return warped, found.long()
 
 
 def recoloured(images: Tensor, source: torch.Generator) -> Tensor:

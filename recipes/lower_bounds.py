@@ -19,9 +19,9 @@ def lower_bounds(project: dict[str, Any]) -> list[str]:
         ValueError: a requirement has no lower bound.
     """
     extras = project.get("optional-dependencies", {})
-    wanted = [*project["dependencies"], *(each for name in extras if name not in TOOLS for each in extras[name])]
+    requirements = [*project["dependencies"], *(each for name in extras if name not in TOOLS for each in extras[name])]
     bounds = set()
-    for requirement in wanted:
+    for requirement in requirements:
         if re.match(rf"{project['name']}\[", requirement):
             continue  # extras of its own
         found = re.fullmatch(r"([\w.-]+)>=([\w.]+)", requirement)

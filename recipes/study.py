@@ -176,15 +176,15 @@ def emergence(found: Comparison) -> str:
     for layer in dict.fromkeys(own.layer):
         here = own[own.layer == layer].set_index("category")
         kinds = ["object", "part", "material"]
-        told_kinds = (of(here.loc[kind], "matched") if kind in here.index else "0" for kind in kinds)
+        counts = (of(here.loc[kind], "matched") if kind in here.index else "0" for kind in kinds)
         plain = here.loc["all"]
-        body.append((layer, f"{plain.units}", *told_kinds, of(plain, "concepts")))
+        body.append((layer, f"{plain.units}", *counts, of(plain, "concepts")))
     columns = (f"layer of {found.spec.names[0]}", "units", "objects", "parts", "materials", "concepts")
     return markdown(columns, body)
 
 
 def variant_table(at_layer: Comparison, whole: Comparison) -> str:
-    """Return quality beside interpretability of every training (Figure 7)."""
+    """Return quality and interpretability of every training (Figure 7)."""
     measured = at_layer.quality.set_index(["study", "measure"])
     own, all_layers = (
         found.counts[(found.counts.category == "all") & place].set_index("study")

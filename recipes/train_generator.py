@@ -3,7 +3,7 @@
     python recipes/train_generator.py church --out runs/church                    # resumes where it stopped
     python recipes/train_generator.py church --out runs/early --start runs/church/checkpoint.pt --cooldown 15000
     python recipes/train_generator.py church --out runs/church --export src/ganatomy/assets/church.safetensors
-    python recipes/train_generator.py church --out runs/church --judge runs/church-discriminator.safetensors
+    python recipes/train_generator.py church --out runs/church --discriminator runs/church-discriminator.safetensors
     python recipes/train_generator.py church --out runs/more --start compact.pt --images 600000
 
 A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from gan.judging import BundledJudge
-from gan.pictures import Pictures
-from gan.training import Draw, Judge, Schedule, Training, rounded
+from gan.evaluation import SegmenterEvaluation
+from gan.images import RenderedImages
+from gan.training import Draw, Evaluate, Schedule, Training, rounded
 
 from ganatomy.core.errors import GanatomyError
 from ganatomy.core.files import atomic_write, write_text
@@ -34,7 +34,7 @@ from ganatomy.scenes import render
 
 TINY = Schedule(
     sizes=(8, 8, 8, 8, 4, 4), images=400, stable=(64, 64, 64, 64), fade=32, decay=64, batch=(8, 8, 8, 8, 8),
-    first=64, pictures=320, report_every=100,
+    first=64, max_rendered=320, report_every=100,
 )  # fmt: skip
 """A rehearsal of the whole schedule in seconds."""
 
@@ -53,8 +53,8 @@ def main(given: Sequence[str] | None = None) -> None:
     def rendered(ids: range) -> np.ndarray:
         return render(args.category, ids, size, args.seed).images
 
-    pictures = Pictures(args.pictures or args.out / "pictures.u8", size, rendered)
-    training = Training(schedule, args.out, pictures, args.seed)
+    dataset = RenderedImages(args.image_file or args.out / "images.u8", size, rendered)
+    training = Training(schedule, args.out, dataset, args.seed)
     checkpoint = training.checkpoint if training.checkpoint.exists() else args.start
     if checkpoint:
         training.load(checkpoint)
@@ -62,34 +62,34 @@ def main(given: Sequence[str] | None = None) -> None:
         training.cool_down(args.cooldown)
     if args.compact:
         training.save_compact(args.compact)
-    elif args.judge:
+    elif args.discriminator:
         export_discriminator(args, training)
     elif args.export:
-        export(args, training, judge(args.category, args.seed, schedule.sizes[0], size, images=4000))
+        export(args, training, evaluation(args.category, args.seed, schedule.sizes[0], size, images=4000))
     else:
-        training.run(judge(args.category, args.seed, schedule.sizes[0], size))
+        training.run(evaluation(args.category, args.seed, schedule.sizes[0], size))
 
 
-def judge(category: str, seed: int, latent: int, size: int, images: int = 1000) -> Judge:
-    """Return the judge that the bundled segmenter makes possible, or one that has nothing to say."""
+def evaluation(category: str, seed: int, latent: int, size: int, images: int = 1000) -> Evaluate:
+    """Return the evaluation by the bundled segmenter, or without it one that measures nothing."""
     try:
-        return BundledJudge(category, seed, latent, size, images)
+        return SegmenterEvaluation(category, seed, latent, size, images)
     except GanatomyError as error:
         print(f"no Fréchet distance, no gate: {error}")
 
-    def silent(_: Draw) -> dict[str, Any]:
+    def nothing(_: Draw) -> dict[str, Any]:
         return {}
 
-    return silent
+    return nothing
 
 
-def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
+def export(args: argparse.Namespace, training: Training, evaluate: Evaluate) -> None:
     """Write the averaged generator in the published layout, and its card."""
     facts = {
         "kind": "generator",
         "family": "progan",
         "title": f"Progressive GAN trained on rendered scenes of the category {args.category}",
-        "scores": rounded(judge(training.draw)),
+        "scores": rounded(evaluate(training.draw)),
     }
     write_weights(args, training, args.export, training.averaged.published(), facts)
 
@@ -97,25 +97,25 @@ def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
 @torch.no_grad()
 def export_discriminator(args: argparse.Namespace, training: Training, images: int = 4000) -> None:
     """Write the discriminator at full resolution, and its card: how often it is right, of scenes that it never saw."""
-    size = training.pictures.size
+    size = training.dataset.size
     unseen = range(10_000_000, 10_000_000 + images)
     real = torch.from_numpy(render(args.category, unseen, size, args.seed).images).float() / 127.5 - 1
     state = training.discriminator.published(real[:400])
     network = discriminator_network(training.schedule.sizes[:0:-1])
     network.load_state_dict(state)
     z = torch.randn(images, training.schedule.sizes[0], generator=torch.Generator().manual_seed(args.seed))
-    judged = [
-        torch.cat([network(part)[:, 0] for part in pictures])
-        for pictures in (torch.split(real, 100), (training.draw(part) for part in torch.split(z, 100)))
+    scores = [
+        torch.cat([network(part)[:, 0] for part in batches])
+        for batches in (torch.split(real, 100), (training.draw(part) for part in torch.split(z, 100)))
     ]
     facts = {
         "kind": "discriminator",
         "family": "discriminator",
         "options": {"images": f"scenes:{args.category}"},
         "title": f"The discriminator that the {args.category} generator learned from",
-        "scores": rounded({"scenes": _share(judged[0] > 0), "drawn": _share(judged[1] < 0)}),
+        "scores": rounded({"scenes": _share(scores[0] > 0), "drawn": _share(scores[1] < 0)}),
     }
-    write_weights(args, training, args.judge, state, facts)
+    write_weights(args, training, args.discriminator, state, facts)
 
 
 def _share(right: torch.Tensor) -> float:
@@ -133,7 +133,7 @@ def write_weights(
         "kind": facts.pop("kind"),
         "family": facts.pop("family"),
         "category": args.category,
-        "size": training.pictures.size,
+        "size": training.dataset.size,
         "title": facts.pop("title"),
         "recipe": f"python recipes/train_generator.py {args.category} --seed {args.seed}" + course(training),
         "seed": args.seed,
@@ -160,7 +160,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("category", help="church or livingroom")
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoint, log and sample grids")
-    parser.add_argument("--pictures", type=Path, help="file of rendered images (default: in --out)")
+    parser.add_argument("--image-file", type=Path, help="file of rendered images (default: in --out)")
     parser.add_argument("--images", type=int, help="length of the training")
     parser.add_argument("--stable", type=int, nargs="+", help="images at 4, 8, 16 … px; the last gets the rest")
     parser.add_argument("--seed", type=int, default=0)
@@ -168,7 +168,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--cooldown", type=int, default=0, help="end after so many more images")
     parser.add_argument("--export", type=Path, help="write the averaged weights here, and their card beside them")
-    parser.add_argument("--judge", type=Path, help="write the discriminator here, and its card beside it")
+    parser.add_argument("--discriminator", type=Path, help="write the discriminator here, and its card beside it")
     parser.add_argument("--compact", type=Path, help="write a small checkpoint here, to start from elsewhere")
     parser.add_argument("--tiny", action="store_true", help="rehearse the whole schedule in seconds")
     return parser.parse_args(given)

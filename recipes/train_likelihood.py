@@ -4,7 +4,7 @@
     python recipes/train_likelihood.py realnvp church --out runs/flow
     python recipes/train_likelihood.py vae church --out runs/vae --export src/ganatomy/assets/church-vae.safetensors
 
-A finished run only exports. Both are judged in the eyes of the bundled segmenter, like the bundled GANs.
+A finished run only exports. Both are evaluated with the bundled segmenter, like the bundled GANs.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from gan.judging import UNSEEN, BundledJudge
-from gan.pictures import Pictures
+from gan.evaluation import UNSEEN, SegmenterEvaluation
+from gan.images import RenderedImages
 from gan.training import rounded
 from likelihood.models import Flow, Vae
 from likelihood.training import Training
@@ -45,25 +45,25 @@ def main(given: Sequence[str] | None = None) -> None:
     def rendered(ids: range) -> np.ndarray:
         return render(args.category, ids, args.size, args.seed).images
 
-    pictures = Pictures(args.out / "pictures.u8", args.size, rendered)
-    pictures.grow(args.pictures)
-    training = Training(build(args.size), args.out, pictures, args.seed)
+    dataset = RenderedImages(args.out / "images.u8", args.size, rendered)
+    dataset.grow(args.rendered_images)
+    training = Training(build(args.size), args.out, dataset, args.seed)
     if training.checkpoint.exists():
         training.load()
-    judge = BundledJudge(args.category, args.seed, training.model.latent, args.size, args.judged)
-    training.run(images, 32, lambda draw: {"frechet": judge(draw)["frechet"]}, max(images // 8, 1))
+    evaluate = SegmenterEvaluation(args.category, args.seed, training.model.latent, args.size, args.evaluation_images)
+    training.run(images, 32, lambda draw: {"frechet": evaluate(draw)["frechet"]}, max(images // 8, 1))
     if args.export:
-        export(args, training, judge)
+        export(args, training, evaluate)
 
 
-def export(args: argparse.Namespace, training: Training, judge: BundledJudge) -> None:
+def export(args: argparse.Namespace, training: Training, evaluate: SegmenterEvaluation) -> None:
     """Write the averaged drawing network in half precision, and a card with what is measured on just that."""
     network = training.averaged.network
     half = {name: v.half() if v.is_floating_point() else v for name, v in network.state_dict().items()}
     with atomic_write(args.export) as temporary:
         safetensors.torch.save_file({name: value.contiguous() for name, value in half.items()}, temporary)
     network.load_state_dict(half)
-    held_out = render(args.category, range(UNSEEN, UNSEEN + args.judged), args.size, args.seed).images
+    held_out = render(args.category, range(UNSEEN, UNSEEN + args.evaluation_images), args.size, args.seed).images
     unseen = torch.from_numpy(held_out).float() / 127.5 - 1
     source = torch.Generator().manual_seed(args.seed)
     card = {
@@ -74,10 +74,10 @@ def export(args: argparse.Namespace, training: Training, judge: BundledJudge) ->
         "size": args.size,
         "title": f"{TITLES[args.model]} trained on rendered scenes of the category {args.category}",
         "recipe": f"python recipes/train_likelihood.py {args.model} {args.category} --seed {args.seed}"
-        f" --size {args.size} --images {training.seen} --pictures {args.pictures}",
+        f" --size {args.size} --images {training.seen} --rendered-images {args.rendered_images}",
         "seed": args.seed,
         "images": training.seen,
-        "scores": rounded(training.averaged.measure(unseen, source) | judge(training.draw)),
+        "scores": rounded(training.averaged.measure(unseen, source) | evaluate(training.draw)),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
         "sha256": file_sha256(args.export),
@@ -92,8 +92,10 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("category", help="church or livingroom")
     parser.add_argument("--out", type=Path, required=True, help="directory for images, checkpoint, log and samples")
     parser.add_argument("--images", type=int, help="images to learn from, repeated ones counted")
-    parser.add_argument("--pictures", type=int, default=60_000, help="different ones")
-    parser.add_argument("--judged", type=int, default=2000, help="held-out ones, and generated ones, for every score")
+    parser.add_argument("--rendered-images", type=int, default=60_000, help="different images among them")
+    parser.add_argument(
+        "--evaluation-images", type=int, default=2000, help="held-out images, and generated ones, for every score"
+    )
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")

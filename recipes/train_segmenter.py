@@ -62,8 +62,8 @@ def batches(args: argparse.Namespace, first: int) -> Iterator[tuple[Tensor, Tens
             source = torch.Generator().manual_seed(args.seed * 1_000_000_007 + step)
             mixed = rows[:, step - start].flatten()
             mixed = mixed[torch.randperm(len(mixed), generator=source)]
-            pictures, found = moved(images[mixed], labels[mixed], source)
-            yield distorted(pictures, source), found
+            inputs, found = moved(images[mixed], labels[mixed], source)
+            yield distorted(inputs, source), found
 
 
 def class_weights(args: argparse.Namespace) -> list[Tensor]:

@@ -17,22 +17,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gan.pictures import Pictures
+from gan.images import RenderedImages
 from gan.training import Schedule, Training
-from train_generator import judge
+from train_generator import evaluation
 
 from ganatomy.scenes import render
 
 SIZE = 32
 SCHEDULE = Schedule(
     sizes=(64, 64, 64, 64, 64), images=160_000, stable=(2_000, 3_000, 5_000), fade=2_000, decay=30_000,
-    batch=(32, 32, 32, 16), first=20_000, pictures=100_000,
+    batch=(32, 32, 32, 16), first=20_000, max_rendered=100_000,
     keep=(12_000, 16_000, 24_000, 32_000, 48_000, 64_000, 96_000, 160_000),
 )  # fmt: skip
 """For all; the resolutions below the last are soon done with, so that most moments can be compared."""
 
 TINY = dataclasses.replace(
-    SCHEDULE, sizes=(8, 8, 8, 8, 8), images=320, stable=(32, 32, 32), fade=32, decay=64, first=64, pictures=128,
+    SCHEDULE, sizes=(8, 8, 8, 8, 8), images=320, stable=(32, 32, 32), fade=32, decay=64, first=64, max_rendered=128,
     keep=(128, 320), report_every=160,
 )  # fmt: skip
 """A rehearsal in seconds."""
@@ -49,19 +49,19 @@ def main(given: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     schedule = TINY if args.tiny else SCHEDULE
-    pictures = Pictures(args.out / "pictures.u8", SIZE, lambda ids: rendered(args.category, ids))
-    looked = None if args.export else judge(args.category, 0, schedule.sizes[0], SIZE)
+    dataset = RenderedImages(args.out / "images.u8", SIZE, lambda ids: rendered(args.category, ids))
+    evaluate = None if args.export else evaluation(args.category, 0, schedule.sizes[0], SIZE)
     for seed in args.seeds:
         for variant in args.variants:
             own = dataclasses.replace(schedule, **VARIANTS[variant])
             directory = args.out / f"{variant}-{seed}"
-            if looked is None:
+            if evaluate is None:
                 export(directory, args.export, args.moments)
                 continue
-            training = Training(own, directory, pictures, seed)
+            training = Training(own, directory, dataset, seed)
             if training.checkpoint.exists():
                 training.load(training.checkpoint)
-            training.run(looked)
+            training.run(evaluate)
 
 
 def rendered(category: str, ids: range) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gan.judging import UNSEEN, BundledJudge
+from gan.evaluation import UNSEEN, SegmenterEvaluation
 from likelihood.training import Training
 from torch import Tensor
 from words.data import CATEGORY, SIZE, WORDS, WordScenes, word_states
@@ -46,11 +46,11 @@ def main(given: Sequence[str] | None = None) -> None:
     if args.compact:
         compact(training, args.compact)
         return
-    judge = cache(lambda: BundledJudge(CATEGORY, args.seed, model.latent, SIZE, 1000))
+    evaluation = cache(lambda: SegmenterEvaluation(CATEGORY, args.seed, model.latent, SIZE, 1000))
     while training.seen < args.images:
         scenes.grow(min(FIRST + int(training.seen * SHARE), MOST))
         until = min(training.seen + BLOCK, args.images)
-        training.run(args.images, 32, judge() if due(training.seen, until) else nothing, BLOCK, until=until)
+        training.run(args.images, 32, evaluation() if due(training.seen, until) else nothing, BLOCK, until=until)
 
 
 def held_out_states(seed: int, count: int = 1000) -> Tensor:

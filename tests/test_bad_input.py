@@ -166,7 +166,7 @@ def test_a_layer_that_is_not_spatial(refused: Refused) -> None:
     ("name", "says"),
     [
         ("Raises", "RuntimeError: no such luck"),
-        ("NoPicture", "NoPicture"),
+        ("NoImage", "NoImage"),
         ("none", "returned a NoneType"),
         ("raises", "OSError: cannot build"),
         ("leaves", "SystemExit: 3"),

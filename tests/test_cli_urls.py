@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_url_is_one_line(capsys: pytest.CaptureFixture[str]
     for url, told in (
         ("s3://KEY:SECRET@bucket/x", "password"),
         ("https://host/x", "nothing can be written to a https:// URL"),
-        ("memory://nobody/x", "memory://nobody/x holds no study; give the directory that a run was told to write to"),
+        ("memory://nobody/x", "memory://nobody/x holds no study; give the directory that a run wrote to"),
         ("nonesuch://host/x", "nonesuch"),
     ):
         assert main(["report", url]) == 2

@@ -70,7 +70,7 @@ class Discriminator(nn.Module):
         return logits.flatten().float()
 
     def published(self, images: Tensor) -> State:
-        """Return the weights of the full-size network, which judges each image alone, in half precision.
+        """Return the weights of the full-size network, which scores each image alone, in half precision.
 
         Args:
             images: real images; how much they differ in groups of four takes the place of the group.

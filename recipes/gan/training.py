@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from gan.images import RenderedImages
 from gan.networks import Discriminator, GrowingGenerator
-from gan.pictures import Pictures
 from ganatomy.core.files import atomic_write
 
 Draw = Callable[[Tensor], Tensor]
-Judge = Callable[[Draw], dict[str, Any]]
+Evaluate = Callable[[Draw], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Schedule:
     half_life: int = 5_000  # of the averaged weights, in images
     first: int = 30_000  # images rendered before the first step
     fresh: float = 0.5  # images rendered for each image seen …
-    pictures: int = 150_000  # … up to so many
+    max_rendered: int = 150_000  # … up to so many
     report_every: int = 5_000  # images between log lines and sample grids
-    judge_every: int = 25_000  # images between Fréchet distances and label shares
+    evaluate_every: int = 25_000  # images between Fréchet distances and label shares
     keep: tuple[int, ...] = ()  # after how many images to keep the generator as it is then
     pixelnorm: bool = True  # in the generator
     spread: bool = True  # whether the discriminator sees how much the images of a batch differ
@@ -59,7 +59,7 @@ class Schedule:
 
     def rendered(self, seen: int) -> int:
         """Return how many images to have after so many images, in steps of 256: many at once are quicker."""
-        return min(self.first + int(seen * self.fresh) // 256 * 256, self.pictures)
+        return min(self.first + int(seen * self.fresh) // 256 * 256, self.max_rendered)
 
     def learning_rate(self, seen: int) -> float:
         """Return the learning rate after so many images."""
@@ -69,9 +69,9 @@ class Schedule:
 class Training:
     """The networks, their optimisers and how far they are; `directory` holds checkpoint, log and sample grids."""
 
-    def __init__(self, schedule: Schedule, directory: Path, pictures: Pictures, seed: int) -> None:
+    def __init__(self, schedule: Schedule, directory: Path, dataset: RenderedImages, seed: int) -> None:
         torch.manual_seed(seed)
-        self.schedule, self.directory, self.pictures = schedule, directory, pictures
+        self.schedule, self.directory, self.dataset = schedule, directory, dataset
         generator = GrowingGenerator(schedule.sizes, pixelnorm=schedule.pixelnorm)
         discriminator = Discriminator(schedule.sizes, spread=schedule.spread)
         self.generator = generator.to(memory_format=torch.channels_last)
@@ -158,7 +158,7 @@ class Training:
         start = self.counters["cooled_from"] = int(self.counters["cooled_from"]) or self.seen
         self.schedule = dataclasses.replace(self.schedule, images=start + images, decay=images)
 
-    def run(self, judge: Judge, save_every: float = 180) -> None:
+    def run(self, evaluate: Evaluate, save_every: float = 180) -> None:
         """Train to the end of the schedule; save every so many seconds."""
         schedule = self.schedule
         saved = time.monotonic()
@@ -166,7 +166,7 @@ class Training:
         losses: list[tuple[float, float]] = []
         while self.seen < schedule.images:
             before = self.seen
-            self.pictures.grow(schedule.rendered(before))
+            self.dataset.grow(schedule.rendered(before))
             losses.append(self.step())
             done = self.seen >= schedule.images
             if any(before < images <= self.seen for images in schedule.keep):
@@ -176,13 +176,13 @@ class Training:
                 saved = time.monotonic()
             if done or self.seen // schedule.report_every > before // schedule.report_every:
                 facts = {
-                    "discriminator": sum(told for told, _ in losses) / len(losses),
+                    "discriminator": sum(loss for loss, _ in losses) / len(losses),
                     "generator": sum(drawn for _, drawn in losses) / len(losses),
                     "images_per_s": (self.seen - since[1]) / (time.monotonic() - since[0]),
                 }
                 at_full = schedule.stage(self.seen) == (len(schedule.sizes) - 2, 1.0)
-                if done or (at_full and self.seen // schedule.judge_every > before // schedule.judge_every):
-                    facts |= judge(self.draw)
+                if done or (at_full and self.seen // schedule.evaluate_every > before // schedule.evaluate_every):
+                    facts |= evaluate(self.draw)
                 self._report(facts)
                 losses, since = [], (time.monotonic(), self.seen)
 
@@ -193,19 +193,19 @@ class Training:
         batch = self.schedule.batch[stage]
         for optimizer in self.optimizers:
             optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(self.seen)
-        real = at_stage(self.pictures.sample(batch, self.source), stage, blend)
+        real = at_stage(self.dataset.sample(batch, self.source), stage, blend)
         z = torch.randn(batch, self.schedule.sizes[0], generator=self.source)
         with torch.autocast("cpu", torch.bfloat16):
             fake = self.generator(z, stage, blend)
-        told = self._learn_to_tell(real, fake.detach(), stage, blend)
+        discriminated = self._learn_to_discriminate(real, fake.detach(), stage, blend)
         drawn = self._learn_to_draw(fake, stage, blend)
         self._average(batch)
         self.counters["seen"] += batch
         self.counters["steps"] += 1
         self.counters["seconds"] += time.monotonic() - started
-        return told, drawn
+        return discriminated, drawn
 
-    def _learn_to_tell(self, real: Tensor, fake: Tensor, stage: int, blend: float) -> float:
+    def _learn_to_discriminate(self, real: Tensor, fake: Tensor, stage: int, blend: float) -> float:
         self.discriminator.requires_grad_(True)
         every = self.schedule.penalty_every
         penalised = self.counters["steps"] % every == 0
@@ -248,7 +248,7 @@ class Training:
     def _report(self, facts: Mapping[str, Any]) -> None:
         """Write a line of the log and a sample grid."""
         stage, blend = self.schedule.stage(self.seen)
-        where = {"images": self.seen, "side": 4 << stage, "blend": blend, "pictures": len(self.pictures)}
+        where = {"images": self.seen, "side": 4 << stage, "blend": blend, "rendered": len(self.dataset)}
         line = json.dumps(rounded(where | {"minutes": self.counters["seconds"] / 60} | dict(facts)))
         with (self.directory / "log.jsonl").open("a") as log:
             log.write(line + "\n")

@@ -44,8 +44,8 @@ class Vae(nn.Module):
         mean, log_std = self.code(images)
         z = mean + log_std.exp() * torch.randn(mean.shape, generator=source)
         drawn = self.network(z)
-        seen, wanted = self.eyes[0].scales(drawn), self.eyes[0].scales(images)
-        eyes = sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(seen, wanted, strict=True))
+        seen, target = self.eyes[0].scales(drawn), self.eyes[0].scales(images)
+        eyes = sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(seen, target, strict=True))
         return PIXELS * (drawn - images).abs().mean() + EYES * eyes + divergence(mean, log_std).mean()
 
     def code(self, images: Tensor) -> tuple[Tensor, Tensor]:

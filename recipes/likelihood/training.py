@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganatomy.core.files import atomic_write
 
-Judge = Callable[[Callable[[Tensor], Tensor]], dict[str, Any]]
+Evaluate = Callable[[Callable[[Tensor], Tensor]], dict[str, Any]]
 
 
 class Sampled(Protocol):
@@ -27,9 +27,9 @@ class Training:
     """A model, its averaged copy, its optimiser and how far it is; `directory` holds checkpoint, log and samples."""
 
     def __init__(
-        self, model: nn.Module, directory: Path, pictures: Sampled, seed: int, rate: float = 1e-3, half_life: int = 4000
+        self, model: nn.Module, directory: Path, dataset: Sampled, seed: int, rate: float = 1e-3, half_life: int = 4000
     ) -> None:
-        self.directory, self.pictures, self.rate = directory, pictures, rate
+        self.directory, self.dataset, self.rate = directory, dataset, rate
         self.half_life = half_life  # of the averaged weights, in images
         self.model = model.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
@@ -69,7 +69,7 @@ class Training:
         self,
         images: int,
         batch: int,
-        judge: Judge,
+        evaluate: Evaluate,
         report_every: int,
         save_every: float = 120,
         until: int | None = None,
@@ -85,7 +85,7 @@ class Training:
                 self.save()
                 saved = time.monotonic()
             if done or self.seen // report_every > before // report_every:
-                self._report({"loss": sum(losses) / len(losses)} | judge(self.draw))
+                self._report({"loss": sum(losses) / len(losses)} | evaluate(self.draw))
                 losses = []
 
     def step(self, images: int, batch: int) -> float:
@@ -94,7 +94,7 @@ class Training:
         rate = self.rate * min(1, (self.seen + batch) / 2000) * (1 + math.cos(math.pi * self.seen / images)) / 2
         self.adam.param_groups[0]["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
-            loss = self.model.loss(self.pictures.sample(batch, self.source), self.source)
+            loss = self.model.loss(self.dataset.sample(batch, self.source), self.source)
         self.adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.model.longest_step)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gan.pictures import Pictures
+from gan.images import RenderedImages
 from torch import Tensor
 
 from ganatomy.scenes import VOCABULARY, grammar, render
@@ -39,7 +39,7 @@ class WordScenes:
     def __init__(self, directory: Path, seed: int) -> None:
         self.seed, self.path = seed, directory / "words.u8"
         self._kept: list[np.ndarray] = []
-        self.images = Pictures(directory / "images.u8", SIZE, self._render)
+        self.images = RenderedImages(directory / "images.u8", SIZE, self._render)
         stored = np.fromfile(self.path, np.uint8) if self.path.exists() else np.empty(0, np.uint8)
         self.states = stored.reshape(-1, len(WORDS))
 

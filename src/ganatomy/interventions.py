@@ -196,7 +196,7 @@ def everywhere(grid: tuple[int, int]) -> Float[Tensor, "1 h w"]:
 def place(
     grid: tuple[int, int], row: int, column: int, height: int = 1, width: int | None = None
 ) -> Float[Tensor, "1 h w"]:
-    """Return a rectangle of a grid, given its top left place; one place, or a square, unless told otherwise.
+    """Return a rectangle of a grid, given its top left place; by default of one place, or a square.
 
     Raises:
         BadValue: it is not wholly in the grid.

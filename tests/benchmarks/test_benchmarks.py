@@ -1,4 +1,4 @@
-"""The benchmark still runs, and its usual way still measures what dissection measures."""
+"""The benchmark still runs, and its baseline still measures what dissection measures."""
 
 import itertools
 import json
@@ -67,7 +67,7 @@ def test_schedules_are_evaluated_alike_and_drawn(run: Any, tmp_path: Path, monke
     monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", small)
     study, out = tmp_path / "study", tmp_path / "runs"
     ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2",), batch=8, out=study)
-    options = "--concept ball --layer layer2 --top 2 --pool 64 --steps 2 --pictures 8 --schedules published fast"
+    options = "--concept ball --layer layer2 --top 2 --pool 64 --steps 2 --images 8 --schedules published fast"
     found = run("ace", study, "--out", out, *options.split())
     assert found == json.loads((out / "ace.json").read_text(), parse_constant=pytest.fail)
     curves = found["curves"]
@@ -78,17 +78,17 @@ def test_schedules_are_evaluated_alike_and_drawn(run: Any, tmp_path: Path, monke
     assert ends["published"]["effect"] == curves["published"][-1]["effect"]
     clear = [row for row in curves["fast"] if row["gain"] > row["gain_error"]] or curves["fast"][:1]
     best = max(clear, key=lambda row: row["held_out"])
-    assert ends["fast"]["effect"] == best["effect"], "by its own held-out places, not by those of the judge"
+    assert ends["fast"]["effect"] == best["effect"], "by its own held-out places, not by those of the evaluation"
     drawn = (out / "ace.svg").read_text()
     assert drawn.count("<circle") == 6
     assert "fast" in drawn
 
 
-def test_the_usual_way_finds_the_same_iou(load: Any) -> None:
+def test_the_baseline_finds_the_same_iou(load: Any) -> None:
     """At the quantile that the sketch approximates, with so few values that it keeps them all."""
     generator, segmenter = open_generator("planted"), open_segmenter("planted")
     layer = next(iter(generator.layers))
-    found = load("usual_way").dissect(generator, segmenter, [layer], images=4, batch=2, top=0.2)[layer]
+    found = load("baseline").dissect(generator, segmenter, [layer], images=4, batch=2, top=0.2)[layer]
     seen = generator.observe(generator.latents(range(4), 0), [layer])
     labels = segmenter(seen.images)
     r, size = seen.features[layer], seen.images.shape[-2:]
@@ -101,7 +101,7 @@ def test_the_usual_way_finds_the_same_iou(load: Any) -> None:
 
 def test_sketched_quantiles_are_close(load: Any) -> None:
     torch.manual_seed(0)
-    sketch = load("usual_way").Sketch(2, size=256)
+    sketch = load("baseline").Sketch(2, size=256)
     values = torch.stack([torch.arange(10_000.0), -torch.arange(10_000.0)])[:, torch.randperm(10_000)]
     sketch.add(values)
     assert sketch.quantile(0.9)[0].item() == pytest.approx(9000, rel=0.03)
@@ -110,9 +110,9 @@ def test_sketched_quantiles_are_close(load: Any) -> None:
 
 
 def test_a_phase_is_not_charged_for_what_it_calls(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, ticks = load("clock"), itertools.count()
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: next(ticks))
-    watch = clock.Clock()
+    timer, ticks = load("timer"), itertools.count()
+    monkeypatch.setattr(timer.time, "perf_counter", lambda: next(ticks))
+    watch = timer.Timer()
     with watch.phase("outer"), watch.phase("inner"):
         next(ticks)
     assert watch.wall == {"inner": 2, "outer": 2}, "of four ticks, two pass within the inner block"

@@ -1,4 +1,4 @@
-"""The job of the paper, at a small size: every experiment runs alone, and tells what it took beside its bound."""
+"""The job of the paper, at a small size: every experiment runs alone, and reports its cost and its bound."""
 
 import json
 from argparse import Namespace
@@ -40,7 +40,7 @@ def test_every_experiment_tells_what_it_took_beside_its_bound(
 ) -> None:
     assert found[1].keys() == set(benchmark_module.NAMES)
     for name, row in found[1].items():
-        line = benchmark_module.told(name, row)
+        line = benchmark_module.described(name, row)
         assert line.startswith(name)
         assert f"bound {row['bound'] / 2**30:.2f}" in line
         assert 0 < row["cpu"] <= 10

@@ -75,7 +75,7 @@ def test_splits_are_those_of_the_index(broden: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("index.csv", "image,split", "picture,split", "lacks the column image"),
+        ("index.csv", "image,split", "photo,split", "lacks the column image"),
         ("index.csv", ",401;402", "", "line 3 has another number of columns"),
         ("index.csv", INDEX[INDEX.index("a/one") :], "", "lists no images"),
         ("label.csv", "number,name", "nummer,name", "lacks the column number"),

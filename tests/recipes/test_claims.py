@@ -9,10 +9,10 @@ from typing import Any
 import claims
 import pandas as pd
 import pytest
-from causes.measure import CHOOSING, Bench, Findings, together
-from causes.page import page
-from causes.plan import PLANS
-from causes.tables import all_tables, fate
+from causal_claims.measure import CHOOSING, Bench, Findings, together
+from causal_claims.page import page
+from causal_claims.plan import PLANS
+from causal_claims.tables import all_tables, fate
 
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.dissected_model import open_source
@@ -64,7 +64,7 @@ def test_what_was_planted_goes(made: Path) -> None:
 
 
 @pytest.mark.slow
-def test_insertions_use_the_chosen_setting_on_other_pictures(made: Path, planted: Dissection) -> None:
+def test_insertions_use_the_chosen_setting_on_other_images(made: Path, planted: Dissection) -> None:
     tried = json.loads((made / "out" / "studies" / "capacity-ball" / "study.json").read_text())["spec"]
     assert tried["first"] == CHOOSING
     chosen = table(made, "capacity").query("picked").iloc[0]
@@ -77,7 +77,7 @@ def test_insertions_use_the_chosen_setting_on_other_pictures(made: Path, planted
 
 
 @pytest.mark.slow
-def test_the_page_has_every_part_once_and_every_picture(made: Path) -> None:
+def test_the_page_has_every_part_once_and_every_image(made: Path) -> None:
     text = (made / "docs" / "claims-tables.md").read_text()
     names = re.findall(r"<!-- ([\w-]+) -->", text)
     assert names == list(dict.fromkeys(names))

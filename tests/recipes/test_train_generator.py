@@ -9,16 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 import train_generator
-from gan.judging import failing
+from gan.evaluation import failing
+from gan.images import RenderedImages
 from gan.networks import EqualConv as Conv
-from gan.pictures import Pictures
 from gan.training import Schedule, Training, at_stage
 
 from ganatomy.models.generators import open_generator, open_subject
 
 SMALL = Schedule(
     sizes=(8, 8, 6, 4), images=160, stable=(32, 48), fade=16, decay=32, batch=(8, 4, 4),
-    first=16, pictures=40, report_every=40, judge_every=40, half_life=50,
+    first=16, max_rendered=40, report_every=40, evaluate_every=40, half_life=50,
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def silent(_: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
 
 
 def training(directory: Path, schedule: Schedule = SMALL) -> Training:
-    return Training(schedule, directory, Pictures(directory / "pictures.u8", 16, noise), seed=0)
+    return Training(schedule, directory, RenderedImages(directory / "images.u8", 16, noise), seed=0)
 
 
 def weights(trained: Training) -> torch.Tensor:
@@ -42,7 +42,7 @@ def weights(trained: Training) -> torch.Tensor:
 @pytest.mark.slow
 def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        train_generator, "judge", lambda *_, **__: lambda draw: {"frechet": float(draw(torch.zeros(1, 8)).std())}
+        train_generator, "evaluation", lambda *_, **__: lambda draw: {"frechet": float(draw(torch.zeros(1, 8)).std())}
     )
     asset = tmp_path / "asset.safetensors"
     base = ["church", "--tiny", "--out", str(tmp_path / "run")]
@@ -56,28 +56,28 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     assert card["recipe"].endswith("church --seed 0 --stable 64 64 64 64 --images 400")
     assert card["scores"] == {"frechet": pytest.approx(lines[-1]["frechet"], abs=1e-4)}
 
-    trained = Training(train_generator.TINY, tmp_path / "run", Pictures(tmp_path / "p.u8", 64, noise), seed=0)
+    trained = Training(train_generator.TINY, tmp_path / "run", RenderedImages(tmp_path / "p.u8", 64, noise), seed=0)
     trained.load(trained.checkpoint)
     generator = open_generator(f"progan:{asset}")
     z = generator.latents(range(2), seed=0)
     torch.testing.assert_close(generator.observe(z, []).images, trained.draw(z).clone(), atol=1e-5, rtol=1e-5)
 
-    judge = tmp_path / "judge.safetensors"
-    train_generator.main([*base, "--judge", str(judge)])
-    card = json.loads(judge.with_suffix(".json").read_text())
+    discriminator = tmp_path / "discriminator.safetensors"
+    train_generator.main([*base, "--discriminator", str(discriminator)])
+    card = json.loads(discriminator.with_suffix(".json").read_text())
     assert card["options"] == {"images": "scenes:church"}
     assert set(card["scores"]) == {"scenes", "drawn"}
-    opened = open_subject(f"discriminator:{judge}?images=scenes:church")
-    pictures = opened.latents(range(4), 0)
-    judged = opened.rest(pictures, "layer4").output
+    opened = open_subject(f"discriminator:{discriminator}?images=scenes:church")
+    latents = opened.latents(range(4), 0)
+    scores = opened.rest(latents, "layer4").output
     with torch.no_grad():  # four images are one group, which differs about as much as others
-        expected = trained.discriminator(opened.observe(pictures, []).images, 4, 1.0)
-    torch.testing.assert_close(judged[:, 0], expected, atol=0.1, rtol=0.1)
+        expected = trained.discriminator(opened.observe(latents, []).images, 4, 1.0)
+    torch.testing.assert_close(scores[:, 0], expected, atol=0.1, rtol=0.1)
 
 
 def test_a_compact_checkpoint_is_small_and_goes_on(tmp_path: Path) -> None:
     first = training(tmp_path / "first")
-    first.pictures.grow(SMALL.rendered(0))
+    first.dataset.grow(SMALL.rendered(0))
     for _ in range(6):
         first.step()
     first.save()
@@ -88,7 +88,7 @@ def test_a_compact_checkpoint_is_small_and_goes_on(tmp_path: Path) -> None:
     assert second.seen == first.seen
     for own, other in zip(second.generator.parameters(), first.generator.parameters(), strict=True):
         torch.testing.assert_close(own, other, atol=1e-3, rtol=1e-3)
-    second.pictures.grow(SMALL.rendered(0))
+    second.dataset.grow(SMALL.rendered(0))
     losses = first.step(), second.step()
     assert losses[1] == pytest.approx(losses[0], abs=0.05)
     assert second.optimizers[0].state_dict()["state"][0]["step"] == first.optimizers[0].state_dict()["state"][0]["step"]
@@ -97,7 +97,7 @@ def test_a_compact_checkpoint_is_small_and_goes_on(tmp_path: Path) -> None:
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     whole, killed = training(tmp_path / "whole"), training(tmp_path / "killed")
     whole.run(silent)
-    killed.pictures.grow(SMALL.rendered(0))
+    killed.dataset.grow(SMALL.rendered(0))
     for _ in range(7):
         killed.step()
     killed.save()
@@ -111,7 +111,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) 
 
 def test_a_cooldown_ends_after_its_images_also_when_it_was_killed(tmp_path: Path) -> None:
     early = training(tmp_path / "a")
-    early.pictures.grow(16)
+    early.dataset.grow(16)
     while early.seen < 100:
         early.step()
     early.save()
@@ -119,7 +119,7 @@ def test_a_cooldown_ends_after_its_images_also_when_it_was_killed(tmp_path: Path
     cooled.load(early.checkpoint)
     cooled.cool_down(40)
     assert cooled.schedule.learning_rate(120) == pytest.approx(SMALL.rate / 2)
-    cooled.pictures.grow(16)
+    cooled.dataset.grow(16)
     cooled.step()
     cooled.save()
     again = training(tmp_path / "b")
@@ -141,7 +141,7 @@ def test_the_schedule_spends_its_images_as_stated() -> None:
 
 def test_no_gradient_reaches_the_averaged_weights_but_they_follow(tmp_path: Path) -> None:
     trained = training(tmp_path)
-    trained.pictures.grow(16)
+    trained.dataset.grow(16)
     before = trained.averaged.hidden[0].conv.weight.clone()
     trained.step()
     now, goal = trained.averaged.hidden[0].conv.weight, trained.generator.hidden[0].conv.weight
@@ -150,7 +150,7 @@ def test_no_gradient_reaches_the_averaged_weights_but_they_follow(tmp_path: Path
     assert not now.requires_grad
 
 
-def test_pictures_are_rendered_once_and_half_a_picture_again(tmp_path: Path) -> None:
+def test_images_are_rendered_once_and_half_an_image_again(tmp_path: Path) -> None:
     asked: list[int] = []
 
     def render(ids: range) -> np.ndarray:
@@ -158,15 +158,15 @@ def test_pictures_are_rendered_once_and_half_a_picture_again(tmp_path: Path) -> 
         return noise(ids)
 
     path = tmp_path / "p.u8"
-    Pictures(path, 16, render).grow(5)
+    RenderedImages(path, 16, render).grow(5)
     with path.open("r+b") as file:
         file.truncate(5 * 768 - 100)
-    pictures = Pictures(path, 16, render)
-    assert len(pictures) == 4
-    pictures.grow(7, chunk=2)
+    images = RenderedImages(path, 16, render)
+    assert len(images) == 4
+    images.grow(7, chunk=2)
     assert asked == [0, 1, 2, 3, 4, 4, 5, 6]
     assert np.array_equal(np.fromfile(path, np.uint8).reshape(-1, 3, 16, 16), noise(range(7)))
-    batch = pictures.sample(50, torch.Generator().manual_seed(0))
+    batch = images.sample(50, torch.Generator().manual_seed(0))
     assert batch.shape == (50, 3, 16, 16)
     assert -1 <= float(batch.min()) < -0.9
     assert 0.9 < float(batch.max()) <= 1
@@ -179,7 +179,7 @@ def test_halving_averages_the_results_of_the_convolution() -> None:
     torch.testing.assert_close(halving(x), F.avg_pool2d(plain(x), 2), atol=1e-5, rtol=1e-5)
 
 
-def test_a_stage_sees_pictures_as_blurred_as_it_can_draw_them() -> None:
+def test_a_stage_sees_images_as_blurred_as_it_can_draw_them() -> None:
     images = torch.randn(1, 3, 16, 16)
     small = F.avg_pool2d(images, 2)
     assert torch.equal(at_stage(images, 1, 1.0), small)

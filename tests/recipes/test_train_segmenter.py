@@ -67,7 +67,7 @@ def test_folding_the_norms_changes_nothing() -> None:
     torch.testing.assert_close(recipe.folded(net.eval())(images), net(images), atol=1e-4, rtol=1e-4)
 
 
-def test_every_distortion_keeps_pictures_pictures() -> None:
+def test_every_distortion_keeps_images_images() -> None:
     import distortions
 
     images = torch.from_numpy(render("church", range(8), 32).images) / 127.5 - 1
@@ -79,17 +79,17 @@ def test_every_distortion_keeps_pictures_pictures() -> None:
         assert 0.005 < change < 0.4, f"{distortion.__name__} changes a pixel by {change:.3f} of 2"
 
 
-def test_labels_move_with_their_pictures() -> None:
+def test_labels_move_with_their_images() -> None:
     """Images whose colour is their label: far from borders, colour and label still agree after the move."""
     import distortions
 
     labels = torch.zeros(8, 1, 32, 32, dtype=torch.long)
     labels[:, :, 8:20, 4:16] = 1
     images = (labels * 2.0 - 1).expand(8, 3, 32, 32)
-    pictures, found = distortions.moved(images, labels, torch.Generator().manual_seed(0))
-    sure = pictures[:, :1].abs() > 0.99
+    moved, found = distortions.moved(images, labels, torch.Generator().manual_seed(0))
+    sure = moved[:, :1].abs() > 0.99
     assert float(sure.float().mean()) > 0.7
-    assert torch.equal((pictures[:, :1] > 0)[sure], (found == 1)[sure])
+    assert torch.equal((moved[:, :1] > 0)[sure], (found == 1)[sure])
     assert not torch.equal(found, labels)
 
 

@@ -24,9 +24,9 @@ def noise(ids: range) -> np.ndarray:
 
 def training(name: str, directory: Path) -> Any:
     torch.manual_seed(0)
-    pictures = recipe.Pictures(directory / "pictures.u8", 16, noise)
-    pictures.grow(40)
-    return recipe.Training(model(name), directory, pictures, seed=0)
+    dataset = recipe.RenderedImages(directory / "images.u8", 16, noise)
+    dataset.grow(40)
+    return recipe.Training(model(name), directory, dataset, seed=0)
 
 
 @pytest.mark.parametrize("name", ["vae", "realnvp"])
@@ -51,8 +51,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, 
 @pytest.mark.parametrize("name", ["vae", "realnvp"])
 def test_a_batch_is_learned_by_heart(tmp_path: Path, name: str) -> None:
     trained = training(name, tmp_path)
-    batch = trained.pictures.sample(8, trained.source)
-    trained.pictures.sample = lambda *_: batch
+    batch = trained.dataset.sample(8, trained.source)
+    trained.dataset.sample = lambda *_: batch
     trained.counters["seen"] = 2000
     losses = [trained.step(4000, 8) for _ in range(30)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
@@ -77,7 +77,7 @@ def test_bits_are_those_of_a_known_density() -> None:
     assert float(white.detach()) > float(grey.detach())
 
 
-def test_the_same_picture_costs_less_than_another() -> None:
+def test_the_same_image_costs_less_than_another() -> None:
     """Both a shift of the pixels and a change of the code cost the VAE something."""
     vae, source = recipe.Vae(8, 4, (8, 6)), torch.Generator().manual_seed(0)
     images = torch.rand(4, 3, 8, 8) * 2 - 1
@@ -101,7 +101,18 @@ def test_a_vae_is_as_wide_as_the_bundled_one() -> None:
 def test_a_run_ends_in_a_generator_with_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(recipe.MODELS, name, (lambda side: model(name), 64))
     file = tmp_path / f"tiny-{name}.safetensors"
-    given = [name, "church", "--out", str(tmp_path), "--pictures", "64", "--judged", "40", "--size", "16"]
+    given = [
+        name,
+        "church",
+        "--out",
+        str(tmp_path),
+        "--rendered-images",
+        "64",
+        "--evaluation-images",
+        "40",
+        "--size",
+        "16",
+    ]
     recipe.main(given)
     assert [json.loads(line)["images"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [32, 64]
     recipe.main([*given, "--export", str(file)])

@@ -12,7 +12,7 @@ from ganatomy.models.generators import open_generator
 def test_each_variant_keeps_generators_that_open_as_they_were_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_variants, "judge", lambda *_: lambda draw: {})
+    monkeypatch.setattr(train_variants, "evaluation", lambda *_: lambda draw: {})
     base = ["church", "--tiny", "--out", str(tmp_path / "runs")]
     train_variants.main(base)
     train_variants.main([*base, "--export", str(tmp_path / "kept")])
@@ -38,9 +38,9 @@ def test_each_variant_keeps_generators_that_open_as_they_were_trained(
 
 
 @pytest.mark.parametrize("spread", [False, True])
-def test_only_with_spread_is_a_picture_judged_by_its_batch(spread: bool) -> None:
+def test_only_with_spread_is_an_image_scored_by_its_batch(spread: bool) -> None:
     torch.manual_seed(0)
-    images, judge = torch.randn(8, 3, 8, 8), Discriminator((8, 8, 8), spread=spread)
-    among_others = judge(images, 1, 1.0)[:4]
-    among_copies = judge(images[:4].repeat(2, 1, 1, 1), 1, 1.0)[:4]
+    images, discriminator = torch.randn(8, 3, 8, 8), Discriminator((8, 8, 8), spread=spread)
+    among_others = discriminator(images, 1, 1.0)[:4]
+    among_copies = discriminator(images[:4].repeat(2, 1, 1, 1), 1, 1.0)[:4]
     assert torch.allclose(among_others, among_copies) is not spread

@@ -137,9 +137,9 @@ def test_no_url_leaves_the_cache_and_each_is_found_again(url: str) -> None:
 @example("..")
 @example(".lock")
 @example("a/b")
-@example("generated pictures.npz")
+@example("generated images.npz")
 def test_a_plain_name_is_one_part_of_a_path(name: str) -> None:
     if is_plain(name):
         assert Path("/a", name).parent == Path("/a")
         assert Path("/a", name).resolve() == Path("/a", name)
-    assert is_plain("generated pictures.part-003-of-016.partial.npz")
+    assert is_plain("generated images.part-003-of-016.partial.npz")

@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, Mapping[str, type]] = {
     "flags": {"layer": str, "unit": int, "artifact": bool},
     "preferences": {"comparison": str, "image": int, "preferred": str},
 }
-"""Of each table, beside id, study (digest of the dissection), rater and made (UTC): a question, and last the answer."""
+"""Of each table, after id, study (digest of the dissection), rater and made (UTC): a question, and last the answer."""
 LONGEST = 200
 ROWS = 1_000_000
 """Rows of a table that are read: what people could say in years."""

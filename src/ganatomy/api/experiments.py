@@ -255,8 +255,8 @@ def ablate(
         units: the units themselves; None to rank them.
         top: how many of the ranking (20).
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
+        ace: where that ACE study lies; None for its usual place next to the dissection; where there are several, that
+            of the default schedule, then the published one.
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
         cell: with (row, column): cell × cell places from there; one, if it is not given.
@@ -270,7 +270,7 @@ def ablate(
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
         shard: images between two savings (100).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        out: the study directory, or a URL; a place next to the dissection, if it is not given.
         generator: the open generator, where an open one was dissected.
         segmenter: the open segmenter, where an open one was used.
         batch, device, engine, progress: as of `dissect`.
@@ -296,7 +296,7 @@ def unit_effects(
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
 ) -> "UnitEffects":
-    """Ablate every unit of a layer, one at a time, beside the first-order estimate.
+    """Ablate every unit of a layer, one at a time, with the first-order estimate.
 
     >>> ganatomy.unit_effects("study", "layer4").table  # doctest: +SKIP
 
@@ -511,7 +511,7 @@ def ace(
             start. With patience 0 all updates are made and α of the last is the answer (10, 6).
         top: units that are kept; the others' alpha is set to 0 (20).
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
-        random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
+        random, controls: how many sets of random units are measured as controls, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
         study, layer, first, seed, shard, out, generator, segmenter: as of `ablate`.
         images: as of `unit_effects`.

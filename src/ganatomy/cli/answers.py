@@ -41,7 +41,7 @@ def answer(
 
 
 def announce(arguments: Namespace, line: str) -> None:
-    """Say what is about to be done: beside an answer for scripts only on a terminal, with ``--quiet`` not at all."""
+    """Print what is about to be done: with an answer for scripts only on a terminal, with ``--quiet`` not at all."""
     from ganatomy.cli import terminal
 
     if not arguments.quiet:

@@ -28,8 +28,8 @@ class Finding:
     Attributes:
         topic, name: of the check.
         state: ``ok``; ``note``, it works but could be better, or is optional and missing; ``broken``, so no dissection.
-        told: what was found.
-        mend: what to do, if there is something to do.
+        message: what was found.
+        fix: what to do, if there is something to do.
     """
 
     topic: str

@@ -12,7 +12,7 @@ from ganatomy.core.errors import BadValue
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = ("config", "edit", "annotations", "checkpoints")
-"""Arguments that name files, beside those that are read as paths."""
+"""Arguments that name files, in addition to those that are read as paths."""
 
 
 def add_completion(commands: Any) -> None:

@@ -24,7 +24,7 @@ def add_engine(parser: Parser) -> None:
     )
     group.add_argument("--gpus-per-worker", type=float, metavar="X", help="of Ray: share of a GPU each takes (0)")
     group.add_argument(
-        "--shard", metavar="N/OF", help="count part N of so many, beside others; 3/16 is the third (all)"
+        "--shard", metavar="N/OF", help="count part N of so many, in parallel with others; 3/16 is the third (all)"
     )
     group.add_argument("--wait", type=float, metavar="MINUTES", help="wait so long for the other parts (0)")
     add_format(parser)

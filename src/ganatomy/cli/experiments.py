@@ -36,7 +36,7 @@ ARGUMENTS = (
     *("run", "directory", "directories", "out", "dry_run", "overwrite", "device", "opened_engine"),
     *("format", "quiet"),
 )
-"""What a command has beside the options of its experiment."""
+"""Options of a command in addition to those of its experiment."""
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "shard_size"}

@@ -21,7 +21,7 @@ DEVICE = "cpu, cuda, cuda:1 …; auto takes a GPU if there is one (auto)"
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises our errors.
 
-    `own` holds commands that stand where a free argument may stand too: ``models fetch`` beside ``models church``.
+    `own` holds commands that stand where a free argument may stand too: ``models fetch`` as well as ``models church``.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -22,7 +22,7 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
     parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
-    text = "a SQLite file or a database URL (beside the first study)"
+    text = "a SQLite file or a database URL (next to the first study)"
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
     add_device(parser)
 

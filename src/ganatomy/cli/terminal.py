@@ -84,7 +84,7 @@ def show_tables(*found: Table) -> None:
 
 
 def show_result(result: Any) -> None:
-    """Print the result of an experiment: its warnings, what is said beside its tables, and these."""
+    """Print the result of an experiment: its warnings, its statements other than tables, and these."""
     warn(result)
     for name, value in result.details.items():
         for line in value if isinstance(value, list) else [value]:

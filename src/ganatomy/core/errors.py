@@ -1,4 +1,4 @@
-"""What can go wrong through a user's doing, each told in one line: what was given, what was expected, what to do.
+"""What can go wrong through a user's doing, each reported in one line: what was given, what was expected, what to do.
 
 ::
 

@@ -29,7 +29,7 @@ DAMAGE = (
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; move it into place when the block ends well, else remove it.
+    """Give a temporary name next to `path` to write to; move it into place when the block ends well, else remove it.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"

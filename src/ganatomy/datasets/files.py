@@ -61,7 +61,7 @@ class StoredImages(ABC):
             where = f" in its split {split}" if split else ""
             raise BadValue(
                 f"the sample takes {ids.stop} images and {self.name} has {len(order)}{where}; ask for fewer images (a "
-                "dissection takes twice as many as it is told; with validation=cross, just as many)"
+                "dissection takes twice as many as --images; with validation=cross, just as many)"
             )
         return order[ids.start : ids.stop : ids.step]
 

@@ -1,4 +1,4 @@
-"""A folder of images, with label maps beside them if there are any.
+"""A folder of images, with label maps if there are any.
 
 ::
 
@@ -8,7 +8,7 @@
 
 This is what ``ganatomy scenes render`` writes. A label map lies over its image as turned by its EXIF orientation; a
 map may have an orientation of its own. A directory without ``images`` holds images and no labels. Where a
-``dataset.json`` lies beside the images, as in the datasets of the StyleGANs, it lists the classes.
+``dataset.json`` is next to the images, as in the datasets of the StyleGANs, it lists the classes.
 """
 
 import copy

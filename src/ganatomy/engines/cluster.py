@@ -13,7 +13,7 @@ from typing import Any
 from ganatomy.core.errors import EngineError
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-"""What Ray is told before it starts: to report to nobody, and to leave the screen to us."""
+"""Environment of Ray: no usage reports, no output on the screen."""
 REACHED = 5.0
 """Seconds within which somebody has to answer at an address; Ray itself would ask on for ever."""
 PERIOD = 3.0

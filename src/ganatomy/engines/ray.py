@@ -123,7 +123,7 @@ class _Actors(Scheduler):
         count = min(engine.workers or cluster.room(engine.cpus, engine.gpus), len(shards))
         levels = max(0, math.ceil(math.log2(count / RECEIVED)))
         super().__init__(idle, shards, ["cuda:0" if engine.gpus else "cpu"] * count, levels)
-        self._since: float | None = monotonic()  # when there was last a worker; None once the log has told
+        self._since: float | None = monotonic()  # when there was last a worker; None once it is logged
 
     def run(self) -> Iterator[tuple[int, Any]]:
         import ray

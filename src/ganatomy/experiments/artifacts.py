@@ -2,7 +2,7 @@
 
 For each unit, the `top` generated images in which its greatest activation is greatest are compared with real images
 by the Fréchet distance of their features (4.2, S-6.1, SPEC 7). Any chosen few are farther away than the model as a
-whole, if only for being few; so beside the units stand as many images drawn at random.
+whole, if only for being few; so the units are compared with as many images drawn at random.
 """
 
 import math
@@ -267,7 +267,7 @@ def run_artifacts(
 ) -> Artifacts:
     """Rank the units of a layer; goes on where it was stopped.
 
-    The real images are described once for all layers, and kept beside the dissection.
+    The real images are described once for all layers, and kept next to the dissection.
     """
     source.shape(spec.layer)
     with comparison_study(spec, source, directory, engine, progress) as (study, compared):

@@ -134,7 +134,7 @@ class Experiment(Generic[R]):
         tables: makes the tables that a page and a terminal show of a result.
         section: makes the section of a page from a result.
         chart: makes its main chart; that of its first table where not given.
-        groups: dataclasses whose fields are options beside those of the Spec, such as `Wanted`.
+        groups: dataclasses whose fields are options in addition to those of the Spec, such as `Wanted`.
         filled: fields of the Spec that the plan sets.
         planned: options that differ, for the plan, from the same value given: it decides them.
         required: options that must be given though their group has a default.

@@ -118,7 +118,7 @@ def write_index(directory: str | Path, path: str | Path | None = None) -> Path:
     """Write one page that links what was measured, with relative links, whole or not at all; return where it is.
 
     Args:
-        directory: a dissection: the results below it and beside it that stand on it. Any other directory: all below it.
+        directory: a dissection: the results below and next to it that are based on it. Else all results below it.
         path: of the page; ``index.html`` in the directory if not given.
 
     Raises:
@@ -185,11 +185,11 @@ def dissections_of(entry: Entry) -> list[Path]:
 
 
 def _around(dissection: Entry) -> Iterator[Entry]:
-    """Yield a dissection and what is of it below it, in its neighbour ``NAME-causal``, and beside it."""
+    """Yield a dissection and what is of it below it, in its neighbour ``NAME-causal``, and next to it."""
     whole = dissection.directory.resolve()
-    beside = whole.with_name(f"{whole.name}-causal")
-    places = [entries_below(whole), entries_below(beside) if beside.is_dir() else ()]
-    others = (read_entry(path) for path in _folders(whole.parent) if path not in (whole, beside))
+    neighbour = whole.with_name(f"{whole.name}-causal")
+    places = [entries_below(whole), entries_below(neighbour) if neighbour.is_dir() else ()]
+    others = (read_entry(path) for path in _folders(whole.parent) if path not in (whole, neighbour))
     training = read_entry(whole.parent.parent) if whole.parent.name == "studies" else None
     if training is not None and training.kind == TRAINING:
         yield training

@@ -26,7 +26,7 @@ from ganatomy.study import Study
 def facts(spec: DissectSpec, models: ModelPair) -> dict[str, Any]:
     """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
 
-    A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them told by concept.
+    A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them listed by concept.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)

@@ -311,7 +311,7 @@ class Dissection(Questions, Summarised):
 
     @property
     def has_counts(self) -> bool:
-        """Whether the study still holds what was counted, beside its tables."""
+        """Whether the study still holds the counts, not only its tables."""
         return (self.study.directory / "steps" / f"evaluation{SUFFIX}").is_file()
 
     @property

@@ -43,7 +43,7 @@ PACKING = 1.5e-8
 PACKED, PAIRS_PACKED, STRIPS_PACKED = 5.5, 2.8, 1.6
 """So many times smaller tables of counts, counts of pairs, and top images are on disk."""
 CONCLUDING = 600 << 20
-"""What choosing levels and making tables needs beside the counts."""
+"""What choosing levels and making tables needs in addition to the counts."""
 REPEATS, REPEATED = 4, 1.0
 """So often what takes less than so many seconds is timed: others may be using the cores."""
 R = TypeVar("R")
@@ -228,7 +228,7 @@ def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int, shard: i
 
     Those that a few images do not show are at least as many as follows from how many one shows and how many two show
     (Chao 1987), and at most as many as if each further image brought new ones as often as these did (Good 1953). The
-    geometric mean of both is told.
+    geometric mean of both is returned.
 
     Args:
         labels: [b, plane, h, w], of a few images.

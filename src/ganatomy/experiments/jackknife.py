@@ -115,7 +115,7 @@ class NoiseFloor(Tensors):
 
 @dataclass(frozen=True)
 class Textures:
-    """The textures of generated images beside those of real ones.
+    """The textures of generated images and those of real ones.
 
     Attributes:
         compared: where the real images are.

@@ -59,7 +59,7 @@ class ModelPair:
         return segmenter
 
     def with_segmenter(self, segmenter: str) -> "ModelPair":
-        """Return the same subject, which stays open, beside another segmenter."""
+        """Return the same subject, which stays open, with another segmenter."""
         other = ModelPair(self.generator_given, segmenter, self.device)
         if "subject" in self.__dict__:
             other.__dict__["subject"] = self.subject

@@ -1,7 +1,7 @@
-"""Does switching units off repair a model? Distances from real images before and after (4.2, S-6.1, Tables 1, 2).
+"""Does ablating units repair a model? Distances from real images before and after (4.2, S-6.1, Tables 1, 2).
 
-Judged on images that chose no unit, in two samples: plain, and those in which the units are greatest. Beside the
-chosen units stand as many drawn at random. All is measured on the same latents, so a change has a smaller error than a
+Evaluated on images that selected no unit, in two samples: all images, and those in which the units are greatest. The
+control is as many units drawn at random. All is measured on the same latents, so a change has a smaller error than a
 distance.
 """
 

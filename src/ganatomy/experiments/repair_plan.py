@@ -41,7 +41,7 @@ class _Sets:
 
 
 def plan_repair(source: DissectedModel, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
-    """Return the Spec, and where its study lies unless told otherwise."""
+    """Return the Spec, and where its study lies by default."""
     own = dict(options)
     directory, worst = own.pop("ranking", None), own.get("worst")
     if directory is not None and worst is None:

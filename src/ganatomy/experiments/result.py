@@ -127,7 +127,7 @@ class Result(Summarised):
 
     @property
     def details(self) -> dict[str, Any]:
-        """What is to be said beside the tables, by name."""
+        """Statements in addition to the tables, by name."""
         return {}
 
     def section(self) -> Section:

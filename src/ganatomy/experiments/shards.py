@@ -25,7 +25,7 @@ from ganatomy.stats.pairs import PairCounts, PairLevels, size
 from ganatomy.study.sharded import IN_MEMORY
 
 TABLES = 0.65
-"""How much of the memory that is left beside models and a batch tables of counts may take; merging takes the rest."""
+"""How much of the memory left by models and a batch tables of counts may take; merging takes the rest."""
 CALIBRATION_BYTES = 1 << 30
 """How much of the calibration sample's features is held at once. The images are drawn again for each part."""
 
@@ -89,7 +89,7 @@ def tally_shard(
         batch: images a forward pass.
         levels: by layer, the thresholds to count at, float64 [u, l].
         wanted: by layer, what is counted of the evaluation half; None for the validation half.
-        memory: how many bytes this process may take; None for any. Of what is left of it beside models and a batch,
+        memory: how many bytes this process may take; None for any. Of what models and a batch leave of it,
             tables of counts take two thirds, and merging the rest. Layers that do not fit are counted in another
             pass, for which images are drawn again and labels are remembered. Counts are the same.
         ids: of the shard.

@@ -81,7 +81,7 @@ def thinned(masks: Array, side: int) -> Array:
 
 
 def sheet_grid(height: int, width: int) -> tuple[int, int]:
-    """Return how many images of that size a sheet holds below and beside each other."""
+    """Return how many images of that size a sheet holds in rows and columns."""
     return max(1, SHEET // height), max(1, SHEET // width)
 
 

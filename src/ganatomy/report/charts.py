@@ -1,6 +1,6 @@
 """What a chart shows: bars, changes, lines or points. `svg` draws it on a page, `plot` with matplotlib.
 
-Bars start at zero; every value may have its error and its control beside it.
+Bars start at zero; every value may have its error and its control.
 """
 
 import math
@@ -152,7 +152,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a scatter plot; `title` is its tooltip, `name` is written beside it."""
+    """A point of a scatter plot; `title` is its tooltip, `name` is written next to it."""
 
     x: float
     y: float

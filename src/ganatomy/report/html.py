@@ -1,4 +1,4 @@
-"""A dissection as one HTML file: it opens from disk, offline, with nothing else beside it."""
+"""A dissection as one HTML file: it opens from disk, offline, and needs no other file."""
 
 import dataclasses
 import re
@@ -52,8 +52,8 @@ def write_report(dissection: "Dissection", path: str | Path, budget: int = BUDGE
             the page says what it leaves out.
     """
     own = dissection.study.directory / INDEX
-    beside = is_index(own) and local_path(path).resolve().parent == own.resolve().parent
-    write_text(path, report_html(dissection, budget, INDEX if beside else ""))
+    has_index = is_index(own) and local_path(path).resolve().parent == own.resolve().parent
+    write_text(path, report_html(dissection, budget, INDEX if has_index else ""))
 
 
 def report_html(dissection: "Dissection", budget: int = BUDGET, index: str = "") -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ganatomy.core.errors import GanatomyError
 from ganatomy.remote import local_path
 from ganatomy.report.formats import count
-from ganatomy.report.page import model_name, template, words
+from ganatomy.report.page import humanize, model_name, template
 from ganatomy.report.summary import thumbnail
 from ganatomy.study.files import read_record
 
@@ -106,7 +106,7 @@ def _items(group: "Group", path: Path) -> list[_Item]:
     for _, same in groupby(group.entries, key=lambda each: each.verb):
         own = list(same)
         names = dict.fromkeys(name for each in own for name in each.spec if name not in _QUESTION)
-        differing = [name for name in names if len({words(each.spec.get(name)) for each in own}) > 1]
+        differing = [name for name in names if len({humanize(each.spec.get(name)) for each in own}) > 1]
         items += [_item(each, differing, path) for each in own]
     return items
 
@@ -134,5 +134,5 @@ def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
 
 def _options(spec: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return the options of these names that are set, but for long values, which say little in a line."""
-    texts = (f"{name} {words(spec[name])}" for name in names if spec.get(name) not in (None, [], ""))
+    texts = (f"{name} {humanize(spec[name])}" for name in names if spec.get(name) not in (None, [], ""))
     return [text for text in texts if len(text) <= _LONGEST]

@@ -35,7 +35,7 @@ def template(name: str, *packages: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["words"] = words
+    environment.filters["humanize"] = humanize
     style = static("report.css") + static("causal.css")
     environment.globals |= {"citation": CITATION, "policy": policy, "style": style, "sort": static("sort.js")}
     return environment.get_template(name)
@@ -63,18 +63,18 @@ def script_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def words(value: Any) -> str:
+def humanize(value: Any) -> str:
     """Return a fact as a person would write it.
 
-    >>> words({"layers": ("layer1", "layer2"), "seed": 0, "resolution": None})
+    >>> humanize({"layers": ("layer1", "layer2"), "seed": 0, "resolution": None})
     'layers layer1, layer2; seed 0; resolution –'
     """
     if value is None or value == () or value == []:
         return "–"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(words, value))
+        return ", ".join(map(humanize, value))
     if isinstance(value, dict):
-        return "; ".join(f"{k} {words(v)}" for k, v in value.items())
+        return "; ".join(f"{k} {humanize(v)}" for k, v in value.items())
     return str(value)
 
 

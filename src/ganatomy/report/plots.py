@@ -1,4 +1,4 @@
-"""Charts drawn with matplotlib, which is installed beside: ``pip install 'ganatomy[plot]'``."""
+"""Charts drawn with matplotlib, which is an optional dependency: ``pip install 'ganatomy[plot]'``."""
 
 import importlib.util
 import math

@@ -83,7 +83,7 @@ class Table:
         brief: how many of them a terminal shows.
         keys: how many of the first columns name a row together.
         drawn: columns whose numbers a chart shows; where none is named, the first that has errors.
-        control: a column of controls, which a chart shows beside them.
+        control: a column of controls, which a chart shows with them.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Table:
         return folded(summary, self.html())
 
     def chart(self) -> ChangeChart:
-        """Return the numbers of its first rows as bars with their errors, beside the controls of the rows."""
+        """Return the numbers of its first rows as bars with their errors, and the controls of the rows."""
         columns = {each.name: each for each in self.present}
         drawn = [columns[name] for name in self.drawn] or [each for each in self.present if each.error][:1]
         keys = (each.cells(self.frame) for each in self.present[: self.keys])

@@ -1,4 +1,4 @@
-"""A line beside eight levels at once: the innermost step of counting maps that are coarser than the labels."""
+"""A line against eight levels at once: the innermost step of counting maps that are coarser than the labels."""
 
 from typing import no_type_check
 

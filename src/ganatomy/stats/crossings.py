@@ -63,7 +63,7 @@ def patches_pay(features, u, axes, levels, patches, others):  # pragma: no cover
 
     Args:
         features, u, axes, levels, patches: as for `count_patches`.
-        others: nanoseconds that it takes beside, whatever the patches.
+        others: nanoseconds that it takes in any case, whatever the patches.
     """
     spans, cut, first, where, _ = patches
     images, pixels = 2 * (first.shape[0] - 1), axes[0][0].shape[0] * axes[1][0].shape[0]

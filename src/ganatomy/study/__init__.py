@@ -215,9 +215,7 @@ class Study:
         directory = local_path(directory)
         pull(directory)
         if not (directory / "study.json").is_file():
-            raise StudyError(
-                f"{display_path(directory)} holds no study; give the directory that a run was told to write to"
-            )
+            raise StudyError(f"{display_path(directory)} holds no study; give the directory that a run wrote to")
         study = cls(directory, read_record(directory))
         if not study.finished:
             raise StudyError(

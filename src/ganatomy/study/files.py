@@ -17,7 +17,7 @@ from ganatomy.remote import display_path
 
 FORMAT = 5
 INDEX = "index.html"
-"""The page beside a study that links other results too."""
+"""The page next to a study that links other results too."""
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 
@@ -149,7 +149,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
 
 @contextlib.contextmanager
 def replacing_in_study(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, as `atomic_write`, beside a file that is one folder deep in a study."""
+    """Give a temporary name to write to, as `atomic_write`, next to a file that is one folder deep in a study."""
     with writing(path):
         path.parent.mkdir(exist_ok=True)  # no further: a study that was taken away does not come back in part
         with atomic_write(path) as temporary:

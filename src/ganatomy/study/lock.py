@@ -26,7 +26,7 @@ from ganatomy.core.errors import StudyBusy, StudyError
 OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
-"""Seconds between two attempts to take a lock; where a disk is shared, no one is told when it is free."""
+"""Seconds between two attempts to take a lock; where a disk is shared, nobody is notified when it is free."""
 READERS = ".readers.lock"
 LONG = 10.0
 """Seconds after which it is said who is waited for."""
@@ -137,7 +137,7 @@ def _opened(held: contextlib.ExitStack, path: Path) -> int:
 
 
 def _taken(path: Path, lock: int, holder: str, shared: bool = False) -> bool:
-    """Take a lock if it is free, and write who has it; on a full disk, nobody is told."""
+    """Take a lock if it is free, and write who has it; on a full disk the holder is not written."""
     try:
         fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

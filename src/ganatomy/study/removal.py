@@ -18,7 +18,7 @@ HOLDS = {
     "tables": ("*.parquet",),
     "repaired": ("repaired.json", "generator.safetensors"),
 }
-"""What the directory of a study holds, by folder, beside names that begin with a dot: locks, and unfinished files."""
+"""Files of a study, by folder; there are also names that begin with a dot: locks, and unfinished files."""
 
 
 def remove_study(directory: Path) -> str:

@@ -241,7 +241,7 @@ class Monitor:
         )
 
     def _models(self, generator: HookedGenerator) -> ModelPair:
-        """Return the generator beside the segmenter, which is opened once where the network is."""
+        """Return the generator with the segmenter, which is opened once, on the network's device."""
         device = str(generator.device)
         if device not in self._segmenters:
             given = self.segmenter

@@ -160,7 +160,7 @@ def predict_ablated(source: DissectedModel, spec: SampleSpec, sets: Sequence[Uni
 def _predicted(scores: Tensor, truth: Tensor, spec: SampleSpec) -> tuple[Tensor, Tensor]:
     """Return the predicted class of each image (of equal scores the first), and the log-probability of the true one."""
     if not bool(scores.isfinite().all()):
-        raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be told")
+        raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be predicted")
     return scores.argmax(1), scores.log_softmax(1).gather(1, truth[:, None])[:, 0]
 
 

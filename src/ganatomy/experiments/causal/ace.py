@@ -102,7 +102,7 @@ class Ace(Result):
         return [f"The units that were found do nothing for sure: {self.spec.concept} neither goes nor comes with them."]
 
     def top(self, n: int | None = None) -> list[int]:
-        """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
+        """Return the units of greatest α, the greatest first; by default as many as were asked for."""
         units: list[int] = self.units.unit.tolist()
         return units[: self.spec.top if n is None else n]
 

@@ -40,7 +40,7 @@ class AceSpec(SampleSpec):
             start. With patience 0 all updates are made and α of the last is the answer.
         top: units that are kept; the others' alpha is set to 0.
         sizes: of the sets whose ablation is measured (Figure 4).
-        random, controls: how many sets of random units are measured beside, and of which sizes.
+        random, controls: how many sets of random units are measured as controls, and of which sizes.
         places: of each image at which a set is inserted, one at a time, to measure its effect.
     """
 

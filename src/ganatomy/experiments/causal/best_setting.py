@@ -3,7 +3,7 @@
 The setting of the paper, 20 units of one layer at k, shows most objects nowhere. So for a set of layers every one of
 some settings is tried at places of each image where the object may be and where it may not. The best is the one by
 which the object appears most often at the first kind, less how often at the second. What it does is then measured on
-other images, beside a control and beside the paper's setting.
+other images, with a control and the paper's setting.
 """
 
 import math
@@ -41,7 +41,7 @@ from ganatomy.report.causal.setting import setting_section, setting_tables
 from ganatomy.study import is_study
 
 TOPS = (20, 40)
-"""Numbers of units that are tried for each ranking and layer, beside all of them."""
+"""Numbers of units that are tried for each ranking and layer, in addition to all of them."""
 SIDE = 3 / 16
 """Side of a place, as a share of the image's side."""
 

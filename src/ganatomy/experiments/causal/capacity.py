@@ -127,7 +127,7 @@ class CapacitySpec(DonorSpec):
 
 
 class Setting(NamedTuple):
-    """One way to insert; `units` are those that `by` chose, or those that random ones stand beside.
+    """One way to insert; `units` are those that `by` chose, or those that random ones are compared with.
 
     A transplant has no multiple (NaN), as it has no k.
     """

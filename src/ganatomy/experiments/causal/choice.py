@@ -35,8 +35,8 @@ class UnitQuery:
         concept: what they are for; it is also what an effect is read on first. Nothing, if it is not given.
         top: how many of the ranking.
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random``.
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
+        ace: where that ACE study lies; None for its usual place next to the dissection; where there are several, that
+            of the default schedule, then the published one.
         seed: of ``random``.
     """
 

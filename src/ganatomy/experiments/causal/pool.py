@@ -1,7 +1,7 @@
 """Class constants: what the units of a layer are where a concept is, measured on a pool of images (S-6.4; SPEC 5-6).
 
 A `Pool` has one value k a unit, for all concepts of a layer at once; `PlaceMeans` has k(place) of one concept, a value
-for each unit at each place of the grid. Both are studies beside the dissection, shared by every causal question.
+for each unit at each place of the grid. Both are studies next to the dissection, shared by every causal question.
 """
 
 import math

@@ -190,7 +190,7 @@ def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
 
 
 def _curve(sets: _Sets, together: Predictions, classes: Sequence[str]) -> pd.DataFrame:
-    """Return how well each followed class is told without its own units, and without random ones."""
+    """Return the accuracy of each followed class without its own units, and without random ones."""
     read = together.read(len(classes))
     rows = []
     for name in dict.fromkeys(name for name, _, _ in sets.names if name):

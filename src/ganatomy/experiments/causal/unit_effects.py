@@ -1,4 +1,4 @@
-"""What does each unit do? Ablate every unit of a layer, one at a time; beside it, a first-order estimate (SPEC 4).
+"""What does each unit do? Ablate every unit of a layer, one at a time; also a first-order estimate (SPEC 4).
 
 The estimate is activation × gradient: were the soft score of a concept linear in the layer's output, switching a unit
 off would change it by ``-Σ_p r_p ∂s/∂r_p``. It takes one backward pass for each concept instead of one forward pass for
@@ -276,7 +276,7 @@ UNIT_EFFECTS = Experiment(
     name="unit_effects",
     verb="ablate",
     switch=("each", ""),
-    summary="ablate every unit of a layer, one at a time, beside the first-order estimate",
+    summary="ablate every unit of a layer, one at a time, with the first-order estimate",
     spec=UnitEffectSpec,
     plan=_plan,
     result=UnitEffects,

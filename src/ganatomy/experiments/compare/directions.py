@@ -99,7 +99,7 @@ def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str
     groups = []
     for base, name in enumerate(names):
         others = {
-            i: (own.get("layer", ""), _told(own))
+            i: (own.get("layer", ""), _shown_options(own))
             for i, (within, own) in inner.items()
             if within == join_name(*split_name(name))
         }
@@ -108,6 +108,6 @@ def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str
     return groups
 
 
-def _told(options: Mapping[str, str]) -> str:
+def _shown_options(options: Mapping[str, str]) -> str:
     rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions")]
     return ", ".join([options.get("directions", "directions"), *rest])

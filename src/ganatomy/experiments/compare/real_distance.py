@@ -1,4 +1,4 @@
-"""How far the images of each study are from real ones (Figure 7): measured now, or found beside the dissections."""
+"""How far the images of each study are from real ones (Figure 7): measured now, or found next to the dissections."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def measured_quality(
 
 
 def found_quality(studies: Sequence[StudyView]) -> tuple[pd.DataFrame, list[str]]:
-    """Return what was measured beside the dissections, if it can be compared, and sentences on what was left out.
+    """Return what was measured next to the dissections, if it can be compared, and sentences on what was left out.
 
     Of distances from several kinds of real images, those that most studies have.
     """

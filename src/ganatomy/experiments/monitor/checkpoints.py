@@ -89,7 +89,7 @@ def first_estimate(
 def _last(
     checkpoints: Sequence[Checkpoint], requested: DissectSpec, segmenter: Segmenter, device: str
 ) -> tuple[DissectSpec, ModelPair] | None:
-    """Return the last checkpoint that opens; None if none does, of which each is told when its turn comes."""
+    """Return the last checkpoint that opens; None if none does, each is then reported when its turn comes."""
     for checkpoint in reversed(checkpoints):
         with contextlib.suppress(GanatomyError):
             return _open(requested, checkpoint, segmenter, device)
@@ -109,7 +109,7 @@ def _open(
 
 
 class _Numbered:
-    """Progress whose tasks are told apart by what stands before their names."""
+    """Progress whose tasks have a prefix before their names, to tell them apart."""
 
     def __init__(self, inner: Progress, prefix: str) -> None:
         self._inner, self._prefix = inner, prefix

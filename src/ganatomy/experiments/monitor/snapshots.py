@@ -80,7 +80,7 @@ def read_snapshots(directory: Path) -> list[Snapshot]:
 
 
 def check_directory(directory: Path, segmenter: str) -> None:
-    """Refuse a directory whose snapshots cannot stand beside new ones."""
+    """Refuse a directory whose snapshots cannot be compared with new ones."""
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory for the snapshots")
     ours = any((directory / name).is_dir() for name in ("snapshots", "studies", "tensorboard"))

@@ -277,7 +277,7 @@ def read_directions(
     """Read directions from a ``.safetensors``, ``.npz``, ``.npy`` or PyTorch file.
 
     Args:
-        path: holds one matrix [directions, units], of several that named ``directions``, with ``mean`` [units] beside
+        path: holds one matrix [directions, units], of several that named ``directions``, if any with ``mean`` [units]
             it if the features are to be centred; or the encoder and decoder of an autoencoder.
         subject: the model.
         layer: of it.

@@ -62,7 +62,7 @@ def open_labels(dataset: str, /, *, device: torch.device, ignore: str = "") -> D
             as pixels without a concept.
 
     Raises:
-        BadFile: no such images, or there are no labels beside them.
+        BadFile: no such images, or they have no labels.
         BadValue: no such numbers, or there are no label maps in files that could hold them.
     """
     images, ignored = open_images(dataset), tuple(ignore.split(",")) if ignore else ()

@@ -1,4 +1,4 @@
-"""Zips of PyTorch: pickles, and the numbers of their tensors in files beside them."""
+"""Zips of PyTorch: pickles, and the numbers of their tensors in separate files."""
 
 import contextlib
 import pickle
@@ -61,7 +61,7 @@ def open_archive(path: Path, what: str, writer: str) -> Iterator[ArchiveReader]:
 
 
 class ArchivedPickle(PickleInterpreter):
-    """A pickle in a zip, whose tensors have their numbers in files of a folder beside it."""
+    """A pickle in a zip, whose tensors have their numbers in files of a folder next to it."""
 
     def __init__(
         self, entries: ArchiveReader, name: str, calls: Mapping[str, Any], budget: int = 0, *, empty: bool = False

@@ -75,8 +75,8 @@ def checked_address(address: str) -> str:
 def download(addresses: Sequence[str], target: Path, progress: Progress, check: Check, by_hand: str) -> tuple[str, str]:
     """Fetch a file from the first address that gives it; move it into place once it is whole and passes `check`.
 
-    A partial download is kept beside the target as ``NAME.part``. The next call asks for the rest only, and only if the
-    server still has the same version: by its ETag or date.
+    A partial download is kept next to the target as ``NAME.part``. The next call asks for the rest only, and only if
+    the server still has the same version: by its ETag or date.
 
     Args:
         addresses: tried in turn.

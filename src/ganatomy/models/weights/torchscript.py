@@ -100,7 +100,7 @@ def _input_shape(entries: ArchiveReader) -> tuple[int, ...] | None:
 
 
 class _Objects(ArchivedPickle):
-    """The pickles of TorchScript: objects with a state, and tensors whose numbers lie in files beside them."""
+    """The pickles of TorchScript: objects with a state, and tensors whose numbers are in separate files."""
 
     def build(self) -> None:
         """Give an object its state."""

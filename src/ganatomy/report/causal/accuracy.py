@@ -1,4 +1,4 @@
-"""What units do for a classifier: the accuracy of each class without them, beside random units."""
+"""What units do for a classifier: the accuracy of each class without them, and without random units."""
 
 from typing import TYPE_CHECKING, Any
 

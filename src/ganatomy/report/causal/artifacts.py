@@ -116,7 +116,7 @@ def _images(artifacts: "Artifacts") -> Block:
 
 
 def artifacts_chart(artifacts: "Artifacts") -> LineChart:
-    """Return the distances of all units, beside that of images drawn at random."""
+    """Return the distances of all units, and that of images drawn at random."""
     units, samples = artifacts.table, artifacts.samples
     ranks = [float(i + 1) for i in range(len(units))]
     ends, random = [1.0, ranks[-1]], rows(samples)[0]

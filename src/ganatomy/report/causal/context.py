@@ -163,7 +163,7 @@ def _images(context: "Context") -> Block:
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
         f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
-        f"{percent(spec.responsive)} of the pixels. Beside it, inserted where most is gained. These images come "
+        f"{percent(spec.responsive)} of the pixels. Next to it: inserted where most is gained. These images come "
         "first, they are not the best."
     )
     scale = scale_bar("all of the place gained")

@@ -88,7 +88,7 @@ def effect_chart(effect: "Effect") -> ChangeChart:
 
 
 def effect_cards(effect: "Effect") -> list[Card]:
-    """Return each image before and after, beside the same with random units, the edited region boxed."""
+    """Return each image before and after, and the same with random units, the edited region boxed."""
     boxes, done = _boxes(effect), _DONE[effect.spec.kind]
     ids, before, after, random = (tensor.numpy() for tensor in effect.strips.state_dict().values())
     cards: list[Card] = []
@@ -124,7 +124,7 @@ def _question(effect: "Effect") -> str:
 
 
 def _answer(effect: "Effect") -> str:
-    """Return the change of the target, or of what changes most, beside that by random sets."""
+    """Return the change of the target, or of what changes most, and that by random sets."""
     if effect.table.empty:
         return "The segmenter finds no concept, before or after."
     read, spec = _reads(effect)[0], effect.spec

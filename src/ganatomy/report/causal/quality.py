@@ -1,4 +1,4 @@
-"""How far a model is from real images: every distance beside its error and that of a perfect model."""
+"""How far a model is from real images: every distance with its error and that of a perfect model."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -61,7 +61,7 @@ def mapped_layers(trace: "Trace") -> Sequence[str]:
 
 
 def trace_cards(trace: "Trace") -> list[Card]:
-    """Return each shown image beside its maps."""
+    """Return each shown image with its maps."""
     cards: list[Card] = []
     for i, image in enumerate(trace.ids):
         tiles = [(tile(trace.images[i], f"Image {image}"), f"image {image}")]

@@ -30,7 +30,7 @@ _TURNED = ("appeared", "vanished")
 _LISTED = 24
 """Changes that a chart shows."""
 _NAMED = 12
-"""Concepts that are named beside their points: those that differ most."""
+"""Concepts that are named next to their points: those that differ most."""
 
 
 def concept_block(comparison: "Comparison") -> Block | None:
@@ -133,9 +133,9 @@ def against_chart(comparison: "Comparison") -> ScatterChart:
             title = f"{row.concept}: {row.matched_x} units in {against}, {row.matched_y} in {study}"
             errors, name = (row.matched_error_x, row.matched_error_y), row.concept if i in named else ""
             points.append(Point(row.matched_x, row.matched_y, colour, title, *errors, name))
-    beside = others[0] if len(others) == 1 else "the others"
+    label = others[0] if len(others) == 1 else "the others"
     x = even_axis(against, [p.x + finite(p.x_error) for p in points], number)
-    y = even_axis(beside, [p.y + finite(p.y_error) for p in points], number)
+    y = even_axis(label, [p.y + finite(p.y_error) for p in points], number)
     return ScatterChart(points, x, y, f"Matched units of {comparison.layer} per concept", True, legend)
 
 

@@ -1,4 +1,4 @@
-"""How many units and concepts each study has: bars beside each other, curves over layers (Figures 6 and 19)."""
+"""How many units and concepts each study has: bars side by side, curves over layers (Figures 6 and 19)."""
 
 import math
 import re
@@ -147,7 +147,7 @@ def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str,
 
 
 def _short(name: str) -> str:
-    """Return the name of a study so that it fits beside a bar on a phone; the ends tell most apart.
+    """Return the name of a study so that it fits next to a bar on a phone; the ends tell most apart.
 
     >>> _short("livingroom"), _short("baseline-step-0012000")
     ('livingroom', 'basel…012000')

@@ -47,9 +47,7 @@ def write_comparison(comparison: "Comparison", directory: str | Path) -> Path:
         )
     page = folder / "compare.html"
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(
-        StudyLock(folder)
-    ):  # two at once would leave the tables of one beside the page of the other
+    with contextlib.closing(StudyLock(folder)):  # two at once would leave the tables of one with the page of the other
         _write_tables(comparison, folder / "tables")
         _write_figures(comparison, folder / "figures")
         write_text(folder / "compare.json", _record(comparison))

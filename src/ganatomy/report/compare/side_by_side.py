@@ -64,7 +64,7 @@ def quality_charts(comparison: "Comparison") -> list[Chart]:
 
 
 def direction_table(comparison: "Comparison") -> Table:
-    """Return units beside directions of the same layer."""
+    """Return units and directions of the same layer."""
     at = " or ".join(f"{n:,}" for n in dict.fromkeys(comparison.directions["at"]))
     columns = (
         Column("directions"),
@@ -83,7 +83,7 @@ def direction_table(comparison: "Comparison") -> Table:
 
 
 def direction_block(comparison: "Comparison") -> Block | None:
-    """Return units beside directions of the same layer at the same count."""
+    """Return units and directions of the same layer at the same count."""
     if comparison.directions.empty:
         return None
     lead = (
@@ -101,7 +101,7 @@ def unit_block(comparison: "Comparison") -> Block | None:
         return None
     lead = (
         f"Units of {comparison.layer}, followed from {found['against'].iloc[0]}: how many of those that were matched "
-        "still are, and to the same concept; beside it, how many would be if concepts were assigned at random."
+        "still are, and to the same concept; and how many would be if concepts were assigned at random."
     )
     kept = [_kept(own) for _, own in found[found["layer"] == comparison.layer].groupby("study", sort=False)]
     columns = (

@@ -99,7 +99,7 @@ def _renamed(state: State, model: nn.Module) -> State:
         return re.sub(r"^decoder\.up_blocks\.(\d+)", lambda match: f"decoder.up_blocks.{ups - 1 - int(match[1])}", new)
 
     named = {name(old): tensor for old, tensor in state.items()}
-    if named.keys() != state.keys():  # trainings of autoencoders keep their losses beside them
+    if named.keys() != state.keys():  # trainings of autoencoders keep their losses with them
         named = {each: tensor for each, tensor in named.items() if not each.startswith(("loss.", "model_ema."))}
     for each, tensor in named.items():
         if each in own and tensor.ndim == 4 and own[each].ndim == 2 and tensor.shape[2:] == (1, 1):

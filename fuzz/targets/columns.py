@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grown import described, picture, tree_of
 from mutations import Tree
+from seed_files import described, image_file, tree_of
 
 BRIEF = 200
 ROWS = 4
@@ -67,14 +67,14 @@ def _written(description: Any, root: Path) -> Path:
         "decimal": pa.decimal128(9, 2),
     }
     columns, features = description
-    image = [{"bytes": picture(seed=i, side=8), "path": "a.png"} for i in range(ROWS)]
+    image = [{"bytes": image_file(seed=i, side=8), "path": "a.png"} for i in range(ROWS)]
     arrays, names = [pa.array(image)], ["image"]
     for name, kind, values in columns:
         arrays.append(_array(kinds.get(kind), kind, [*values, *[None] * ROWS][:ROWS]))
         names.append(name)
-    said = json.dumps({"info": {"features": features}})
+    metadata = json.dumps({"info": {"features": features}})
     path = root / "table.parquet"
-    pq.write_table(pa.table(arrays, names).replace_schema_metadata({"huggingface": said}), path, row_group_size=2)
+    pq.write_table(pa.table(arrays, names).replace_schema_metadata({"huggingface": metadata}), path, row_group_size=2)
     return path
 
 

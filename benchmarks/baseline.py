@@ -1,4 +1,4 @@
-"""The usual way to dissect, stated again as plainly as it can be: what `benchmarks/dissect.py` compares with.
+"""A plain implementation of dissection: what `benchmarks/dissect.py` compares with.
 
 It follows the description of Network Dissection and of GAN Dissection's published code, not their text: one pass
 over the sample for every layer and again for every layer's counts, the generator (and the segmenter) run each time; a

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from causes.measure import Findings
-from causes.tables import objects
+from causal_claims.measure import Findings
+from causal_claims.tables import objects
 from ganatomy.core.files import write_text
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.report.causal.ace import ace_chart

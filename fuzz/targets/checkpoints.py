@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from grown import small_net, tree_of
 from mutations import Tree
+from seed_files import small_net, tree_of
 
 BRIEF = 200
 

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import plant_artifacts
+import inject_artifacts
 import pytest
 import torch
-from plant_artifacts import Plan, plant
+from inject_artifacts import Plan, inject
 
 import ganatomy
 from ganatomy import open_generator
@@ -18,8 +18,8 @@ SMALL = Plan(layer="layer4", units=2, share=0.1, pushed=4, push=0.5)
 
 
 @pytest.fixture(autouse=True)
-def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plant_artifacts, "SAMPLE", 200)
+def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inject_artifacts, "SAMPLE", 200)
 
 
 def small() -> ProGAN:
@@ -27,9 +27,9 @@ def small() -> ProGAN:
     return ProGAN(progan_network(16, [24] * 8))
 
 
-def test_they_spoil_the_pictures_in_which_they_are_on() -> None:
+def test_they_spoil_the_images_in_which_they_are_on() -> None:
     generator = small()
-    units = plant(generator, SMALL)
+    units = inject(generator, SMALL)
     z = generator.latents(range(100), seed=0)
     off = Intervention.ablate("layer4", generator.layers["layer4"], units)
     seen = generator.observe(z, ["layer4"])
@@ -42,8 +42,8 @@ def test_they_spoil_the_pictures_in_which_they_are_on() -> None:
 
 def test_they_are_on_in_the_share_asked_for() -> None:
     generator = small()
-    units = plant(generator, SMALL)
-    z = generator.latents(range(plant_artifacts.FIRST, plant_artifacts.FIRST + plant_artifacts.SAMPLE), seed=0)
+    units = inject(generator, SMALL)
+    z = generator.latents(range(inject_artifacts.FIRST, inject_artifacts.FIRST + inject_artifacts.SAMPLE), seed=0)
     on = generator.observe(z, ["layer4"]).features["layer4"][:, units].amax((2, 3)) > 0
     assert on.double().mean(0).tolist() == pytest.approx([0.1, 0.1], abs=0.01)
 
@@ -51,10 +51,10 @@ def test_they_are_on_in_the_share_asked_for() -> None:
 @pytest.mark.slow
 def test_the_file_opens_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = small()
-    plant_artifacts.write(generator, [], SMALL, "small", tmp_path / "small.safetensors")
+    inject_artifacts.write(generator, [], SMALL, "small", tmp_path / "small.safetensors")
     for name in ("a", "b"):
         given = ["--generator", f"progan:{tmp_path / 'small.safetensors'}", "--units", "2", "--pushed", "4"]
-        plant_artifacts.main([*given, "--out", str(tmp_path / f"{name}.safetensors")])
+        inject_artifacts.main([*given, "--out", str(tmp_path / f"{name}.safetensors")])
     told = json.loads((tmp_path / "a.json").read_text())
     assert len(set(told["planted"])) == 2
     a, b, before = (open_generator(f"progan:{tmp_path / name}.safetensors") for name in ("a", "b", "small"))
@@ -72,13 +72,13 @@ def test_the_file_opens_and_names_them(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_what_cannot_be_planted(change: dict[str, int | str], said: str) -> None:
     with pytest.raises(BadValue, match=said):
-        plant(small(), SMALL._replace(**change))
+        inject(small(), SMALL._replace(**change))
 
 
 @pytest.mark.slow
 def test_in_the_bundled_church_they_rank_first_and_repair_mends_what_they_spoil(tmp_path: Path) -> None:
     file, real = tmp_path / "planted.safetensors", {"real": "scenes:church", "reals": 600, "layer": "layer4"}
-    plant_artifacts.main(["--out", str(file)])
+    inject_artifacts.main(["--out", str(file)])
     planted = json.loads(file.with_suffix(".json").read_text())["planted"]
     dissection = ganatomy.dissect(f"progan:{file}", layers=["layer4"], images=64, out=tmp_path / "study")
 

@@ -4,8 +4,8 @@ import warnings
 from pathlib import Path
 
 import torch
-from grown import small_net, tree_of
 from mutations import Tree
+from seed_files import small_net, tree_of
 
 BRIEF = 60
 

@@ -1,9 +1,9 @@
-"""The database of what people said."""
+"""The database of annotations."""
 
 from pathlib import Path
 
-from grown import tree_of
 from mutations import Tree
+from seed_files import tree_of
 
 BRIEF = 100
 

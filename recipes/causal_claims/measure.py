@@ -8,7 +8,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any, TypeVar
 
-from causes.plan import Plan
+from causal_claims.plan import Plan
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.files import write_text
 from ganatomy.core.vocabulary import addresses
@@ -212,7 +212,7 @@ def measure(bench: Bench, other: Bench | None) -> Findings:
     else:
         for ace in other.ace(plan.layer, plan.crossing, plan.sketch):
             found.crossing += other.ablate(plan.layer, plan.crossing, ace.top(plan.top))
-        found.skipped += [f"{other.source.dissection.spec.generator}, {said}" for said in other.found.skipped]
+        found.skipped += [f"{other.source.dissection.spec.generator}, {reason}" for reason in other.found.skipped]
     accept(bench)
     for concept in bench.scored(plan.inserted):
         for capacity in bench.capacity(concept):

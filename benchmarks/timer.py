@@ -1,4 +1,4 @@
-"""Where the time of a run goes: functions are watched while it lasts, and each is charged what it took itself."""
+"""Time per phase of a run: functions are timed while it lasts, and each is charged its own time only."""
 
 import time
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass
-class Clock:
+class Timer:
     """Wall and processor seconds of every phase; a watched function inside another is charged to its own phase only."""
 
     wall: dict[str, float] = field(default_factory=lambda: defaultdict(float))

@@ -37,7 +37,7 @@ def read(root: Path) -> None:
     settings = read_config(root)
     check_ids(settings, str(root / "config.json"))
     if settings["model_type"] != "segformer":
-        return  # of which there may be none, as `readers/hub.py` tries
+        return  # of which there may be none, as `targets/hub.py` tries
     concepts = class_concepts(build_config(root, settings), "object")
-    told = settings.get("id2label")
-    assert told is None or len(concepts) == len(told)
+    labels = settings.get("id2label")
+    assert labels is None or len(concepts) == len(labels)

@@ -1,14 +1,14 @@
 """Plant units that spoil the images in a Progressive GAN: a truth that whatever finds and mends them is tested on.
 
-    python recipes/plant_artifacts.py --out planted.safetensors
-    python recipes/plant_artifacts.py --generator progan:church.pth --layer layer4 --units 8 --out planted.safetensors
+    python recipes/inject_artifacts.py --out planted.safetensors
+    python recipes/inject_artifacts.py --generator progan:church.pth --layer layer4 --units 8 --out planted.safetensors
 
 Only weights are edited, of the units of which the next layer hears least. What is planted is a chain of three units: a
 relay in the layer before, which is on where a random direction of its input is greater than in all but a few images
 of a sample (of several hundred directions, one that stands out, all near the first, so that they spoil much the same
 images); the planted unit, which hears its relay alone; and a carrier in the next layer, which hears that unit alone,
 and pushes some units of the layer after it. For a leaky ReLU lets a fifth through where it is off: after three, other
-images stay much as they were. A JSON beside the weights names the planted units; without them their carriers are
+images stay much as they were. A JSON file next to the weights names the planted units; without them their carriers are
 silent.
 """
 
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 
 @torch.no_grad()
-def plant(generator: ProGAN, plan: Plan) -> list[int]:
+def inject(generator: ProGAN, plan: Plan) -> list[int]:
     """Rewrite the weights of a generator in place; return the planted units.
 
     Raises:
@@ -150,20 +150,20 @@ def pushes(width: int, plan: Plan) -> Tensor:
 
 
 def write(generator: ProGAN, units: Sequence[int], plan: Plan, name: str, path: Path) -> None:
-    """Write the weights in the published layout, and beside them what was planted."""
+    """Write the weights in the published layout, and next to them what was planted."""
     state = {key: value.float().contiguous() for key, value in generator.network.state_dict().items()}
     with atomic_write(path) as temporary:
         safetensors.torch.save_file(state, temporary)
-    told = {"generator": name, **plan._asdict(), "planted": sorted(units)}
-    write_text(path.with_suffix(".json"), json.dumps(told, indent=1) + "\n")
+    facts = {"generator": name, **plan._asdict(), "planted": sorted(units)}
+    write_text(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
 
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", default="bundled:church", help="a Progressive GAN")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
-    for name, usual in Plan()._asdict().items():
-        parser.add_argument(f"--{name}", type=type(usual), default=usual, help=f"({usual})")
+    for name, default in Plan()._asdict().items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"({default})")
     own = vars(parser.parse_args(given))
     torch.set_num_threads(1)
     name, path = own.pop("generator"), own.pop("out")
@@ -171,7 +171,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if not isinstance(generator, ProGAN):
         parser.error(f"{name} is no Progressive GAN")
     plan = Plan(**own)
-    units = plant(generator, plan)
+    units = inject(generator, plan)
     write(generator, units, plan, name, path)
     print(f"planted units {', '.join(map(str, sorted(units)))} of {plan.layer}: progan:{path}")
 

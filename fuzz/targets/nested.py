@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grown import described, small_net
 from mutations import Tree
+from seed_files import described, small_net
 
 BRIEF = 120
 NET = {name: f"={name}" for name in small_net().state_dict()}

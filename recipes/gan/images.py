@@ -11,7 +11,7 @@ Render = Callable[[range], np.ndarray]
 """Images of these ids, uint8 [n, 3, size, size]."""
 
 
-class Pictures:
+class RenderedImages:
     """Images 0, 1, … of a category, as raw bytes in one file; what was rendered once is there after a restart."""
 
     def __init__(self, path: Path, size: int, render: Render) -> None:
@@ -21,7 +21,7 @@ class Pictures:
         self._map()
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def grow(self, count: int, chunk: int = 256) -> None:
         """Render until there are `count` images."""
@@ -40,10 +40,10 @@ class Pictures:
 
     def rows(self, ids: np.ndarray) -> Tensor:
         """Return these images, [-1, 1], channels last."""
-        batch = torch.from_numpy(self._pictures[ids]).float().div_(127.5).sub_(1)
+        batch = torch.from_numpy(self._images[ids]).float().div_(127.5).sub_(1)
         return batch.contiguous(memory_format=torch.channels_last)
 
     def _map(self) -> None:
         count = self.path.stat().st_size // (3 * self.size**2)
         shape = (count, 3, self.size, self.size)
-        self._pictures = np.memmap(self.path, np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)
+        self._images = np.memmap(self.path, np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8)

@@ -15,18 +15,18 @@ UNSEEN = 1 << 30
 """Ids from here on are never trained on."""
 
 
-class BundledJudge:
-    """Compares with rendered images that no training sees, in the eyes of the bundled segmenter."""
+class SegmenterEvaluation:
+    """Compares with rendered images that no training sees, by the bundled segmenter."""
 
     def __init__(self, category: str, seed: int, latent: int, size: int, images: int = 1000) -> None:
         self.segmenter: Any = open_segmenter("bundled:scenes?size=64")  # the size that it was trained at
         self.latent, self.images = latent, images
-        self.features, self.shares = self._read(lambda ids: _unseen(category, ids, size, seed))
+        self.features, self.shares = self._measure(lambda ids: _unseen(category, ids, size, seed))
 
     def __call__(self, draw: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """Return the distance, [rendered, generated] share of every object, and the objects that fail the gate."""
         source = torch.Generator().manual_seed(2)
-        features, shares = self._read(
+        features, shares = self._measure(
             lambda ids: draw(torch.randn(len(ids), self.latent, generator=source)).clamp(-1, 1)
         )
         named = {
@@ -37,11 +37,11 @@ class BundledJudge:
         distance = float(frechet_distance(self.features, features).distance)
         return {"frechet": distance, "shares": named, "failing": failing(named)}
 
-    def _read(self, pictures: Callable[[range], Tensor]) -> tuple[FeatureMoments, Float64[Tensor, " concepts"]]:
+    def _measure(self, draw: Callable[[range], Tensor]) -> tuple[FeatureMoments, Float64[Tensor, " concepts"]]:
         """Return the moments of the images' features, and the share of pixels of every concept."""
         features, counts = [], torch.zeros(len(self.segmenter.vocabulary), dtype=torch.long)
         for start in range(0, self.images, 100):
-            images = pictures(range(start, min(start + 100, self.images)))
+            images = draw(range(start, min(start + 100, self.images)))
             features.append(self.segmenter.features(images))
             labels = self.segmenter(images)
             counts += labels.flatten().bincount(minlength=len(counts))
@@ -51,8 +51,8 @@ class BundledJudge:
 
 
 def _unseen(category: str, ids: range, size: int, seed: int) -> Tensor:
-    pictures = render(category, range(UNSEEN + ids.start, UNSEEN + ids.stop), size, seed).images
-    return torch.from_numpy(pictures).float() / 127.5 - 1
+    images = render(category, range(UNSEEN + ids.start, UNSEEN + ids.stop), size, seed).images
+    return torch.from_numpy(images).float() / 127.5 - 1
 
 
 def failing(shares: dict[str, list[float]]) -> list[str]:

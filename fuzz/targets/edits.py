@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from grown import tree_of
 from mutations import Tree
+from seed_files import tree_of
 
 LAYERS = {"layer1": (4, 3, 3), "layer2": (2, 5, 5)}
 

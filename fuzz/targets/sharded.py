@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from grown import tree_of
 from mutations import Tree
+from seed_files import tree_of
 
 SECONDS = 20
 MEMORY = 3 << 30

@@ -35,7 +35,7 @@ def described(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def picture(kind: str = "PNG", side: int = 24, seed: int = 0) -> bytes:
+def image_file(kind: str = "PNG", side: int = 24, seed: int = 0) -> bytes:
     """Return an image's file."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
     file = io.BytesIO()

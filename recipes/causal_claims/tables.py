@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from causes.measure import Findings, plain
+from causal_claims.measure import Findings, plain
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.report.causal.section import target_of

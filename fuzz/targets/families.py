@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from grown import tree_of
 from mutations import Tree
+from seed_files import tree_of
 
 BRIEF = 100
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grown import index_map
 from mutations import Tree
 from PIL import Image
+from seed_files import index_map
 
 BRIEF = 150
 SIDE = 24

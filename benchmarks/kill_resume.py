@@ -1,7 +1,7 @@
 """Fifty kills: is a command that dies again and again, at any moment, the same to the bit in the end?
 
-    python benchmarks/kills.py                        dissect, ablate, quality and repair; some ten minutes of one core
-    python benchmarks/kills.py dissect --kills 50 --seed 1
+    python benchmarks/kill_resume.py                 dissect, ablate, quality and repair; some ten minutes of one core
+    python benchmarks/kill_resume.py dissect --kills 50 --seed 1
 
 Each command is run once at one go, then again and again, killed (SIGKILL) at a moment drawn evenly over the time that
 it took: while modules load, while it counts, merges, writes, concludes, makes its report. A run that ends before its
@@ -86,8 +86,8 @@ def endure(verb: str, kills: int, seed: int) -> str:
             if last:
                 break
             shutil.rmtree(folder / "made")
-    told = f"differing: {', '.join(wrong)}" if wrong else "the same to the bit, nothing left behind"
-    return f"{verb}: {took:.1f} s at one go, {killed} kills (seed {seed}), {ended} ends: {told}"
+    outcome = f"differing: {', '.join(wrong)}" if wrong else "the same to the bit, nothing left behind"
+    return f"{verb}: {took:.1f} s at one go, {killed} kills (seed {seed}), {ended} ends: {outcome}"
 
 
 def main() -> None:
@@ -96,9 +96,9 @@ def main() -> None:
     parser.add_argument("commands", nargs="*", choices=[*COMMANDS, []], help="(all)")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    for verb in asked.commands or COMMANDS:
-        print(endure(verb, asked.kills, asked.seed), flush=True)
+    args = parser.parse_args()
+    for verb in args.commands or COMMANDS:
+        print(endure(verb, args.kills, args.seed), flush=True)
 
 
 if __name__ == "__main__":

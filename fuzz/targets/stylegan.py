@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import stylegan_files
-from grown import tree_of
 from mutations import Tree
+from seed_files import tree_of
 
 CANARY = Path("/tmp/ganatomy-fuzz-canary")
 HOSTILE = [

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from causes.measure import Bench, Findings
-from causes.tables import GOES, STAYS, VISIBLE, fate, others
+from causal_claims.measure import Bench, Findings
+from causal_claims.tables import GOES, STAYS, VISIBLE, fate, others
 from ganatomy.experiments.causal.context import Context
 from ganatomy.report.causal.context import probability_range, truth_ratio
 from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, ratio_text
@@ -79,11 +79,11 @@ def _figure_4(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence
     body = []
     for row in rows(tables["figure-4-at-top"]):
         sets = _pair(row.random, row.random_spread) if hasattr(row, "random") else "–"
-        looks = row.pool + row.candidates + row.forward + row.gradients
+        evaluations = row.pool + row.candidates + row.forward + row.gradients
         body.append(
             (
                 row.concept, _pair(row.ace, row.ace_error), _pair(row.iou, row.iou_error), sets,
-                f"{row.shared} of {row.units}", measured(row.effect, row.effect_error), f"{looks:,}",
+                f"{row.shared} of {row.units}", measured(row.effect, row.effect_error), f"{evaluations:,}",
                 f"{row.gradients:,}",
             )
         )  # fmt: skip
@@ -91,12 +91,12 @@ def _figure_4(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence
         "concept", "removed by ACE", "by IoU", "at random", "in both lists", "ACE, normalised", "images segmented",
         "with gradients",
     )  # fmt: skip
-    said = (
+    lead = (
         f"Share of the concept's pixels that goes when {count(spec.top, 'unit')} of {spec.layer} are switched off, "
         f"on {spec.images:,} images that chose nothing; ± one standard error over images, for random units the "
         f"spread of {count(spec.random, 'set')}."
     )
-    return _parts(said, _table(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
+    return _parts(lead, _table(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
 
 
 def _figure_4_others(found: Findings) -> str:
@@ -122,13 +122,13 @@ def _figure_4_others(found: Findings) -> str:
 def _figure_9(table: pd.DataFrame, images: Sequence[str]) -> str:
     if table.empty:
         return ""
-    said = (
+    lead = (
         f"Each object's own {count(int(table.units.max()), 'unit')} by ACE. *Goes*: at least {percent(GOES)} of its "
         f"pixels are removed; *stays*: less than {percent(STAYS)}."
     )
     columns = ("object", "share of pixels before", "removed", "at random", "", "most of what comes instead")
     body = [(row.concept, percent(row.before), *_removed(row), _instead(row)) for row in rows(table)]
-    return _parts(said, _table(columns, body), _image("figure-9.svg", "Objects before and after", images))
+    return _parts(lead, _table(columns, body), _image("figure-9.svg", "Objects before and after", images))
 
 
 def _figure_10(table: pd.DataFrame, images: Sequence[str]) -> str:
@@ -145,19 +145,19 @@ def _capacity(found: Findings) -> str:
         sets = list(dict.fromkeys(each.table["by"]))
         body = []
         for (layer, cell), place in each.table.groupby(["layer", "cell"], sort=False):
-            own = {row.by: row for row in rows(place[place["multiple"].isna()])}  # told once, beside the first multiple
+            own = {row.by: row for row in rows(place[place["multiple"].isna()])}  # in the first row only
             for multiple, group in place.groupby("multiple", sort=False):
                 own |= {row.by: row for row in rows(group)}
                 cells = [_appears(own.pop(by)) if by in own else "–" for by in sets]
                 body.append((f"{layer}, {cell} × {cell}, {multiple:g} k", *cells))
         on = f" on {', '.join(each.spec.on)}" if each.spec.on else ""
         places = int(each.table["places"].max())
-        said = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {each.section().answer}"
-        parts += [said, _table(("layer, place, value", *sets), body)]
+        lead = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {each.section().answer}"
+        parts += [lead, _table(("layer, place, value", *sets), body)]
     note = (
         "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
         "*all*: every unit at so many times k. *patch*: the same at the place of an image that shows the concept, and "
-        "around it. *transplant*: no k, but that image's features in the same patch; told once for all multiples."
+        "around it. *transplant*: no k, but that image's features in the same patch; given once for all multiples."
     )
     return _parts(note, *parts) if parts else ""
 
@@ -181,7 +181,7 @@ def _shown(context: Context, found: Findings, images: Sequence[str]) -> list[str
 
 
 def _settings(found: Findings) -> str:
-    """Return what the best setting of each concept does, beside its control and the paper's setting."""
+    """Return what the best setting of each concept does, with its control and the paper's setting."""
     body = []
     for each in found.settings:
         kinds = {row.setting: row for row in rows(each.measured)}
@@ -199,14 +199,14 @@ def _settings(found: Findings) -> str:
         "paper: allowed", "forbidden",
     )  # fmt: skip
     layers = ", ".join(layer for layer, _ in found.settings[0].spec.sets[0][1])
-    said = (
+    lead = (
         f"Share of free places where the object appears; the setting was found for {layers} on one half of "
         f"{found.settings[0].spec.images:,} images and measured on the other. Control: random units, or all units as "
         "in images without the object. Paper: the 20 units of greatest IoU of the first layer at k. Up to three "
         "places an image where it is allowed, one where it is forbidden; without a renderer, where it is usual and "
         "where it is never seen."
     )
-    return _parts(said, _table(columns, body))
+    return _parts(lead, _table(columns, body))
 
 
 def _by_truth(known: Sequence[Context]) -> str:
@@ -227,11 +227,11 @@ def _by_truth(known: Sequence[Context]) -> str:
     columns = (
         "concept", "setting", "where allowed", "places", "where forbidden", "places", "compared", "control",
     )  # fmt: skip
-    said = (
+    lead = (
         "At every place of other images: share of free places where the object appears, by what the renderer would "
         "do at that place of that scene. Allowed: P of at least 5 %; forbidden: P = 0."
     )
-    return _parts(said, _table(columns, body)) if body else ""
+    return _parts(lead, _table(columns, body)) if body else ""
 
 
 def _by_probability(context: Context) -> str:
@@ -242,20 +242,20 @@ def _by_probability(context: Context) -> str:
         )
         for row in rows(context.possible)
     ]  # fmt: skip
-    said = f"**{context.spec.concept}** ({context.spec.chosen}), by how probable the renderer makes it there:"
-    return _parts(said, _table(("renderer", "free places", "appears", "pixels gained", "control"), body))
+    lead = f"**{context.spec.concept}** ({context.spec.chosen}), by how probable the renderer makes it there:"
+    return _parts(lead, _table(("renderer", "free places", "appears", "pixels gained", "control"), body))
 
 
 def _by_object(context: Context) -> str:
     """Return the effect where a person or a grammar of objects allows it, for generators without a renderer."""
     spec = context.spec
-    said = (
+    lead = (
         f"**{spec.concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
         f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} images, {len(context.places):,} insertions. Pixels "
         "gained at free places, which showed none before, as a share of the place's pixels."
     )
     if context.verdict["allowed"].isna().all():
-        return said  # nothing says where it may be
+        return lead  # nothing says where it may be
     columns = (
         "units", "where allowed", "places", "where forbidden", "places", "difference (95 %)", "ratio (95 %)",
     )  # fmt: skip
@@ -268,7 +268,7 @@ def _by_object(context: Context) -> str:
         )
         for row in rows(context.verdict)
     ]  # fmt: skip
-    return _parts(said, _table(columns, body))
+    return _parts(lead, _table(columns, body))
 
 
 def _under(under: pd.DataFrame) -> str:
@@ -325,8 +325,8 @@ def _instead(row: Any) -> str:
 
 
 def _appears(row: Any) -> str:
-    said = measured(row.appears, row.appears_error, sign=False)
-    return f"**{said}**" if row.picked else said
+    text = measured(row.appears, row.appears_error, sign=False)
+    return f"**{text}**" if row.picked else text
 
 
 def _pair(value: float, error: float) -> str:
