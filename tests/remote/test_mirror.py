@@ -1,5 +1,6 @@
 """A study at a URL: what is finished is there, whole, whatever happens; and every machine goes on where it stands."""
 
+import datetime
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from toy_sum import Sum, add_up
 from ganatomy.core.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
 from ganatomy.core.tensor_files import Archive
 from ganatomy.remote import display_path, download, filesystem, listdir, local_path, mirror, upload, write_text
+from ganatomy.remote.lease import _started
 from ganatomy.study import Part, Study, is_study
 
 URL = "memory://runs/church"
@@ -295,6 +297,13 @@ def test_a_second_machine_is_refused_and_told_who_writes(machine: Go) -> None:
     count(URL)
 
 
+def leave(holder: Any, written: datetime.timedelta = datetime.timedelta(0)) -> None:
+    """Leave a lock that was written so long ago, by the clock of the file system."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/runs/church/.lock", json.dumps(holder).replace('"now"', str(time.time())).encode())
+    memory.store["/runs/church/.lock"].modified -= written
+
+
 @pytest.mark.parametrize(
     "left",
     [
@@ -306,10 +315,26 @@ def test_a_second_machine_is_refused_and_told_who_writes(machine: Go) -> None:
     ],
 )
 def test_a_lock_of_the_dead_is_taken_over(left: Any, straight: tuple[Tensor, Any]) -> None:
-    content = json.dumps(left).replace('"now"', str(time.time()))
-    fsspec.filesystem("memory").pipe_file("/runs/church/.lock", content.encode())
+    leave(left, written=datetime.timedelta(hours=1))
     assert torch.equal(count(URL), straight[0])
     assert ".lock" not in files()
+
+
+@pytest.mark.parametrize("day", [-86400, 86400])
+def test_a_clock_that_is_wrong_takes_no_lock_from_the_living(day: int, machine: Go) -> None:
+    """Another machine is heard of by the time of the file; a process of this one by its number and start."""
+    with Study.create(URL, CountSpec(), FACTS):
+        held = json.loads(files()[".lock"])
+    for own in ({"host": "elsewhere"}, {"pid": os.getppid(), "started": _started(os.getppid())}):
+        leave(held | {"time": time.time() + day} | own)
+        with pytest.raises(StudyBusy, match=URL):
+            count(URL)
+    assert files().keys() == {".lock", "study.json"}  # and no file by which the time was asked
+
+
+def test_the_number_of_a_process_is_used_again(straight: tuple[Tensor, Any]) -> None:
+    leave({"host": "a", "pid": os.getppid(), "id": "x", "alone": True, "time": "now", "started": "another time"})
+    assert torch.equal(count(URL), straight[0])
 
 
 def test_who_holds_a_url_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,27 @@ class Remote:
 
         self._patiently(f"write {name} of", send)
 
+    def age(self, name: str) -> float | None:
+        """Return how many seconds ago a file was written, by the file system's own clock; None where it tells no times.
+
+        A file is written for that, and removed.
+        """
+        probe = f".clock-{uuid.uuid4().hex[:8]}"
+
+        def compare() -> float | None:
+            try:
+                self._fs.pipe_file(self._key(probe), b"now")
+                self._fs.invalidate_cache()
+                now, then = (self._fs.modified(self._key(each)) for each in (probe, name))
+                return float((now - then).total_seconds())
+            except (NotImplementedError, FileNotFoundError, AttributeError, TypeError, KeyError):
+                return None
+
+        try:
+            return self._patiently(f"ask the time of {name} of", compare)
+        finally:
+            self.remove(probe)
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 

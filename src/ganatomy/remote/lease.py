@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ganatomy.core.errors import StudyBusy
@@ -45,6 +46,7 @@ def lease_held(remote: Remote, alone: bool) -> Iterator[None]:
         alone: whether for all of a run; else for a moment, for which others who want but a moment, too, wait.
     """
     own = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex, "alone": alone}
+    own["started"] = _started(os.getpid())
     _take(remote, own)
     ended = threading.Event()
     thread = threading.Thread(target=_live, args=(remote, own, ended), daemon=True, name="ganatomy-lease")
@@ -105,8 +107,14 @@ def _holder(remote: Remote) -> Holder | None:
 def _is_free(remote: Remote, own: Holder, holder: Holder) -> bool:
     """Whether nobody else holds it; refuse another one for whom it would be no use to wait."""
     silent = abs(time.time() - holder.get("time", 0.0))
-    if holder.get("id") == own["id"] or not silent <= STALE or _is_dead(own, holder):
+    alive = _is_alive(own, holder)
+    if holder.get("id") == own["id"] or alive is False:
         return True
+    if alive is None and not silent <= STALE:  # by this machine's clock, which may be wrong
+        age = remote.age(LOCK)
+        if age is None or age > STALE:
+            return True
+        silent = age
     if not own["alone"] and not holder.get("alone"):
         return False
     raise StudyBusy(
@@ -115,13 +123,29 @@ def _is_free(remote: Remote, own: Holder, holder: Holder) -> bool:
     )
 
 
-def _is_dead(own: Holder, holder: Holder) -> bool:
+def _is_alive(own: Holder, holder: Holder) -> bool | None:
+    """Return whether the holder's process runs on this machine; None where that cannot be known."""
     if holder.get("host") != own["host"]:
-        return False
+        return None
     try:
         os.kill(holder["pid"], 0)
     except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
         return False
-    return bool(holder["pid"] == os.getpid())  # the number is used again: this one holds by its id
+    except (OSError, OverflowError):
+        return None
+    if holder["pid"] == os.getpid():
+        return False  # the number is used again: this one holds by its id
+    started = _started(holder["pid"])
+    return None if started is None or "started" not in holder else bool(started == holder["started"])
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process was started, in ticks since this machine was; None where the system does not tell.
+
+    Numbers of processes are used again; a number with its start is not.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[19]
+    except (OSError, IndexError):
+        return None
