@@ -28,7 +28,6 @@ KEPT = {("recipes/words/unet.py", "said"), ("benchmarks/report_size.py", "look")
 SKIPPED = re.compile(r"/\*.*?\*/|//[^\n]*|'[^'\n]*'|\"[^\"\n]*\"", re.DOTALL)
 """Comments and strings of a script; what template strings hold is read as code."""
 SCRIPTS, PAGES = {".js"}, {".html", ".css"}
-REWRITTEN = pytest.mark.xfail(strict=True, reason="the notebooks are being rewritten; remove this mark with them")
 
 
 def files(folder: str, *suffixes: str) -> Iterator[Path]:
@@ -91,7 +90,6 @@ def test_identifiers_that_are_gone_do_not_come_back(folder: str) -> None:
     assert not found, "\n".join(found)
 
 
-@REWRITTEN
 def test_notebooks_have_none_of_them() -> None:
     paths = list(files("docs", ".ipynb"))
     assert paths
