@@ -66,7 +66,7 @@ node_modules/.installed: package.json package-lock.json
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'installing PyTorch and others in $(VENV): some minutes, once'
-	$(INSTALL) --editable '.[web]'
+	$(INSTALL) --editable '.[web,plot]'
 	touch $@
 
 $(VENV)/.developed: $(VENV)/.installed

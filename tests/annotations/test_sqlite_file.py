@@ -13,7 +13,7 @@ FIELDS = "id integer primary key, study text, rater text, made text, layer text,
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 COLUMNS = "x AS id, 's' AS study, 'r' AS rater, 'm' AS made, 'l' AS layer, x AS unit, hex(x) AS words"
 HOSTILE = {
-    "view": [f"CREATE VIEW labels AS {ENDLESS} SELECT {COLUMNS} FROM c ORDER BY words"],
+    "view": [f"CREATE VIEW labels AS {ENDLESS} SELECT {COLUMNS} FROM c ORDER BY words"],  # noqa: S608
     "trigger": [
         f"CREATE TABLE labels({FIELDS}, words text)",
         "CREATE TRIGGER gone AFTER INSERT ON labels BEGIN DELETE FROM labels; END",

@@ -42,13 +42,16 @@ def some(images: Tensor, count: int, instead: Tensor) -> Tensor:
         (SMOOTH, ""),
         (0.1 * SMOOTH, ""),
         (some(SMOOTH, 6, -torch.ones_like(SMOOTH)), ""),
-        (-torch.ones_like(SMOOTH), "All 64 images are black: there is nothing in them"),
-        (torch.ones_like(SMOOTH), "All 64 images are white"),
-        (SMOOTH.mean((2, 3), keepdim=True).expand_as(SMOOTH), "All 64 images are of one colour"),
-        (some(SMOOTH, 16, -torch.ones_like(SMOOTH)), "25 % of the 64 images are black"),
-        (RAMP, "All 64 images are nearly the same as another: are the weights loaded"),
-        (RAMP + 0.01 * NOISE, "All 64 images are nearly the same"),
-        (torch.where(torch.arange(64).view(-1, 1, 1, 1) % 3 == 0, RAMP, -RAMP), "All 64 images are nearly the same"),
+        (-torch.ones_like(SMOOTH), "All 64 dissected images are black: there is nothing in them"),
+        (torch.ones_like(SMOOTH), "All 64 dissected images are white"),
+        (SMOOTH.mean((2, 3), keepdim=True).expand_as(SMOOTH), "All 64 dissected images are of one colour"),
+        (some(SMOOTH, 16, -torch.ones_like(SMOOTH)), "25 % of the 64 dissected images are black"),
+        (RAMP, "All 64 dissected images are nearly the same as another: are the weights loaded"),
+        (RAMP + 0.01 * NOISE, "All 64 dissected images are nearly the same"),
+        (
+            torch.where(torch.arange(64).view(-1, 1, 1, 1) % 3 == 0, RAMP, -RAMP),
+            "All 64 dissected images are nearly the same",
+        ),
         ((100 * SMOOTH).clamp(-1, 1), "The images are saturated: "),
     ],
 )
@@ -178,7 +181,7 @@ class Black(nn.Module):
         return self.layer(z)[:, :3].clamp(0, 0) - 1
 
 
-SAID = "All 8 images are black: there is nothing in them to find."
+SAID = "All 8 dissected images are black: there is nothing in them to find."
 
 
 @pytest.fixture(scope="module")

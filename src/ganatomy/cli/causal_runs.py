@@ -73,7 +73,7 @@ def _estimate(source: DissectedModel, plan: Plan[Any], directory: Path, seconds:
     where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
     about = f"about {terminal.duration(seconds)} on {source.models.device}"
     if seconds > LONG and isinstance(spec, AceSpec):
-        about += "; --quick takes less"
+        about += "" if plan.work.startswith("quick") else "; --quick takes less"
     elif seconds > LONG:
         images = f"--images {max(2, int(spec.images * LONG / seconds))}"
         about += f"; {images} or --stride 2 take less" if hasattr(spec, "stride") else f"; {images} takes less"

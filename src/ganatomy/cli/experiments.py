@@ -34,7 +34,7 @@ OPEN = ("study", "generator", "segmenter")
 """Arguments of a function about a dissection: a command opens the models by their names."""
 ARGUMENTS = (
     *("run", "directory", "directories", "out", "dry_run", "overwrite", "device", "opened_engine"),
-    *("format", "quiet"),
+    *("format", "quiet", "about_study"),
 )
 """Options of a command in addition to those of its experiment."""
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
@@ -53,6 +53,7 @@ def add_experiments(commands: Any) -> None:
         text = summary(group[0].function)
         parser = add_command(commands, verb, partial(run, verb), text[0].lower() + text[1:].rstrip("."))
         parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
+        parser.set_defaults(about_study=True)
         if verb == "ace":
             parser.group(MEASURED).add_argument("--quick", action="store_true", help="--schedule quick (no)")
         add_options(parser, group, OPEN)

@@ -8,14 +8,18 @@ import difflib
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ganatomy.core.assets import bundled_names
 from ganatomy.core.cache import cache_directory
-from ganatomy.core.errors import BadFile, StudyError, UnknownName
+from ganatomy.core.errors import BadFile, StudyError, UnknownName, not_a_dissection
+from ganatomy.core.files import read_json
 from ganatomy.core.registry import entries_of, split_name
+from ganatomy.core.vocabulary import Concept, find_concept
 
 KINDS: Mapping[str, tuple[str, ...]] = {"generator": ("generator", "discriminator"), "segmenter": ("segmenter",)}
 """Options that name a model, and the kinds of bundled weights that each opens."""
+RECORD, DISSECTION = "study.json", "dissect"
 READERS = {"generator": ("progan", "stylegan", "exported"), "segmenter": ("unet",)}
 """Families to suggest for a file."""
 WEIGHTS = (".pth", ".pt", ".pt2", ".pkl", ".ckpt", ".bin", ".safetensors")
@@ -25,9 +29,9 @@ def check_names(arguments: Namespace) -> None:
     """Refuse models of unknown families, files that are missing, and studies that are not there.
 
     Raises:
-        UnknownName: no such family or bundled model; suggests one.
+        UnknownName: no such family, bundled model, layer or concept; suggests one.
         BadFile: no such file of weights.
-        StudyError: no such directory.
+        StudyError: no such directory, or no dissection where one is needed.
     """
     given = vars(arguments)
     for kind in KINDS:
@@ -35,7 +39,47 @@ def check_names(arguments: Namespace) -> None:
             _check_model(kind, given[kind])
     for directory in (given.get("directory"), *(given.get("directories") or ())):
         if isinstance(directory, Path) and not directory.exists() and not _is_copy(directory):
-            raise StudyError(f"{directory} holds no study; there is nothing of that name")
+            raise StudyError(f"{directory} holds no study; there is nothing of that name{_similar(directory)}")
+    if given.get("about_study"):
+        _check_question(given)
+
+
+def _similar(directory: Path) -> str:
+    """Return a hint at studies beside a directory that does not exist."""
+    with contextlib.suppress(OSError):
+        studies = [path.name for path in directory.parent.iterdir() if (path / RECORD).is_file()]
+        if close := difflib.get_close_matches(directory.name, studies):
+            return f"; did you mean {' or '.join(str(directory.parent / name) for name in close)}?"
+    return ""
+
+
+def _check_question(given: Mapping[str, Any]) -> None:
+    """Refuse a question about something that is no dissection, or about a layer or concept that it has not.
+
+    Raises:
+        StudyError: the directory holds another kind of result; names the dissection that it is of.
+        UnknownName: no such layer or concept.
+    """
+    try:
+        record = read_json(given["directory"] / RECORD)
+        kind, facts = record["experiment"], record["facts"]
+        layers, concepts = list(facts["layers"]), [Concept(*each) for each in facts["vocabulary"]]
+    except (OSError, ValueError, TypeError, KeyError):  # whoever opens it says what is wrong
+        return
+    if kind != DISSECTION:
+        raise StudyError(f"{given['directory']} {not_a_dissection(kind, facts.get('source'))}")
+    asked = [each for name in ("layer", "layers") for each in _listed(given.get(name))]
+    for layer in asked:
+        if layer not in layers:
+            raise UnknownName("layer", layer, layers)
+    for concept in _listed(given.get("concept")):
+        find_concept(concepts, concept)
+
+
+def _listed(value: Any) -> list[str]:
+    """Return the texts of an option that takes one or several."""
+    values = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
+    return [each for each in values if isinstance(each, str)]
 
 
 def _is_copy(directory: Path) -> bool:
@@ -61,5 +105,6 @@ def _suggestions(kind: str, name: str, bundled: list[str]) -> Iterator[str]:
     """Yield names that may have been meant by one without a family."""
     if name.endswith(WEIGHTS):
         yield from (f"{family}:{name}" for family in READERS[kind])
+        yield f"torch:MODULE:CALLABLE?weights={name}"
     elif ":" not in name:
         yield from (f"bundled:{each}" for each in difflib.get_close_matches(name, bundled, cutoff=0.7))

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from ganatomy.core.errors import shown
+from ganatomy.experiments.result import chance_text
 from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def show(result: "Dissection") -> None:
     rate = result.facts.get("false_labels")
     if isinstance(rate, float):
         matched, units = int(result.units.matched.sum()), len(result.units)
-        print_line(f"{matched} of {units} units match a concept; by chance {rate:.1%} would")
+        print_line(f"{matched} of {units} units match a concept; {chance_text(rate, units)}")
     counts = map(Column, ("units", "interpretable", "matched", "concepts"))
     layers = (Column("layer"), Column("grid"), *counts, Column("mean_iou", "mean IoU"))
     found = result.concepts[result.concepts.units_matched > 0]

@@ -98,6 +98,11 @@ class StudyError(GanatomyError):
     """A study directory that cannot be used."""
 
 
+def not_a_dissection(kind: str, source: object) -> str:
+    """Return what is wrong with the directory of another result, and of which dissection that is."""
+    return f"holds a result of kind {kind}; give the dissection that it is of{f': {source}' if source else ''}"
+
+
 class StudyMismatch(StudyError):
     """A study directory that was made with another Spec."""
 

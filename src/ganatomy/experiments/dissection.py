@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.api.methods import Questions
-from ganatomy.core.errors import BadFile, BadValue, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, StudyError, UnknownName, not_a_dissection
 from ganatomy.core.tensor_files import SUFFIX
 from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
@@ -30,7 +30,7 @@ from ganatomy.report.charts import Drawing
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import Study, TensorState, as_bad_file
+from ganatomy.study import Study, TensorState, as_bad_file, kind_name
 
 if TYPE_CHECKING:
     from ganatomy.experiments.bootstrap import Resampled
@@ -91,6 +91,8 @@ class Dissection(Questions, Summarised):
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
+        if study.kind != kind_name(DissectSpec):
+            raise StudyError(f"{directory} {not_a_dissection(study.kind, study.facts.get('source'))}")
         try:
             spec = DissectSpec(**study.spec_json)
         except TypeError as error:

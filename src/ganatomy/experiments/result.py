@@ -164,10 +164,19 @@ def matched_text(units: pd.DataFrame, by_chance: float | None) -> str:
         by_chance: the share that would by chance.
     """
     matched = units[units.matched]
-    rate = "" if by_chance is None else f" (by chance {by_chance:.1%} would)"
+    rate = "" if by_chance is None else f" ({chance_text(by_chance, len(units))})"
     most = ", ".join(f"{name} {count}" for name, count in matched.label.value_counts().head(MOST).items())
     found = f"{len(matched)} of {len(units)} units match a concept{rate}"
     return f"{found}; most often they are called {most}." if most else f"{found}."
+
+
+def chance_text(rate: float, units: int) -> str:
+    """Say how many of so many units would match a concept by chance, at this rate.
+
+    >>> chance_text(0.002, 960), chance_text(0.0, 128)
+    ('by chance 2 would', 'by chance none would')
+    """
+    return f"by chance {round(rate * units) or 'none'} would"
 
 
 def read_spec(study: Study, kind: type[S]) -> S:

@@ -40,7 +40,7 @@ def sample_warnings(facts: Mapping[str, float]) -> list[str]:
 
 
 def _share_of(facts: Mapping[str, float], share: float) -> str:
-    return f"{'All' if share == 1 else f'{percent(share)} of the'} {facts['images']:,} images"
+    return f"{'All' if share == 1 else f'{percent(share)} of the'} {facts['images']:,} dissected images"
 
 
 def concept_warnings(concepts: pd.DataFrame) -> list[str]:

@@ -367,7 +367,8 @@ class Study:
         changed = [f"{name} was {old!r}, now {new!r}" for name, old, new in differences(found, self._record)]
         if changed:
             raise StudyMismatch(
-                f"{display_path(self.directory)} holds another study: {'; '.join(changed)}; give another directory"
+                f"{display_path(self.directory)} holds another study: {'; '.join(changed)}; "
+                "give another directory, or --overwrite this one"
             )
         self._record = found
         if self.finished and self._lock is not None:

@@ -141,7 +141,7 @@ def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSe
     if query.units is not None:
         return _named_units(layer, count, query.units)
     if concept is None and by != "random":
-        raise BadValue("no units to act on; name some, or a concept to rank the units of the layer for")
+        raise BadValue("no units to act on; give units (--units), or a concept to rank units for (--concept)")
     if not 1 <= n <= count:
         raise BadValue(f"top={n}: {layer} has {count} units; give 1 to {count}")
     if by == "random":
