@@ -68,6 +68,16 @@ def test_every_kind_is_shown_and_reported(
         assert "--budget is for the page of a dissection" in capsys.readouterr().err
 
 
+def test_units_of_a_concept_and_of_a_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    study = ganatomy.open_dissection("study")
+    concept = str(study.pairs.concept.iloc[0])
+    found = json.loads(answer(capsys, "show", "study", "--concept", concept, "--layer", "layer2", "--json"))
+    assert [row["unit"] for row in found] == study.ranked(concept).unit.tolist()
+    assert "IoU" in answer(capsys, "show", "study", "--layer", "layer2")
+    assert main(["show", "study", "--layer", "layer22"]) == 2
+    assert "did you mean layer2?" in capsys.readouterr().err
+
+
 def test_a_directory_of_results_has_an_index(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     here = shutil.copytree(".", tmp_path / "here")
     shutil.rmtree(here / "broken", ignore_errors=True)

@@ -7,10 +7,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.answers import answer
+from ganatomy.cli.answers import answer, rows
 from ganatomy.cli.pages import indexed, page_name, write_alone, write_page
 from ganatomy.cli.parser import OUTPUT, add_command, add_format, study
 from ganatomy.cli.verbs import dissection_json, writing
+from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
     from ganatomy.experiments.catalogue import Entry
@@ -24,6 +25,8 @@ def add_studies(commands: Any) -> None:
     add_format(parser)
     parser = add_command(commands, "show", show, "show the tables of a finished study of any kind again", "show study")
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
+    parser.add_argument("--concept", metavar="NAME", default=None, help="of a dissection: the units for it, best first")
+    parser.add_argument("--layer", metavar="NAME", default=None, help="of a dissection: the units of this layer")
     add_format(parser)
     text = "write the report of a finished study of any kind, or one page that links all results in a directory"
     example = "report study --out page.html"
@@ -78,12 +81,34 @@ def show(arguments: Namespace) -> None:
     from ganatomy.experiments.monitor.training_history import TrainingHistory
 
     result = open_any(arguments.directory)
+    if arguments.concept is not None or arguments.layer is not None:
+        return _show_units(arguments, result)
     content, print_tables = result_json, terminal.show_result
     if isinstance(result, Dissection):
         content, print_tables = dissection_json, terminal.show
     elif isinstance(result, TrainingHistory):
         content, print_tables = monitor.monitoring_json, monitor.show
-    answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
+    return answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
+
+
+def _show_units(arguments: Namespace, result: Any) -> None:
+    """Show the units of a dissection that are asked for."""
+    from ganatomy.cli import terminal
+    from ganatomy.core.errors import UnknownName
+    from ganatomy.experiments.dissection import Dissection
+    from ganatomy.report.tables import Column, Table
+
+    if not isinstance(result, Dissection):
+        raise BadValue(f"{arguments.directory} is no dissection, so --concept and --layer show nothing of it")
+    found = result.units if arguments.concept is None else result.ranked(arguments.concept)
+    if arguments.layer is not None:
+        if arguments.layer not in result.layers:
+            raise UnknownName("layer", arguments.layer, result.layers)
+        found = found[found.layer == arguments.layer]
+    names = map(Column, ("layer", "unit", "label", "category"))
+    columns = (*names, Column("iou", "IoU"), *map(Column, ("chance", "control", "matched")))
+    table = Table("units", "Units", columns, found, brief=20, keys=2)
+    return answer(arguments, lambda: terminal.show_tables(table), lambda: rows(found), lambda: found)
 
 
 def report(arguments: Namespace) -> None:
