@@ -66,6 +66,8 @@ def _show(found: "Comparison") -> None:
         print_line(sentence)
     counts, changes = count_table(found), change_table(found)
     several = len(found.studies) > 1
+    if several:
+        print_line(f"these tables are of {found.layer}; the report has every layer, --layer another one")
     whole = counts.frame.sort_index().drop(columns="study")
     shown = counts.frame[counts.frame.compared == found.layer] if several else whole
     certain = changes.frame[(changes.frame.layer == found.layer) & changes.frame.sure.astype(bool)]
