@@ -91,7 +91,6 @@ def summary(curves: dict[str, list[Row]]) -> list[Row]:
                 "effect": best["effect"],
                 "effect_error": best["effect_error"],
                 "evaluations": own[-1]["evaluations"],
-                "processor_s": own[-1]["processor"],
                 "target": target,
                 "evaluations_to_target": reached(own, target),
                 "times_fewer": reached(reference, target) / reached(own, target),

@@ -209,7 +209,7 @@ def _history(search: OptimizerState, before: int) -> pd.DataFrame:
     table = pd.DataFrame(search.evaluations.numpy(), columns=pd.Index(EVALUATION))
     steps, gradients = table.step.astype(int), table.gradient.astype(int)
     evaluations = table.forward.astype(int) + gradients + before
-    kept = table[["seconds", "processor", "held_out", "error", "gain", "gain_error"]]
+    kept = table[["held_out", "error", "gain", "gain_error"]]
     return pd.concat([pd.DataFrame({"step": steps, "evaluations": evaluations, "gradients": gradients}), kept], axis=1)
 
 

@@ -5,7 +5,6 @@ over the present places, read as its term is read, so that both terms are 1 wher
 """
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,8 +31,8 @@ PREFIX_BYTES = 1 << 30
 MOMENTS = (0.9, 0.999)
 """How much Adam remembers of the gradient and of its square; 1e-8 keeps it from dividing by zero."""
 
-EVALUATION = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error", "gain", "gain_error")
-"""What is noted at each look: updates so far; images segmented, and of these with gradients; time; held-out δ; by how
+EVALUATION = ("step", "forward", "gradient", "held_out", "error", "gain", "gain_error")
+"""What is noted at each look: updates so far; images segmented, and of these with gradients; held-out δ; by how
 much that is more than at the start, with the error of the difference on the same images."""
 
 
@@ -245,7 +244,7 @@ def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Pro
 
 def begin(objective: Objective, initial: PerUnit) -> OptimizerState:
     """Return the search before its first update."""
-    since, spec = _now(), objective.spec
+    spec = objective.spec
     train = objective.scale(objective.train.present, whole=spec.ablated == "map", binary=False)
     held = objective.scale(objective.held.present, whole=True, binary=True)
     start, gradients = initial.to(train), 0
@@ -259,7 +258,7 @@ def begin(objective: Objective, initial: PerUnit) -> OptimizerState:
     evaluations, alphas = torch.zeros(0, len(EVALUATION), dtype=torch.float64), torch.zeros(0, len(start))
     scales, none = torch.stack([train, held]), torch.zeros(0)
     search = OptimizerState(start, start.clone(), mean, square, scales, evaluations, alphas, none, none)
-    return evaluate(objective, search, 0, used, since)
+    return evaluate(objective, search, 0, used)
 
 
 def first_order(objective: Objective, scale: Float[Tensor, "2"]) -> PerUnit:
@@ -284,7 +283,7 @@ def first_order(objective: Objective, scale: Float[Tensor, "2"]) -> PerUnit:
 
 def advance(objective: Objective, search: OptimizerState) -> OptimizerState:
     """Return the search after its next updates, up to the next look. Nothing leaves the device before the look."""
-    since, spec = _now(), objective.spec
+    spec = objective.spec
     device = objective.value.device
     alpha, mean, square = (tensor.to(device) for tensor in (search.alpha, search.mean, search.square))
     scale = search.scales[0].to(device)
@@ -299,7 +298,7 @@ def advance(objective: Objective, search: OptimizerState) -> OptimizerState:
         alpha = (alpha.detach() - rate * change).clamp(0, 1)
         used += len(removed) + len(added)
     after = dataclasses.replace(search, alpha=alpha, mean=mean, square=square)
-    return evaluate(objective, after, steps.stop, (0, used), since)
+    return evaluate(objective, after, steps.stop, (0, used))
 
 
 def descent(objective: Objective, alpha: PerUnit, removed: Tensor, added: Tensor, scale: Float[Tensor, "2"]) -> PerUnit:
@@ -338,10 +337,11 @@ def minibatch(count: int, spec: AceSpec, step: int, kind: int) -> Int64[Tensor, 
     return torch.stack([orders[place // count][place % count] for place in places])
 
 
-def evaluate(
-    objective: Objective, search: OptimizerState, step: int, used: tuple[int, int], since: tuple[float, float]
-) -> OptimizerState:
-    """Note the held-out effect of the clipped set, what it took until here, and α."""
+def evaluate(objective: Objective, search: OptimizerState, step: int, used: tuple[int, int]) -> OptimizerState:
+    """Note the held-out effect of the clipped set, what it took until here, and α.
+
+    No times: a step holds the same bits whenever and wherever it is computed.
+    """
     spec, start = objective.spec, search.start.to(objective.value)
     alpha = clipped(search.alpha.to(start), start, spec.top)
     gone, come = (term.double().cpu() for term in objective.held_out_terms(alpha, search.scales[1].to(start)))
@@ -349,13 +349,7 @@ def evaluate(
     gain = effect(gone - first[0], come - first[1])
     before = search.evaluations[-1].tolist() if len(search.evaluations) else [0.0] * len(EVALUATION)
     forward = before[1] + used[0] + len(objective.held.present) + len(objective.held.absent)
-    times = (old + now - begun for old, now, begun in zip(before[3:5], _now(), since, strict=True))
-    row = [step, forward, before[2] + used[1], *times]
-    row += [float(number) for number in (*effect(gone, come), *gain)]
+    row = [step, forward, before[2] + used[1], *(float(number) for number in (*effect(gone, come), *gain))]
     evaluations = torch.cat([search.evaluations, torch.tensor([row], dtype=torch.float64)])
     alphas = torch.cat([search.alphas, search.alpha.cpu()[None]])
     return dataclasses.replace(search, evaluations=evaluations, alphas=alphas, gone=first[0], come=first[1])
-
-
-def _now() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
