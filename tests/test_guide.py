@@ -56,3 +56,9 @@ def test_segmenters_to_choose_from_exist() -> None:
     assert {"unified", "ade20k", "hf", "torch", "clipseg", "bundled", "labels", "parts"} <= {own[1] for own in named}
     assert {own[1] for own in named} <= set(SEGMENTERS.names())
     assert {own[2] for own in named if own[1] in ("unified", "ade20k")} <= set(MODEL_ZOO)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.[mi][dp]*")), ids=lambda path: path.name)
+def test_links_have_words(path: Path) -> None:
+    """Sphinx fills in the title of a page; who reads the file elsewhere would see nothing."""
+    assert not re.findall(r"\[\]\([^)]*\)", path.read_text(encoding="utf-8"))

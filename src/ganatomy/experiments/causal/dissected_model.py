@@ -163,7 +163,7 @@ class DissectedModel:
             BadValue: its map reaches beyond the image; places of the one are not those of the other.
         """
         if layer not in self.dissection.layers:
-            raise UnknownName("dissected layer", layer, self.dissection.layers)
+            raise UnknownName("layer", layer, self.dissection.layers)
         if beyond := margin(self.models.subject, layer):
             raise BadValue(
                 f"the map of {layer} reaches {beyond} places beyond the image, so its places are not the image's; "
