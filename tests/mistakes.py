@@ -13,7 +13,7 @@ LINE = "ganatomy: "
 
 @contextmanager
 def mistake(code: str, *facts: object) -> Iterator[pytest.ExceptionInfo[GanatomyError]]:
-    """Expect a mistake with this code whose message has the facts: names, numbers, paths and options.
+    """Expect a mistake with this code, whose message is one line and has the facts: names, numbers, paths, options.
 
     >>> from ganatomy.core.errors import BadValue
     >>> with mistake("bad-value", "images", 0):
@@ -22,6 +22,7 @@ def mistake(code: str, *facts: object) -> Iterator[pytest.ExceptionInfo[Ganatomy
     with pytest.raises(GanatomyError) as caught:
         yield caught
     assert caught.value.code == code, f"{caught.value.code}, not {code}: {caught.value}"
+    assert "\n" not in str(caught.value), caught.value
     assert_facts(str(caught.value), *facts)
 
 
