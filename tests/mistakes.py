@@ -40,6 +40,7 @@ def assert_facts(message: str, *facts: object) -> None:
 
 
 def _whole(fact: str) -> str:
-    before = r"(?<!\w)(?<!\d\.)" if fact[:1].isalnum() else ""
-    after = r"(?!\w|\.\d)" if fact[-1:].isalnum() else ""
+    first, last = fact[:1], fact[-1:]
+    before = r"(?<!\w)(?<!\d\.)" if first.isdigit() else r"(?<!\w)" if first.isalpha() else ""
+    after = r"(?!\w|\.\d)" if last.isdigit() else r"(?!\w)" if last.isalpha() else ""
     return before + re.escape(fact) + after

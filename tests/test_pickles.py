@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mistakes import mistake
 from stylegan_files import Kept, stylegan2, stylegan3, write
 
 from ganatomy.core.errors import BadFile

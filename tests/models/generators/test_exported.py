@@ -244,7 +244,7 @@ def test_no_pickle_in_the_archive_runs(path: Path, tmp_path: Path, kind: str) ->
     with zipfile.ZipFile(path, "w") as archive:
         for each, kept in content.items():
             archive.writestr(each, kept)
-    with mistake("bad-file", path, "pickles" if kind == "opaque" else "paint.bias"):
+    with mistake("bad-file", path, "paint.bias" if kind == "opaque" else "pickles"):
         open_generator(name)
 
 
