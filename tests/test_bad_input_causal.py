@@ -104,7 +104,7 @@ Refused = Callable[..., None]
         ((*ACE, "--concept", "ball", "--schedule", "published", "--quick"), "--quick"),
         (("capacity", "study", "--concept", "ball"), "--layers"),
         ((*CAPACITY, "--layers", ",", "--concept", "ball"), "layers=()"),
-        ((*CAPACITY, "--layers", "layer2,layer2", "--concept", "ball"), "layers=layer2,layer2"),
+        ((*CAPACITY, "--layers", "layer2,layer2", "--concept", "ball"), "layers=('layer2', 'layer2')"),
         ((*CAPACITY, "--layers", "layer3", "--concept", "ball"), "layer3"),
         ((*CAPACITY, "--layers", "layer2", "--concept", "lid", "--tops", "2"), "lid"),
         ((*CAPACITY, "--layers", "layer2", "--concept", "ball"), "tops=[20, 40]"),

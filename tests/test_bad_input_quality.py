@@ -3,12 +3,12 @@
 Every case goes through the command line, as a user would meet it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mistakes import assert_mistake_line
 from PIL import Image
 from small_runs import write_network
 from torch import Tensor, nn
@@ -87,9 +87,10 @@ def artifacts(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 def test_what_is_refused(
-    artifacts: list[str], refused: Callable[..., None], place: Path, given: tuple[str, ...], fact: str
+    artifacts: list[str], capsys: pytest.CaptureFixture[str], place: Path, given: tuple[str, ...], fact: str
 ) -> None:
-    refused([*artifacts, *given], fact)
+    assert main([*artifacts, *given]) == 2
+    assert_mistake_line(capsys.readouterr().err, fact)
     assert not (place / "found" / "artifacts.parquet").exists()
 
 

@@ -79,9 +79,7 @@ def test_a_directory_of_results_has_an_index(
     assert 'href="index.html">Further results<' in (here / "study/report.html").read_text()
     assert answer("report", str(here)) == f"report: {index}\n"  # pages that are there stay
     new = here / "study-causal" / "layer2" / "new"
-    answer(
-        capsys, "ablate", str(here / "study"), "--layer", "layer2", "--units", "5", "--images", "4", "--out", str(new)
-    )
+    answer("ablate", str(here / "study"), "--layer", "layer2", "--units", "5", "--images", "4", "--out", str(new))
     assert "study-causal/layer2/new/report.html" in index.read_text()
     assert "../study-causal/layer2/new/report.html" in (here / "study/index.html").read_text()
     assert 'href="../../../study/index.html"' in (new / "report.html").read_text()

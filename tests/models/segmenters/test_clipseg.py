@@ -280,7 +280,7 @@ def test_the_command_prints_a_name_that_opens(clip: tuple[Path, Any], capsys: py
 
 @pytest.mark.parametrize(
     ("arguments", "fact"),
-    [(["bundled:scenes"], "bundled:scenes"), (["colors", "--images", "0"], "images=0")],
+    [(["bundled:scenes"], "bundled:scenes"), (["colors", "--images", "0"], "--images 0")],
 )
 def test_what_cannot_be_calibrated(arguments: list[str], fact: str, refused: Callable[..., None]) -> None:
     refused(["calibrate", *arguments], fact)
