@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,37 @@ def here(dissect_once: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.M
     dissect_once(tmp_path / "study", images=40, layers=("layer2", "layer3"), batch=8)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must succeed and be silent on stderr; return what it printed."""
+    from ganatomy.cli import main
+
+    def run(*argv: str) -> str:
+        assert main(argv) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Run a command that must end with exit code 2 and nothing but one line on stderr, which has the facts."""
+    from mistakes import assert_mistake_line
+
+    from ganatomy.cli import main
+
+    def run(argv: Sequence[str], *facts: object) -> None:
+        capsys.readouterr()
+        assert main(argv) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert_mistake_line(err, *facts)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from mistakes import assert_mistake_line
 
 from ganatomy.cli import main
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -33,22 +34,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must be refused; return the one line that it says."""
-
-    def run(*argv: str) -> str:
-        assert main(argv) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert err.endswith("\n")
-        assert err.startswith("ganatomy: ")
-        return err.removeprefix("ganatomy: ").rstrip("\n")
-
-    return run
-
-
 def dissect(generator: str, *more: str) -> list[str]:
     return ["dissect", generator, "--segmenter", "colors", "--images", "8", "--batch", "4", "--out", "study", *more]
 
@@ -58,34 +43,34 @@ def network() -> State:
     return progan_network(8, [8, 8, 4, 4]).state_dict()
 
 
-Refused = Callable[..., str]
+Refused = Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "fact"),
     [
-        (["disect"], "unknown command 'disect'; did you mean dissect or"),
-        (["scenes", "rendr"], "unknown command 'rendr'; did you mean render?"),
-        (["demo", "--imagse", "3"], "unknown option of ganatomy demo '--imagse'; did you mean --images?"),
-        (["demo", "--images=many"], "argument --images: invalid int value: 'many'"),
-        (["compare", "x"], "required: --out"),
-        (["models", "a", "b"], "unknown argument of ganatomy models 'b'"),
-        (["models", "chruch"], "unknown model 'chruch'; did you mean church"),
-        (["report", "nowhere"], "nowhere holds no study"),
-        (["scenes", "render", "--category", "chruch", "--out", "o"], "'chruch'; did you mean church?"),
+        (["disect"], "dissect"),
+        (["scenes", "rendr"], "render"),
+        (["demo", "--imagse", "3"], "--images"),
+        (["demo", "--images=many"], "argument --images"),
+        (["compare", "x"], "--out"),
+        (["models", "a", "b"], "'b'"),
+        (["models", "chruch"], "church"),
+        (["report", "nowhere"], "nowhere"),
+        (["scenes", "render", "--category", "chruch", "--out", "o"], "church"),
         (["scenes", "render", "--size", "65", "--out", "o"], "size 65"),
-        (["scenes", "render", "--count", "0", "--out", "o"], "1 or more"),
-        (dissect("bundeld:church"), "unknown generator 'bundeld'; did you mean bundled?"),
-        (dissect("bundled:chruch"), "unknown bundled generator 'chruch'; did you mean church"),
-        (dissect("torch:nets_for_bad_input:Goood"), "did you mean Good?"),
-        (dissect("torch:nets_for_bad_imput:Good"), "did you mean nets_for_bad_input?"),
+        (["scenes", "render", "--count", "0", "--out", "o"], "1"),
+        (dissect("bundeld:church"), "bundled"),
+        (dissect("bundled:chruch"), "church"),
+        (dissect("torch:nets_for_bad_input:Goood"), "Good"),
+        (dissect("torch:nets_for_bad_imput:Good"), "nets_for_bad_input"),
         (dissect("torch:nets_for_bad_input:Good?latnet=4"), "'latnet'"),
-        (dissect(*GOOD[:1], "--layers", "frist"), "'frist'; did you mean first?"),
-        (dissect(*GOOD[:1], "--segmenter", "colours"), "unknown segmenter 'colours'; did you mean colors?"),
-        (dissect(*GOOD[:1], "--segmenter", "bundled:scene"), "'scene'; did you mean scenes?"),
-        (dissect(*GOOD[:1], "--threshold", "piar"), "'piar'; did you mean pair?"),
+        (dissect(*GOOD[:1], "--layers", "frist"), "first"),
+        (dissect(*GOOD[:1], "--segmenter", "colours"), "colors"),
+        (dissect(*GOOD[:1], "--segmenter", "bundled:scene"), "scenes"),
+        (dissect(*GOOD[:1], "--threshold", "piar"), "pair"),
         (dissect(*GOOD[:1], "--threshold", "quantile:2"), "quantile:2"),
-        (dissect(*GOOD[:1], "--validation", "corss"), "'corss'; did you mean cross?"),
+        (dissect(*GOOD[:1], "--validation", "corss"), "cross"),
         (dissect(*GOOD[:1], "--images", "0"), "images=0"),
         (dissect(*GOOD[:1], "--images", "-3"), "images=-3"),
         (dissect(*GOOD[:1], "--batch", "0"), "batch=0"),
@@ -95,15 +80,15 @@ Refused = Callable[..., str]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_names_and_numbers(refused: Refused, argv: list[str], says: str) -> None:
-    assert says in refused(*argv)
+def test_names_and_numbers(refused: Refused, argv: list[str], fact: str) -> None:
+    refused(argv, fact)
     assert not Path("study").exists()
     assert not Path("o").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there(refused: Refused) -> None:
-    assert "cuda" in refused(*dissect(GOOD[0], "--device", "cuda"))
+    refused(dissect(GOOD[0], "--device", "cuda"), "cuda")
 
 
 def write_state(path: Path, state: State) -> None:
@@ -121,59 +106,54 @@ def test_the_whole_file_is_read(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_file_that_is_not_there(refused: Refused) -> None:
-    assert f"{NET}: no such file" in refused(*dissect(f"progan:{NET}"))
+    refused(dissect(f"progan:{NET}"), NET)
 
 
-def wrong_shape(state: State) -> str:
+def wrong_shape(state: State) -> list[str]:
     state["layer3.conv.weight"] = torch.zeros(4, 7, 3, 3)
-    return "layer3.conv.weight has shape [4, 7, 3, 3], the model needs [4, 8, 3, 3]"
+    return ["layer3.conv.weight", "[4, 7, 3, 3]", "[4, 8, 3, 3]"]
 
 
-def nan(state: State) -> str:
+def nan(state: State) -> list[str]:
     state["layer4.conv.weight"][0, 0, 0, 0] = torch.nan
-    return "layer4.conv.weight holds NaN or Inf"
+    return ["layer4.conv.weight", "NaN"]
 
 
-def another_model(state: State) -> str:
+def another_model(state: State) -> list[str]:
     state.clear()
     state["encoder.weight"] = torch.zeros(3, 3)
-    return "no Progressive GAN"
+    return ["Progressive GAN"]
 
 
 @pytest.mark.parametrize("spoil", [wrong_shape, nan, another_model])
-def test_tensors_that_do_not_fit(refused: Refused, spoil: Callable[[State], str]) -> None:
+def test_tensors_that_do_not_fit(refused: Refused, spoil: Callable[[State], list[str]]) -> None:
     state = dict(network())
-    says = spoil(state)
+    facts = spoil(state)
     write_state(Path(NET), state)
-    line = refused(*dissect(f"progan:{NET}"))
-    assert NET in line
-    assert says in line
+    refused(dissect(f"progan:{NET}"), NET, *facts)
 
 
 def test_nan_activations_are_traced(refused: Refused) -> None:
-    line = refused(*dissect("torch:nets_for_bad_input:NanOnce?latent=4", "--images", "16", "--json"))
-    assert "first" in line
-    assert "unit 2" in line
-    assert "21" in line
+    name = "torch:nets_for_bad_input:NanOnce?latent=4"
+    refused(dissect(name, "--images", "16", "--json"), "first", "unit 2", 21)
 
 
 def test_a_layer_that_is_not_spatial(refused: Refused) -> None:
-    line = refused(*dissect(GOOD[0], "--layers", "flat"))
-    assert "flat" in line
+    refused(dissect(GOOD[0], "--layers", "flat"), "flat")
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "fact"),
     [
         ("Raises", "RuntimeError: no such luck"),
         ("NoImage", "NoImage"),
-        ("none", "returned a NoneType"),
+        ("none", "NoneType"),
         ("raises", "OSError: cannot build"),
         ("leaves", "SystemExit: 3"),
     ],
 )
-def test_a_module_that_misbehaves(refused: Refused, name: str, says: str) -> None:
-    assert says in refused(*dissect(f"torch:nets_for_bad_input:{name}" + ("?latent=4" if name[0].isupper() else "")))
+def test_a_module_that_misbehaves(refused: Refused, name: str, fact: str) -> None:
+    refused(dissect(f"torch:nets_for_bad_input:{name}" + ("?latent=4" if name[0].isupper() else "")), fact)
 
 
 def test_a_module_that_prints_does_not_spoil_the_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,46 +164,46 @@ def test_a_module_that_prints_does_not_spoil_the_output(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "fact"),
     [
         ([["nothing", "nothing"], ["left", "object"]], "label 2"),
-        ([["left", "object"], ["right", "object"]], "the first concept must be"),
-        ([["nothing", "nothing"], ["left", "object"], ["left", "object"]], "listed twice: left"),
+        ([["left", "object"], ["right", "object"]], '["nothing", "nothing"]'),
+        ([["nothing", "nothing"], ["left", "object"], ["left", "object"]], "left"),
         ({"left": 1}, "words.json"),
-        (None, "no such vocabulary file"),
+        (None, "words.json"),
     ],
 )
-def test_a_vocabulary_that_does_not_fit(refused: Refused, words: object, says: str) -> None:
+def test_a_vocabulary_that_does_not_fit(refused: Refused, words: object, fact: str) -> None:
     if words is not None:
         Path("words.json").write_text(json.dumps(words), encoding="utf-8")
     segmenter = "torch:nets_for_bad_input:halves?vocabulary=words.json"
-    assert says in refused(*dissect(GOOD[0], "--segmenter", segmenter))
+    refused(dissect(GOOD[0], "--segmenter", segmenter), fact)
 
 
 def test_a_file_in_the_way(refused: Refused) -> None:
     Path("study").write_text("mine", encoding="utf-8")
-    assert "study" in refused(*dissect(GOOD[0]))
-    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study")
+    refused(dissect(GOOD[0]), "study")
+    refused(["scenes", "render", "--count", "1", "--out", "study"], "study")
     assert Path("study").read_text(encoding="utf-8") == "mine"
-    assert "study" in refused("dissect", *GOOD, "--out", "study/deeper")
-    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study/deeper")
+    refused(["dissect", *GOOD, "--out", "study/deeper"], "study")
+    refused(["scenes", "render", "--count", "1", "--out", "study/deeper"], "study")
 
 
 def test_a_directory_of_something_else(refused: Refused) -> None:
     Path("study").mkdir()
     Path("study/thesis.txt").write_text("mine", encoding="utf-8")
-    assert "thesis.txt" in refused(*dissect(GOOD[0]))
-    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study")
+    refused(dissect(GOOD[0]), "thesis.txt")
+    refused(["scenes", "render", "--count", "1", "--out", "study"], "study")
     assert [p.name for p in Path("study").iterdir()] == ["thesis.txt"]
-    assert "holds no study" in refused("report", "study")
+    refused(["report", "study"], "study")
 
 
 def test_a_directory_that_cannot_be_written(refused: Refused) -> None:
     folder = Path("/proc/self/no-such-place")  # even root cannot write there
     if not folder.parent.is_dir():
         pytest.skip("no /proc")
-    assert str(folder) in refused("dissect", *GOOD, "--out", str(folder))
-    assert str(folder) in refused("scenes", "render", "--count", "1", "--out", str(folder))
+    refused(["dissect", *GOOD, "--out", str(folder)], folder)
+    refused(["scenes", "render", "--count", "1", "--out", str(folder)], folder)
 
 
 @pytest.fixture(scope="module")
@@ -248,35 +228,34 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "fact"),
     [
         (["--images", "9"], "images was 8, now 9"),
         (["--seed", "1"], "seed was 0, now 1"),
         (["--threshold", "unit"], "threshold was 'pair', now 'unit'"),
-        (["--layers", "first"], "layers was"),
+        (["--layers", "first"], "now ['first']"),
         (["--segmenter", "parts:colors"], "segmenter was 'colors', now 'parts:colors'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_study_of_another_spec(refused: Refused, study: Path, change: list[str], says: str) -> None:
+def test_a_study_of_another_spec(refused: Refused, study: Path, change: list[str], fact: str) -> None:
     before = contents(study)
-    assert says in refused("dissect", *GOOD, "--out", "study", *change)
+    refused(["dissect", *GOOD, "--out", "study", *change], fact)
     assert contents(study) == before
 
 
-def test_a_study_of_other_weights(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_other_weights(refused: Refused) -> None:
     write_state(Path("net.safetensors"), network())
     assert main(dissect("progan:net.safetensors")) == 0
-    capsys.readouterr()
     write_state(Path("net.safetensors"), {name: tensor + 1 for name, tensor in network().items()})
     before = contents(Path("study"))
-    assert "generator" in refused(*dissect("progan:net.safetensors"))
+    refused(dissect("progan:net.safetensors"), "generator")
     assert contents(Path("study")) == before
 
 
 def test_a_study_that_another_process_writes(refused: Refused) -> None:
     with Study.create(Path("study"), DissectSpec("planted"), {}):
-        assert f"process {os.getpid()}" in refused(*dissect(GOOD[0]))
+        refused(dissect(GOOD[0]), f"process {os.getpid()}")
 
 
 @pytest.mark.parametrize("damage", ["study.json", "steps", "tables"])
@@ -284,13 +263,13 @@ def test_a_damaged_study(refused: Refused, study: Path, damage: str) -> None:
     target = study / damage
     victim = target if target.is_file() else max(target.iterdir(), key=lambda p: p.stat().st_size)
     os.truncate(victim, victim.stat().st_size // 2)
-    assert victim.name in refused("report", "study")
+    refused(["report", "study"], victim.name)
 
 
 def test_an_unfinished_study(refused: Refused, study: Path) -> None:
     record = json.loads((study / "study.json").read_text(encoding="utf-8"))
     (study / "study.json").write_text(json.dumps(record | {"finished": False}), encoding="utf-8")
-    assert "unfinished" in refused("report", "study")
+    refused(["report", "study"], "unfinished")
 
 
 @pytest.mark.slow
@@ -298,5 +277,4 @@ def test_a_real_process_says_one_line_and_exits_with_2() -> None:
     command = [sys.executable, "-m", "ganatomy", *dissect("bundled:chruch")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    assert_mistake_line(done.stderr, "church")

@@ -40,69 +40,54 @@ def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must be refused; return the one line that it says."""
-
-    def run(*argv: str) -> str:
-        assert main(argv) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert err.startswith("ganatomy: ")
-        return err.removeprefix("ganatomy: ").rstrip("\n")
-
-    return run
-
-
-Refused = Callable[..., str]
+Refused = Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "fact"),
     [
-        (("ablat", "study"), "did you mean ablate"),
-        ((*ABLATE, "--concept", "bal"), "unknown concept 'bal'; did you mean ball?"),
-        ((*ABLATE, "--concept", "lid"), "lid covers"),
-        ((*INSERT[:-4], "--concept", "lid"), "lid covers"),
-        ((*ACE, "--concept", "ball,lid"), "lid covers"),
-        ((*ACE, "--concept", "ball,bal"), "did you mean ball?"),
-        ((*ACE, "--concept", " ,"), "' ,' names no concept"),
-        ((*TRACE[:-1], "lid"), "lid covers"),
-        (("ablate", "study", "--layer", "layer3", "--units", "1"), "unknown dissected layer 'layer3'"),
-        (("ablate", "study", "--layer", "layer9", "--each"), "unknown dissected layer 'layer9'"),
-        (("ace", "study", "--layer", "layer3", "--concept", "ball"), "unknown dissected layer 'layer3'"),
-        ((*ABLATE, "--concept", "ball", "--top", "13"), "top=13: layer2 has 12 units"),
+        (("ablat", "study"), "ablate"),
+        ((*ABLATE, "--concept", "bal"), "'bal'"),
+        ((*ABLATE, "--concept", "lid"), "lid"),
+        ((*INSERT[:-4], "--concept", "lid"), "lid"),
+        ((*ACE, "--concept", "ball,lid"), "lid"),
+        ((*ACE, "--concept", "ball,bal"), "'bal'"),
+        ((*ACE, "--concept", " ,"), "' ,'"),
+        ((*TRACE[:-1], "lid"), "lid"),
+        (("ablate", "study", "--layer", "layer3", "--units", "1"), "layer3"),
+        (("ablate", "study", "--layer", "layer9", "--each"), "layer9"),
+        (("ace", "study", "--layer", "layer3", "--concept", "ball"), "layer3"),
+        ((*ABLATE, "--concept", "ball", "--top", "13"), "top=13"),
         ((*ABLATE, "--concept", "ball", "--top", "0"), "top=0"),
         ((*TRACE, "--top", "13"), "top=13"),
         ((*ACE[:-1], "13", "--concept", "ball"), "top=13"),
-        ((*ABLATE, "--units", "3,12"), "unknown unit 'layer2/12'"),
-        ((*ABLATE, "--units=-1"), "unknown unit 'layer2/-1'"),
-        ((*ABLATE, "--units", "3,3"), "different ones"),
-        ((*ABLATE, "--units", "3,x"), "'3,x' is not whole numbers"),
-        ((*ABLATE, "--units", "3", "--top", "4"), "units are given, so top would say nothing"),
-        ((*ABLATE,), "name some, or a concept"),
-        (("insert", "study", "--layer", "layer2", "--units", "3"), "required: --concept"),
-        (("insert", "study", "--layer", "layer2", "--units", "3", "--at", "each"), "required: --concept"),
-        ((*INSERT, "--at", "16,0"), "row 16, column 0, 1 × 1 places: not within the layer's 16 × 16"),
+        ((*ABLATE, "--units", "3,12"), "layer2/12"),
+        ((*ABLATE, "--units=-1"), "layer2/-1"),
+        ((*ABLATE, "--units", "3,3"), "units=[3, 3]"),
+        ((*ABLATE, "--units", "3,x"), "'3,x'"),
+        ((*ABLATE, "--units", "3", "--top", "4"), "top"),
+        ((*ABLATE,), "no units"),
+        (("insert", "study", "--layer", "layer2", "--units", "3"), "--concept"),
+        (("insert", "study", "--layer", "layer2", "--units", "3", "--at", "each"), "--concept"),
+        ((*INSERT, "--at", "16,0"), "row 16, column 0, 1 × 1"),
         ((*INSERT, "--at", "15,15", "--cell", "2"), "row 15, column 15, 2 × 2"),
         ((*INSERT, "--at", "1,1", "--cell", "0"), "row 1, column 1, 0 × 0"),
         ((*INSERT, "--at=-1,0"), "row -1"),
         ((*INSERT, "--at", "2,2,1,5"), "row 2, column 2, 0 × 4"),
-        ((*INSERT, "--at", "1,2,3"), "give row,column or top,left,bottom,right"),
-        ((*INSERT, "--at", "door"), "'door' is neither everywhere, nor row,column"),
-        ((*INSERT, "--cell", "2"), "cell=2 needs the place"),
-        ((*INSERT, "--at", "each", "--cell", "17"), "17 × 17 does not fit"),
+        ((*INSERT, "--at", "1,2,3"), "at=1,2,3"),
+        ((*INSERT, "--at", "door"), "'door'"),
+        ((*INSERT, "--cell", "2"), "cell=2"),
+        ((*INSERT, "--at", "each", "--cell", "17"), "17 × 17"),
         ((*TRACE, "--top", "2", "--cell", "0"), "cell=0"),
-        ((*ABLATE, "--units", "3", "--at", "each"), "'each' is neither everywhere"),
-        ((*INSERT, "--at", "each", "--strength", "0.5"), "--strength means nothing for insert --at each"),
-        ((*ABLATE, "--each", "--concept", "ball"), "--concept means nothing for ablate --each"),
-        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "uio"), "unknown ranking 'uio'; did you mean iou?"),
+        ((*ABLATE, "--units", "3", "--at", "each"), "'each'"),
+        ((*INSERT, "--at", "each", "--strength", "0.5"), "--strength"),
+        ((*ABLATE, "--each", "--concept", "ball"), "ablate --each"),
+        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "uio"), "iou"),
         (
             (*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace"),
             "ganatomy ace study --layer layer2 --concept ball",
         ),
-        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace", "--ace", "x"), "no ACE study of ball in x"),
+        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace", "--ace", "x"), "ball in x"),
         ((*ABLATE, "--units", "3", "--images", "0"), "images=0"),
         ((*ABLATE, "--each", "--images", "0"), "images=0"),
         ((*TRACE, "--top", "2", "--images", "-1"), "images=-1"),
@@ -115,42 +100,42 @@ Refused = Callable[..., str]
         ((*INSERT, "--multiple", "inf"), "multiple=inf"),
         ((*TRACE, "--top", "2", "--multiple", "nan"), "multiple=nan"),
         ((*INSERT, "--pool", "0"), "pool=0"),
-        ((*ACE, "--concept", "ball", "--schedule", "fats"), "unknown schedule 'fats'; did you mean fast?"),
-        ((*ACE, "--concept", "ball", "--schedule", "published", "--quick"), "say two things"),
+        ((*ACE, "--concept", "ball", "--schedule", "fats"), "fast"),
+        ((*ACE, "--concept", "ball", "--schedule", "published", "--quick"), "--quick"),
         (("capacity", "study", "--concept", "ball"), "--layers"),
-        ((*CAPACITY, "--layers", ",", "--concept", "ball"), "give a list of at least one"),
-        ((*CAPACITY, "--layers", "layer2,layer2", "--concept", "ball"), "each once"),
-        ((*CAPACITY, "--layers", "layer3", "--concept", "ball"), "unknown dissected layer 'layer3'"),
-        ((*CAPACITY, "--layers", "layer2", "--concept", "lid", "--tops", "2"), "lid covers"),
-        ((*CAPACITY, "--layers", "layer2", "--concept", "ball"), "tops=[20, 40]: layer2 has 12 units"),
+        ((*CAPACITY, "--layers", ",", "--concept", "ball"), "layers=()"),
+        ((*CAPACITY, "--layers", "layer2,layer2", "--concept", "ball"), "layers=('layer2', 'layer2')"),
+        ((*CAPACITY, "--layers", "layer3", "--concept", "ball"), "layer3"),
+        ((*CAPACITY, "--layers", "layer2", "--concept", "lid", "--tops", "2"), "lid"),
+        ((*CAPACITY, "--layers", "layer2", "--concept", "ball"), "tops=[20, 40]"),
         ((*BALL, "--tops", "0"), "top=0"),
-        ((*BALL, "--tops", "2,2"), "sets=(('layer2', 'iou-2'), ('layer2', 'iou-2')): give at least one, each once"),
-        ((*BALL, "--by", "uio"), "did you mean iou?"),
-        ((*BALL, "--on", "sly"), "unknown concept 'sly'; did you mean sky?"),
-        ((*BALL, "--on", ","), "',' names no concept"),
-        ((*BALL, "--cells", "1,1"), "each once"),
-        ((*BALL, "--cells", "17"), "17 × 17 does not fit"),
-        ((*BALL, "--cells", "1.5"), "'1.5' is not whole numbers"),
-        ((*BALL, "--multiples", "1,x"), "'1,x' is not numbers"),
+        ((*BALL, "--tops", "2,2"), "sets=(('layer2', 'iou-2'), ('layer2', 'iou-2'))"),
+        ((*BALL, "--by", "uio"), "iou"),
+        ((*BALL, "--on", "sly"), "sky"),
+        ((*BALL, "--on", ","), "','"),
+        ((*BALL, "--cells", "1,1"), "cells=(1, 1)"),
+        ((*BALL, "--cells", "17"), "17 × 17"),
+        ((*BALL, "--cells", "1.5"), "'1.5'"),
+        ((*BALL, "--multiples", "1,x"), "'1,x'"),
         ((*BALL, "--multiples", "nan"), "multiples=(nan,)"),
         ((*BALL, "--images", "2"), "images=2"),
         ((*BALL, "--margin", "-1"), "margin=-1"),
         ((*BALL, "--donors", "0"), "donors=0"),
-        ((*BALL, "--layer", "layer2"), "--layers and --layer are both given"),
-        (("ablate", "nowhere", "--layer", "x", "--units", "1"), "nowhere holds no study"),
-        (("apply", "study", "--edit", "nothing.json"), "nothing.json: no such file"),
+        ((*BALL, "--layer", "layer2"), "--layers and --layer"),
+        (("ablate", "nowhere", "--layer", "x", "--units", "1"), "nowhere"),
+        (("apply", "study", "--edit", "nothing.json"), "nothing.json"),
     ],
     ids=lambda value: " ".join(value[2:]) if isinstance(value, tuple) else "",
 )
-def test_names_and_numbers(refused: Refused, argv: tuple[str, ...], says: str) -> None:
-    assert says in refused(*argv)
+def test_names_and_numbers(refused: Refused, argv: tuple[str, ...], fact: str) -> None:
+    refused(argv, fact)
     assert [p.name for p in Path().iterdir()] == ["study"]
 
 
 def test_a_layer_without_units_for_a_concept(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     ranked = ganatomy.Dissection.ranked
     monkeypatch.setattr(ganatomy.Dissection, "ranked", lambda self, name: ranked(self, name).assign(iou=float("nan")))
-    assert "no unit of layer2 has any IoU with ball" in refused(*ABLATE, "--concept", "ball", "--top", "2")
+    refused((*ABLATE, "--concept", "ball", "--top", "2"), "layer2", "ball", "IoU")
     assert not Path("study-causal").exists()
 
 
@@ -174,21 +159,19 @@ def test_the_edit_file_is_good(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "fact"),
     [
-        ({"generator": "0" * 64}, "made for another generator"),
+        ({"generator": "0" * 64}, "000000000000"),
         ({"format": 2}, "format 2"),
-        ({"edits": []}, "nothing in it"),
+        ({"edits": []}, "nothing"),
         ({"edits": [{"layer": "layer7", "strokes": []}]}, "layer7"),
         ({"edits": "all"}, "edits"),
     ],
     ids=str,
 )
-def test_edit_files_that_do_not_fit(refused: Refused, changed: dict[str, object], says: str) -> None:
+def test_edit_files_that_do_not_fit(refused: Refused, changed: dict[str, object], fact: str) -> None:
     edits(**changed)
-    line = refused(*APPLY)
-    assert says in line
-    assert "edit.json" in line
+    refused(APPLY, fact, "edit.json")
     assert not Path("study-causal").exists()
 
 
@@ -196,16 +179,16 @@ def test_edit_files_that_do_not_fit(refused: Refused, changed: dict[str, object]
 def test_an_edit_file_that_is_cut_off(refused: Refused, keep: float) -> None:
     path = edits()
     os.truncate(path, int(path.stat().st_size * keep))
-    assert "edit.json: not a file of edits" in refused(*APPLY)
+    refused(APPLY, "edit.json")
 
 
 def test_an_edit_for_single_images(refused: Refused) -> None:
     stroke = {"units": [3], "alpha": [1], "value": [0], "where": [[[1] * 16] * 16] * 2}
     edits(edits=[{"layer": "layer2", "strokes": [stroke]}])
-    assert "places of its own" in refused(*APPLY)
+    refused(APPLY, "edit.json", "every image")
 
 
-def test_a_generator_file_that_changed_since(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_generator_file_that_changed_since(refused: Refused) -> None:
     def write(seed: int) -> None:
         torch.manual_seed(seed)
         safetensors.torch.save_file(progan_network(8, [8, 8, 4, 4]).state_dict(), "net.safetensors")
@@ -213,40 +196,36 @@ def test_a_generator_file_that_changed_since(refused: Refused, capsys: pytest.Ca
     write(0)
     dissect = ("dissect", "progan:net.safetensors", "--segmenter", "colors", "--images", "8", "--batch", "4")
     assert main([*dissect, "--layers", "layer3", "--out", "other"]) == 0
-    capsys.readouterr()
     ablate = ("ablate", "other", "--layer", "layer3", "--units", "1", "--images", "4")
     assert main(ablate) == 0
-    capsys.readouterr()
     write(1)
     for argv in (ablate, ("ablate", "other", "--layer", "layer3", "--each"), (*APPLY[:1], "other", *APPLY[2:])):
-        assert "the generator progan:net.safetensors has changed since other was made" in refused(*argv)
+        refused(argv, "generator", "progan:net.safetensors", "other")
 
 
-def test_directories_of_something_else(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+def test_directories_of_something_else(refused: Refused) -> None:
     first = (*ABLATE, "--units", "3", "--images", "4", "--random", "0", "--out", "out")
     assert main([*first, "--json"]) == 0
-    capsys.readouterr()
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
-    assert "images was 4, now 5" in refused(*first, "--images", "5")
-    assert "units was [3], now [4]" in refused(*first, "--units", "4")
-    assert "experiment was 'effect', now 'uniteffect'" in refused(*ABLATE, "--each", "--images", "4", "--out", "out")
-    assert "out holds no dissection" in refused("ablate", "out", "--layer", "layer2", "--units", "3")
-    assert "experiment was 'dissect'" in refused(*first[:-1], "study")
+    refused((*first, "--images", "5"), "images was 4, now 5")
+    refused((*first, "--units", "4"), "units was [3], now [4]")
+    refused((*ABLATE, "--each", "--images", "4", "--out", "out"), "'effect'", "'uniteffect'")
+    refused(("ablate", "out", "--layer", "layer2", "--units", "3"), "out", "dissection")
+    refused((*first[:-1], "study"), "'dissect'")
     ranked = (*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace", "--ace", "out")
-    assert "out holds no ace study" in refused(*ranked)
+    refused(ranked, "out", "ace study")
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
     Path("thesis").mkdir()
     Path("thesis/thesis.txt").write_text("mine", encoding="utf-8")
-    assert "thesis.txt" in refused(*first[:-1], "thesis")
+    refused((*first[:-1], "thesis"), "thesis.txt")
     Path("file").write_text("mine", encoding="utf-8")
-    assert "file" in refused(*first[:-1], "file")
+    refused((*first[:-1], "file"), "file")
 
 
 @pytest.mark.parametrize("damage", ["steps/strips.npz", "tables/effect.parquet", "study.json"])
-def test_a_damaged_study(refused: Refused, capsys: pytest.CaptureFixture[str], damage: str) -> None:
+def test_a_damaged_study(refused: Refused, damage: str) -> None:
     command = (*ABLATE, "--units", "3", "--images", "4", "--random", "0", "--out", "out")
     assert main(command) == 0
-    capsys.readouterr()
     victim = Path("out") / damage
     os.truncate(victim, victim.stat().st_size // 2)
-    assert victim.name in refused(*command)
+    refused(command, victim.name)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import pickle
-import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -15,11 +14,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from mistakes import mistake
 from stylegan_files import Kept, stylegan2, write
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
-from ganatomy.core.errors import BadFile
 from ganatomy.models.generators import open_generator, open_subject
 from ganatomy.models.generators.progan import progan_network
 from ganatomy.models.weights import load_weights, read_state
@@ -57,15 +56,12 @@ def opens(path: Path, prefix: str = "", build: Builds = net, want: nn.Module | N
     return same(made, want or net(1))
 
 
-def refusal(path: Path, prefix: str = "", module: nn.Module | None = None) -> str:
+def refused(path: Path, *facts: str, prefix: str = "", module: nn.Module | None = None) -> None:
     module = module or net()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    with pytest.raises(BadFile) as caught:
+    with mistake("bad-file", path, *facts):
         load_weights(module, path, prefix)
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
-    return str(caught.value).removeprefix(f"{path}: ")
 
 
 # ---------------------------------------------------------------- dictionaries in dictionaries
@@ -130,50 +126,42 @@ def test_a_prefix_descends_through_dictionaries_and_dots(tmp_path: Path, content
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "facts"),
     [
         (
             {"g": STATE, "g_ema": EMA, "d": other().state_dict(), "epoch": 3},
-            "holds several networks that fit: g. (9 tensors), g_ema. (9 tensors); give one of them: prefix=g_ema.",
+            ["g. (9 tensors), g_ema. (9 tensors)", "prefix=g_ema."],
         ),
         (
             {"a": other().state_dict(), "b": {"x": torch.ones(1)}},
-            "holds no network that fits: a. (2 tensors, lacks tensor start.weight and 7 more), "
-            "b. (1 tensor, lacks tensor start.weight and 7 more)",
+            ["a. (2 tensors", "b. (1 tensor", "start.weight and 7 more"],
         ),
         (
             {"state_dict": under("generator.") | under("critic.", other().state_dict())},
-            "lacks tensor start.weight and 7 more; state_dict.generator. (9 tensors) fits, so give "
-            "prefix=state_dict.generator.",
+            ["start.weight and 7 more", "state_dict.generator. (9 tensors)", "prefix=state_dict.generator."],
         ),
-        (
-            STATE | under("_orig_mod.", EMA),
-            "has a tensor that the model lacks, _orig_mod.start.weight and 8 more",
-        ),
+        (STATE | under("_orig_mod.", EMA), ["_orig_mod.start.weight and 8 more"]),
         (
             under("encoder.", other().state_dict()) | under("decoder.", other().state_dict()),
-            "lacks tensor start.weight and 7 more; it holds encoder. (2 tensors), decoder. (2 tensors)",
+            ["start.weight and 7 more", "encoder. (2 tensors), decoder. (2 tensors)"],
         ),
         (
             {"ema": {"startweight": torch.ones(4, 3), "startbias": torch.ones(4)}},
-            "lacks tensor start.weight and 7 more; it holds ema.startweight, ema.startbias",
+            ["start.weight and 7 more", "ema.startweight, ema.startbias"],
         ),
-        (optimizer(), "holds the state of an optimizer and no network"),
-        ({"g": STATE | {"more": torch.ones(2)}}, "has a tensor that the model lacks, g.more"),
-        (
-            {"g": STATE | {"start.bias": torch.ones(3)}},
-            "tensor g.start.bias has shape [3], the model needs [4]",
-        ),
-        ({"g": STATE | {"start.bias": torch.full([4], np.nan)}}, "tensor g.start.bias holds NaN or Inf"),
+        (optimizer(), ["optimizer"]),
+        ({"g": STATE | {"more": torch.ones(2)}}, ["g.more"]),
+        ({"g": STATE | {"start.bias": torch.ones(3)}}, ["g.start.bias", "[3]", "[4]"]),
+        ({"g": STATE | {"start.bias": torch.full([4], np.nan)}}, ["g.start.bias", "NaN"]),
     ],
 )
-def test_what_there_is_is_listed(tmp_path: Path, content: Any, says: str) -> None:
-    assert refusal(saved(tmp_path, content)) == says
+def test_what_there_is_is_listed(tmp_path: Path, content: Any, facts: list[str]) -> None:
+    refused(saved(tmp_path, content), *facts)
 
 
 def test_a_prefix_that_nothing_has_lists_what_there_is(tmp_path: Path) -> None:
-    said = refusal(saved(tmp_path, {"g": STATE, "d": other().state_dict()}), "G.")
-    assert said == "no tensor's name begins with 'G.'; it holds g. (9 tensors), d. (2 tensors)"
+    path = saved(tmp_path, {"g": STATE, "d": other().state_dict()})
+    refused(path, "'G.'", "g. (9 tensors), d. (2 tensors)", prefix="G.")
 
 
 def test_other_networks_of_a_file_may_hold_anything(tmp_path: Path) -> None:
@@ -192,9 +180,7 @@ def test_a_module_around_the_network_takes_its_weights(tmp_path: Path) -> None:
 def test_networks_of_families_are_picked(tmp_path: Path) -> None:
     path = saved(tmp_path, {"g": under("module."), "g_ema": under("_orig_mod.", EMA), "optimizer": optimizer()})
     assert read_state(path, "g.").keys() == read_state(path, "g_ema.").keys() == STATE.keys()
-    with pytest.raises(
-        BadFile, match=r"several networks: g\. \(9 tensors\), g_ema\. \(9 tensors\); give prefix=g_ema\."
-    ):
+    with mistake("bad-file", "g. (9 tensors)", "g_ema. (9 tensors)", "prefix=g_ema."):
         read_state(path)
 
 
@@ -205,7 +191,7 @@ def test_dictionaries_without_end_are_refused(tmp_path: Path) -> None:
     for _ in range(30):
         wide = {str(i): wide for i in range(8)}
     for content in (loop, wide):
-        assert refusal(saved(tmp_path, content)).startswith("its dictionaries lie too deep in each other")
+        refused(saved(tmp_path, content), "dictionaries")
 
 
 # ---------------------------------------------------------------- Lightning
@@ -255,15 +241,14 @@ def test_lightning_checkpoints_open(
     path = tmp_path / "last.ckpt"
     torch.save(lightning(hyper_parameters=settings), path, _use_new_zipfile_serialization=not legacy)
     assert opens(path, "generator.")
-    assert "fits, so give prefix=state_dict.generator." in refusal(path)
+    refused(path, "prefix=state_dict.generator.")
     with pytest.raises(pickle.UnpicklingError):  # nothing is left allowed
         torch.load(path, weights_only=True)
 
 
 def test_objects_are_named(tmp_path: Path) -> None:
-    said = refusal(saved(tmp_path, {"state_dict": STATE, "config": torch.nn.ReLU()}))
-    assert "it holds a torch.nn.modules.activation.ReLU); where you trust the file" in said
-    assert "save net.state_dict()" in said
+    path = saved(tmp_path, {"state_dict": STATE, "config": torch.nn.ReLU()})
+    refused(path, "torch.nn.modules.activation.ReLU", "net.state_dict()")
 
 
 # ---------------------------------------------------------------- tied weights, norms, entries of any kind
@@ -284,10 +269,9 @@ def test_tied_weights_open_under_one_name_or_both(tmp_path: Path) -> None:
     assert opens(saved(tmp_path, module.state_dict()), build=Tied, want=module)
     only_b = {name: tensor for name, tensor in module.state_dict().items() if name != "a.weight"}
     assert opens(saved(tmp_path, {"g": under("x.", only_b)}), build=Tied, want=module)
-    said = refusal(saved(tmp_path, Tied(tied=False).state_dict()), module=Tied())
-    assert said == "tensors a.weight and b.weight differ, and the model has one for both"
+    refused(saved(tmp_path, Tied(tied=False).state_dict()), "a.weight and b.weight", module=Tied())
     without = {name: tensor for name, tensor in only_b.items() if name != "b.weight"}
-    assert refusal(saved(tmp_path, without), module=Tied()) == "lacks tensor a.weight and 1 more"
+    refused(saved(tmp_path, without), "a.weight and 1 more", module=Tied())
 
 
 def old_norm() -> nn.Module:
@@ -335,8 +319,8 @@ def test_entries_of_any_kind_are_handed_over(tmp_path: Path) -> None:
     load_weights(module, saved(tmp_path, {"g": under("module.", made.state_dict())}))
     assert module.a.kept["name"] == "x"
     assert same(made, module)
-    said = refusal(saved(tmp_path, made.state_dict()), module=nn.Sequential(OrderedDict(a=nn.Linear(3, 3))))
-    assert said == "has a tensor that the model lacks, a._extra_state"
+    plain = nn.Sequential(OrderedDict(a=nn.Linear(3, 3)))
+    refused(saved(tmp_path, made.state_dict()), "a._extra_state", module=plain)
 
 
 class Counted(nn.BatchNorm1d):
@@ -369,7 +353,7 @@ def test_a_module_reads_its_own_versions(tmp_path: Path) -> None:
         load_weights(module, saved(tmp_path, under(prefix, renamed)))
         assert module.norm.weight.tolist() == [3] * 4
     renamed["more"] = torch.ones(1)
-    refusal(saved(tmp_path, renamed), module=counted())
+    refused(saved(tmp_path, renamed), module=counted())
 
 
 def test_counters_of_norms_may_be_missing_or_more(tmp_path: Path) -> None:
@@ -382,8 +366,7 @@ def test_counters_of_norms_may_be_missing_or_more(tmp_path: Path) -> None:
             self.register_buffer("running_var", torch.zeros(4))
 
     load_weights(Plain(), saved(tmp_path, nn.BatchNorm1d(4).state_dict()))
-    said = refusal(saved(tmp_path, nn.BatchNorm1d(4).state_dict()), module=nn.LayerNorm(4))
-    assert said == "has a tensor that the model lacks, running_mean and 2 more"
+    refused(saved(tmp_path, nn.BatchNorm1d(4).state_dict()), "running_mean and 2 more", module=nn.LayerNorm(4))
 
 
 def test_modules_without_numbers_get_those_of_the_file(tmp_path: Path) -> None:
@@ -401,19 +384,19 @@ def test_modules_without_numbers_get_those_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "says"),
+    ("tensor", "fact"),
     [
-        (torch.ones(4, 3, dtype=torch.complex64), "holds complex numbers (torch.complex64), the model's are real"),
-        (torch.ones(4, 3, dtype=torch.int8), "holds whole numbers (torch.int8), the model's weights are torch.float32"),
-        (torch.ones(4, 3).to_sparse(), "is sparse or nested; save it with to_dense()"),
-        (torch.ones(4, 3, device="meta"), "has a shape and no numbers"),
+        (torch.ones(4, 3, dtype=torch.complex64), "torch.complex64"),
+        (torch.ones(4, 3, dtype=torch.int8), "torch.int8"),
+        (torch.ones(4, 3).to_sparse(), "to_dense()"),
+        (torch.ones(4, 3, device="meta"), "shape"),
     ],
 )
-def test_weights_of_another_kind_are_refused(tmp_path: Path, tensor: Tensor, says: str) -> None:
+def test_weights_of_another_kind_are_refused(tmp_path: Path, tensor: Tensor, fact: str) -> None:
     path = saved(tmp_path, {"g": STATE | {"start.weight": tensor}})
-    assert refusal(path).startswith(f"tensor g.start.weight {says}")
-    if "numbers (" not in says:
-        with pytest.raises(BadFile, match=r"tensor g\.start\.weight"):
+    refused(path, "g.start.weight", fact)
+    if "torch." not in fact:
+        with mistake("bad-file", "g.start.weight"):
             read_state(path)
 
 
@@ -422,7 +405,7 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
         path = saved(
             tmp_path, STATE | {"start.weight": torch.quantize_per_tensor(STATE["start.weight"], 0.1, 0, torch.qint8)}
         )
-    assert refusal(path).startswith("tensor start.weight is quantised (torch.qint8)")
+    refused(path, "start.weight", "torch.qint8")
 
 
 @pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16, torch.float16, torch.float64])
@@ -438,10 +421,8 @@ def test_weights_of_other_precision_open(tmp_path: Path, kind: torch.dtype, name
 
 
 def test_fractions_do_not_become_whole_numbers(tmp_path: Path) -> None:
-    said = refusal(saved(tmp_path, STATE | {"norm.num_batches_tracked": torch.tensor(1.5)}))
-    assert said == (
-        "tensor norm.num_batches_tracked holds fractions (torch.float32), the model's are whole numbers (torch.int64)"
-    )
+    fractions = saved(tmp_path, STATE | {"norm.num_batches_tracked": torch.tensor(1.5)})
+    refused(fractions, "norm.num_batches_tracked", "torch.float32", "torch.int64")
     assert opens(saved(tmp_path, STATE | {"norm.num_batches_tracked": torch.tensor([1.0])}))
 
 
@@ -451,10 +432,10 @@ def test_tensors_that_repeat_themselves_take_no_memory(tmp_path: Path) -> None:
     huge = {"a": torch.ones(1).expand(1 << 40), "start.weight": torch.ones(1, 1).expand(4, 3)}
     path = saved(tmp_path, huge)
     assert path.stat().st_size < 2000
-    with pytest.raises(BadFile, match="unfold to many times the size of the file"):
+    with mistake("bad-file", path, "contiguous()"):
         read_state(path)
     many = {str(i): torch.ones(1).expand(1 << 20) for i in range(10)}
-    with pytest.raises(BadFile, match="unfold to many times the size of the file"):
+    with mistake("bad-file", "contiguous()"):
         read_state(saved(tmp_path, many))
 
 
@@ -487,14 +468,14 @@ def test_a_pickle_that_copies_again_and_again_is_refused_unread(
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("w/data.pkl", content)
             archive.writestr("w/version", "3")
-    assert refusal(path) == "a pickle that would unfold to many times its size"
+    refused(path, "pickle", "unfold")
 
 
 def test_an_archive_with_two_files_of_one_name_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, STATE)
     with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings(action="ignore"):
         archive.writestr("w/data.pkl", b"\x80\x02}.")
-    assert refusal(path) == "not a whole PyTorch checkpoint (it holds a file twice)"
+    refused(path, "a file twice")
 
 
 # ---------------------------------------------------------------- files by what they are
@@ -520,19 +501,19 @@ def test_the_ending_of_a_name_says_nothing(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "fact"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "a pointer of Git LFS and not the"),
-        (b"<!DOCTYPE html><html>", "a web page or XML; download the file itself"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file"),
-        (b"GGUF" + bytes(50), "a GGUF file"),
-        (b"\x1f\x8b" + bytes(50), "packed by gzip"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "Git LFS"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(50), "HDF5"),
+        (b"GGUF" + bytes(50), "GGUF"),
+        (b"\x1f\x8b" + bytes(50), "gzip"),
     ],
 )
-def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes, says: str) -> None:
+def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes, fact: str) -> None:
     for name in ("w.pt", "w.safetensors", "w.pkl"):
         (tmp_path / name).write_bytes(content)
-        assert refusal(tmp_path / name).startswith(f"not weights but {says}")
+        refused(tmp_path / name, fact)
 
 
 def test_an_index_opens_all_its_files(tmp_path: Path) -> None:
@@ -547,14 +528,14 @@ def test_an_index_opens_all_its_files(tmp_path: Path) -> None:
         index.write_text(text, encoding=encoding)
         assert opens(index)
     index.write_text(json.dumps({"weight_map": {**places, "more": "a-1.safetensors"}}))
-    assert refusal(index) == "tensor more is not in a-1.safetensors, where it should be"
+    refused(index, "tensor more", "a-1.safetensors")
     index.write_text(text.replace("a-2", "a-3"))
-    assert refusal(index) == "lists the file a-3.safetensors, which is not there"
+    refused(index, "a-3.safetensors")
     index.write_text(json.dumps({"weight_map": {"x": "a" * 5000}}))
-    assert refusal(index).endswith("aaa, which is not there")
+    refused(index, "a" * 255)
     for wrong in ({}, {"weight_map": {}}, {"weight_map": {"x": "../a"}}, {"weight_map": {"a": 3, "b": 4}}):
         index.write_text(json.dumps(wrong))
-        assert refusal(index).startswith("not an index of weights")
+        refused(index, "index of weights")
 
 
 # ---------------------------------------------------------------- which family opens what
@@ -566,11 +547,10 @@ def test_families_say_what_opens_a_file_that_is_not_theirs(tmp_path: Path) -> No
     safetensors.torch.save_file(STATE, tmp_path / "state.safetensors")
     for name in ("state.pt", "state.safetensors"):
         for family in ("stylegan", "exported", "torchscript"):
-            with pytest.raises(BadFile, match=re.escape(f"{tmp_path / name}: ")) as caught:
+            with mistake("bad-file", tmp_path / name, "torch:package.module:callable?weights="):
                 open_generator(f"{family}:{tmp_path / name}")
-            assert "torch:package.module:callable?weights=" in str(caught.value)
     for family in ("progan", "vae", "realnvp", "discriminator"):
-        with pytest.raises(BadFile, match=r"gan\.pkl: .* open it as stylegan:"):
+        with mistake("bad-file", tmp_path / "gan.pkl", "stylegan:"):
             open_subject(f"{family}:{tmp_path / 'gan.pkl'}")
 
 
@@ -587,13 +567,13 @@ def test_networks_of_stylegan_open_whatever_their_file_is_called(tmp_path: Path,
 
 def test_a_file_without_a_generator_says_what_it_has(tmp_path: Path) -> None:
     path = write(tmp_path / "gan.pkl", D=Kept("Discriminator"))
-    with pytest.raises(BadFile, match=r"gan\.pkl: holds no StyleGAN generator \(G_ema\); its networks: D$"):
+    with mistake("bad-file", path, "G_ema", "D"):
         open_generator(f"stylegan:{path}")
 
 
 def test_progan_opens_one_network_of_several(tmp_path: Path) -> None:
     state = progan_network(8, [8, 8, 4, 4]).state_dict()
     path = saved(tmp_path, {"g": state, "g_ema": under("module.", state), "epoch": 3})
-    with pytest.raises(BadFile, match=r"several networks: g\. \(10 tensors\), g_ema\. .*; give prefix=g_ema\."):
+    with mistake("bad-file", path, "g. (10 tensors)", "g_ema.", "prefix=g_ema."):
         open_generator(f"progan:{path}")
     assert list(open_generator(f"progan:{path}?prefix=g_ema").layers) == ["layer1", "layer2", "layer3", "layer4"]

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mistakes import assert_mistake_line, mistake
 
 import ganatomy
 from ganatomy.cli import main, terminal
 from ganatomy.cli.arguments import build
 from ganatomy.cli.experiments import _chosen
-from ganatomy.core.errors import BadValue
 from ganatomy.interventions import write_edits
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.report.causal.context import context_tables
@@ -71,7 +71,7 @@ def test_layer_and_layers_are_one_option(flag: str) -> None:
         ("trace", ("--concept", "x"), "layers", ("layer2",)),
     ):
         assert getattr(build().parse_args([verb, "study", *options, flag, "layer2"]), dest) == expected, verb
-    with pytest.raises(BadValue, match="ablate --each takes one layer, not layer1,layer2"):
+    with mistake("bad-value", "ablate --each", "layer1,layer2"):
         _chosen("ablate", build().parse_args(["ablate", "study", "--each", flag, "layer1,layer2"]))
 
 
@@ -260,7 +260,7 @@ def test_where_open_models_were_dissected_they_have_to_be_given_again(here: Path
     opened = ganatomy.dissect(**models, images=24, layers=("layer2",), batch=8, out=here / "opened")
     found = ganatomy.ablate(opened, units=[10], **small, out=here / "remembered")
     again = ganatomy.open_dissection(here / "opened")
-    with pytest.raises(ganatomy.BadValue, match="hand the same one over"):
+    with mistake("bad-value", here / "opened", "generator="):
         ganatomy.ablate(again, units=[10], **small)
     other = ganatomy.ablate(again, units=[10], **models, **small, out=here / "given")
     assert other.table.equals(found.table)
@@ -281,7 +281,7 @@ def test_concepts_may_be_called_anything(here: Path, capsys: pytest.CaptureFixtu
         command = ("ablate", "named", "--layer", "layer2", "--concept", name, "--top", "2", "--images", "4")
         assert main(command) == 0
         assert main(("ace", "named", "--layer", "layer2", "--concept", name, "--top", "2")) == 2
-        assert "returns labels, not logits" in capsys.readouterr().err, "so the name was understood"
+        assert_mistake_line(capsys.readouterr().err, "labels", "logits")  # so the name was understood
     given = ("--layers", "layer2", "--concept", words[1][0], "--on", words[2][0], "--tops", "2", "--cells", "1")
     assert main(("capacity", "named", *given, "--multiples", "1", "--images", "4", "--pool", "8")) == 0
     homes = sorted(path.name for path in (here / "named-causal/layer2").iterdir())

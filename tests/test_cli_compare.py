@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import ganatomy
-from ganatomy.cli import main
 
 Answer = Callable[..., str]
 
@@ -29,19 +28,6 @@ def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(dissected, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Run a command that must succeed and be silent on stderr; return what it printed."""
-
-    def run(*argv: str) -> str:
-        assert main([*argv]) == 0
-        out, err = capsys.readouterr()
-        assert err == ""
-        return out
-
-    return run
 
 
 def test_it_says_how_studies_differ_counts_and_writes_the_page(answer: Answer, here: Path) -> None:
@@ -71,20 +57,20 @@ def test_one_study_is_told_layer_by_layer(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "line"),
+    ("argv", "fact"),
     [
-        (("one", "nowhere"), "nowhere holds no study"),
-        (("one", "unfinished"), "unfinished holds an unfinished study"),
-        (("one", "other", "--layer", "layer9"), "unknown layer of one 'layer9'"),
-        (("one", "other", "--against", "x"), "against=x is none of the studies one, other"),
-        (("one", "other", "--real", "nowhere"), "this is of the study one"),
+        (("one", "nowhere"), "nowhere"),
+        (("one", "unfinished"), "unfinished study"),
+        (("one", "other", "--layer", "layer9"), "layer of one 'layer9'"),
+        (("one", "other", "--against", "x"), "against=x"),
+        (("one", "other", "--real", "nowhere"), "study one"),
         (("one", "broken"), "broken/tables/units.parquet"),
         (("one", "damaged"), "damaged/steps/evaluation.npz"),
-        (("one", "elsewhere"), "elsewhere holds no dissection that this version can read"),
+        (("one", "elsewhere"), "elsewhere"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
-    argv: tuple[str, ...], line: str, here: Path, capsys: pytest.CaptureFixture[str]
+    argv: tuple[str, ...], fact: str, here: Path, refused: Callable[..., None]
 ) -> None:
     for name in ("unfinished", "broken", "damaged", "elsewhere"):
         shutil.copytree(here / "other", here / name)
@@ -93,10 +79,5 @@ def test_what_cannot_be_compared_is_one_line(
     (here / "elsewhere/study.json").write_text(json.dumps({**record, "spec": {"dissection": "x"}}))
     (here / "broken/tables/units.parquet").write_bytes(b"PAR1")
     (here / "damaged/steps/evaluation.npz").write_bytes(b"{}")
-    assert main(["compare", *argv, "--out", "both"]) == 2
-    text, err = capsys.readouterr()
-    assert text == ""
-    assert err.startswith("ganatomy: ")
-    assert err.count("\n") == 1
-    assert line in err
+    refused(["compare", *argv, "--out", "both"], fact)
     assert not (here / "both").exists()

@@ -3,13 +3,14 @@
 import io
 import re
 from argparse import Namespace
+from collections.abc import Callable
 
 import pandas as pd
 import pytest
 from small_runs import verbs
 
 import ganatomy
-from ganatomy.cli import main, terminal
+from ganatomy.cli import terminal
 from ganatomy.cli.causal_runs import deliver
 from ganatomy.report.tables import Column, Table
 
@@ -17,13 +18,6 @@ ABLATE = ("ablate", "study", "--layer", "layer2", "--units", "10", "--images", "
 
 
 pytestmark = pytest.mark.usefixtures("here")
-
-
-def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert main(argv) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
 
 
 def same(text: str, table: pd.DataFrame) -> None:
@@ -35,19 +29,21 @@ def same(text: str, table: pd.DataFrame) -> None:
     assert len(found) == len(table)
 
 
-def test_csv_has_every_row_and_column_of_the_main_table(capsys: pytest.CaptureFixture[str]) -> None:
-    same(answer(capsys, "show", "study", "--format", "csv"), ganatomy.open_dissection("study").table)
-    text = answer(capsys, *ABLATE, "--format", "csv", "--out", "ablated")
+def test_csv_has_every_row_and_column_of_the_main_table(answer: Callable[..., str]) -> None:
+    same(answer("show", "study", "--format", "csv"), ganatomy.open_dissection("study").table)
+    text = answer(*ABLATE, "--format", "csv", "--out", "ablated")
     same(text, ganatomy.open("ablated").table)
-    same(answer(capsys, "show", "ablated", "--format", "csv"), ganatomy.open("ablated").table)
-    costs = pd.read_csv(io.StringIO(answer(capsys, *ABLATE, "--format", "csv", "--dry-run")))
+    same(answer("show", "ablated", "--format", "csv"), ganatomy.open("ablated").table)
+    costs = pd.read_csv(io.StringIO(answer(*ABLATE, "--format", "csv", "--dry-run")))
     assert list(costs) == ["study", "images", "seconds"]
     assert costs.images.item() == 6
 
 
-def test_csv_of_several_results_names_the_study_of_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_of_several_results_names_the_study_of_each_row(
+    answer: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     for i in range(2):
-        answer(capsys, *ABLATE, "--seed", str(i), "--out", f"run-{i}")
+        answer(*ABLATE, "--seed", str(i), "--out", f"run-{i}")
     results = [ganatomy.open(f"run-{i}") for i in range(2)]
     deliver(Namespace(format="csv"), results)
     joined = pd.read_csv(io.StringIO(capsys.readouterr().out))
@@ -72,8 +68,8 @@ def test_what_prints_tables_prints_csv_too(verb: str) -> None:
         ("models fetch", ["name", "spec"]),
     ],
 )
-def test_csv_of_lists(words: str, columns: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    found = pd.read_csv(io.StringIO(answer(capsys, *words.split(), "--format", "csv")))
+def test_csv_of_lists(words: str, columns: list[str], answer: Callable[..., str]) -> None:
+    found = pd.read_csv(io.StringIO(answer(*words.split(), "--format", "csv")))
     assert list(found)[: len(columns)] == columns
     assert len(found)
 
@@ -105,17 +101,17 @@ def test_every_command_that_measures_can_be_quiet(verb: str) -> None:
     assert "--quiet" in verbs()[verb]._option_string_actions
 
 
-def test_quiet_leaves_results_and_warnings(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quiet_leaves_results_and_warnings(answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "Bar", None)  # nobody shows how far it is
     warned = ganatomy.open_dissection("study").warnings
-    text = answer(capsys, *ABLATE, "--quiet")
+    text = answer(*ABLATE, "--quiet")
     assert "images, about" not in text
     assert text.startswith("warning: " if warned else ("method", "concept"))
     assert re.search("report: .*study-causal/layer2/.*/report.html\n$", text)
     argv = ("dissect", "planted:", "--segmenter", "planted:", "--images", "24", "--batch", "8", "--quiet")
-    text = answer(capsys, *argv, "--layers", "layer2", "--out", "other")
+    text = answer(*argv, "--layers", "layer2", "--out", "other")
     assert text.count("\n") > 3
     assert " of memory, " not in text
     assert text.endswith("report: other/report.html\n")
-    assert "removed" not in answer(capsys, *argv, "--layers", "layer1", "--out", "other", "--overwrite")
-    assert answer(capsys, "scenes", "render", "--count", "2", "--size", "16", "--out", "scenes", "--quiet")
+    assert "removed" not in answer(*argv, "--layers", "layer1", "--out", "other", "--overwrite")
+    assert answer("scenes", "render", "--count", "2", "--size", "16", "--out", "scenes", "--quiet")

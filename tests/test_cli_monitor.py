@@ -30,19 +30,6 @@ def here(looked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Run a command that must succeed and be silent on stderr; return what it printed."""
-
-    def run(*argv: str) -> str:
-        assert main([*argv]) == 0
-        out, err = capsys.readouterr()
-        assert err == ""
-        return out
-
-    return run
-
-
 def test_it_says_what_was_found_and_what_was_skipped(answer: Answer, here: Path) -> None:
     names = ["planted", "planted:broken-7", "planted"]
     text = answer("monitor", *names, "--steps", "5,7,10", "--out", "out", *FAST)
@@ -72,25 +59,21 @@ def test_only_every_second_checkpoint_and_the_last(answer: Answer, here: Path) -
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    ("argv", "fact"),
     [
-        (["--out", "out", "--images", "8"], "--images means nothing without checkpoints; name them"),
-        (["--out", "out", "--family", "progan"], "--family means nothing without checkpoints"),
-        (["--out", "out", "--units", "layer1/x"], "unit 'x' is no number"),
-        (["a-1.pth", "--out", "new", "--family", "progan"], "none of 1 checkpoints could be dissected; a-1.pth: "),
-        (["a-1.pth", "--out", "new", "--family", "progna"], "did you mean progan?"),
-        (["a-1.pth", "--out", "new", "--family", "progan", "--open", "progan:{}"], "both say what opens the files"),
-        (["planted", "--out", "new", "--steps", "x"], "step 'x' is no number"),
-        (["planted", "--out", "new", "--steps", "1", "--every", "0"], "--every 0 is too few"),
-        (["planted", "--out", "new", "--steps", "1", "--images", "1"], "images=1 is too few"),
-        (["planted", "--out", "new", "--steps", "1", "--layers", "layr1"], "did you mean layer1"),
-        (["planted", "--out", "new", "--steps", "1", "--segmenter", "plantd"], "did you mean planted?"),
-        (["planted"], "the following arguments are required: --out"),
+        (["--out", "out", "--images", "8"], "--images"),
+        (["--out", "out", "--family", "progan"], "--family"),
+        (["--out", "out", "--units", "layer1/x"], "unit 'x'"),
+        (["a-1.pth", "--out", "new", "--family", "progan"], "a-1.pth"),
+        (["a-1.pth", "--out", "new", "--family", "progna"], "progan"),
+        (["a-1.pth", "--out", "new", "--family", "progan", "--open", "progan:{}"], "--open"),
+        (["planted", "--out", "new", "--steps", "x"], "step 'x'"),
+        (["planted", "--out", "new", "--steps", "1", "--every", "0"], "--every 0"),
+        (["planted", "--out", "new", "--steps", "1", "--images", "1"], "images=1"),
+        (["planted", "--out", "new", "--steps", "1", "--layers", "layr1"], "layer1"),
+        (["planted", "--out", "new", "--steps", "1", "--segmenter", "plantd"], "planted"),
+        (["planted"], "--out"),
     ],
 )
-def test_mistakes_are_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["monitor", *argv]) == 2
-    _, err = capsys.readouterr()
-    assert message in err
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
+def test_mistakes_are_one_line(argv: list[str], fact: str, refused: Callable[..., None]) -> None:
+    refused(["monitor", *argv], fact)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from mistakes import mistake
 
 from ganatomy.cli.arguments import parse
 from ganatomy.cli.precheck import check_names
-from ganatomy.core.errors import GanatomyError
 
 SECONDS = """
 import sys, resource
@@ -21,31 +21,24 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "fact"),
     [
-        ("dissect church --out x", "unknown generator 'church'; did you mean bundled:church or"),
-        ("dissect church.pth --out x", "did you mean progan:church.pth or stylegan:church.pth"),
-        ("dissect progna:x.pth --out x", "unknown generator 'progna:x.pth'; did you mean progan"),
-        ("dissect bundled:chruch --out x", "unknown bundled generator 'chruch'; did you mean church"),
-        ("dissect bundled:scenes --out x", "unknown bundled generator 'scenes'; there are: church"),
-        ("dissect progan:x.pth --out x", "x.pth: no such file"),
-        ("layers progan:x.pth?pixelnorm=no", "x.pth: no such file"),
-        (
-            "dissect bundled:church --segmenter scenes --out x",
-            "unknown segmenter 'scenes'; did you mean bundled:scenes?",
-        ),
-        (
-            "dissect bundled:church --segmenter net.pth --out x",
-            "did you mean unet:net.pth or torch:MODULE:CALLABLE?weights=net.pth?",
-        ),
-        ("ablate nowhere --layer layer4", "nowhere holds no study; there is nothing of that name"),
-        ("compare nowhere --out x", "nowhere holds no study; there is nothing of that name"),
+        ("dissect church --out x", "unknown-name", "bundled:church"),
+        ("dissect church.pth --out x", "unknown-name", "progan:church.pth or stylegan:church.pth"),
+        ("dissect progna:x.pth --out x", "unknown-name", "progan"),
+        ("dissect bundled:chruch --out x", "unknown-name", "church"),
+        ("dissect bundled:scenes --out x", "unknown-name", "church"),
+        ("dissect progan:x.pth --out x", "bad-file", "x.pth"),
+        ("layers progan:x.pth?pixelnorm=no", "bad-file", "x.pth"),
+        ("dissect bundled:church --segmenter scenes --out x", "unknown-name", "bundled:scenes"),
+        ("dissect bundled:church --segmenter net.pth --out x", "unknown-name", "unet:net.pth"),
+        ("ablate nowhere --layer layer4", "study-error", "nowhere"),
+        ("compare nowhere --out x", "study-error", "nowhere"),
     ],
 )
-def test_names_that_open_nothing(words: str, message: str) -> None:
-    with pytest.raises(GanatomyError) as caught:
+def test_names_that_open_nothing(words: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         check_names(parse(words.split()))
-    assert message in str(caught.value)
 
 
 @pytest.fixture
@@ -61,19 +54,18 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("studies")
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "facts"),
     [
-        ("ablate dem --layer layer1", "did you mean demo?"),
-        ("ablate demo --layer layer11", "unknown layer 'layer11'; did you mean layer1?"),
-        ("insert demo --layers layer1,leyer1 --concept tree", "unknown layer 'leyer1'"),
-        ("ace demo --layer layer1 --concept tre", "unknown concept 'tre'; did you mean tree?"),
-        ("ablate ablation --layer layer1", "holds a result of kind effect; give the dissection that it is of: demo"),
+        ("ablate dem --layer layer1", "study-error", ("dem", "demo")),
+        ("ablate demo --layer layer11", "unknown-name", ("layer11", "layer1")),
+        ("insert demo --layers layer1,leyer1 --concept tree", "unknown-name", ("leyer1", "layer1")),
+        ("ace demo --layer layer1 --concept tre", "unknown-name", ("tre", "tree")),
+        ("ablate ablation --layer layer1", "study-error", ("effect", "demo")),
     ],
 )
-def test_what_a_study_has_not_is_found_in_its_record(words: str, message: str) -> None:
-    with pytest.raises(GanatomyError) as caught:
+def test_what_a_study_has_not_is_found_in_its_record(words: str, code: str, facts: tuple[str, ...]) -> None:
+    with mistake(code, *facts):
         check_names(parse(words.split()))
-    assert message in str(caught.value)
 
 
 @pytest.mark.usefixtures("studies")

@@ -1,16 +1,17 @@
 """Values of options from files and ``--set``, and help that lists every option with its default."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mistakes import mistake
 
 from ganatomy.api import experiments as api
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build, parse
 from ganatomy.cli.parser import EVERY, OUTPUT, commands
-from ganatomy.core.errors import GanatomyError
 from ganatomy.experiments.option_groups import MEASURED, RUN, SAMPLE
 
 FILE = """
@@ -85,44 +86,41 @@ def test_later_files_win() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
-        ("[dissect]\nimagse = 3", "unknown option of ganatomy dissect in bad.toml 'imagse'; did you mean images"),
-        ("imagse = 3", "unknown option of ganatomy dissect in bad.toml 'imagse'; did you mean images"),
-        ("[dissect]\npool = 3", "unknown option of ganatomy dissect in bad.toml 'pool'"),
-        ("[disect]\nimages = 3", "unknown command in bad.toml 'disect'; did you mean dissect"),
-        ("images = 'many'", "bad.toml: argument --images: invalid int value: 'many'; see ganatomy dissect --help"),
-        ("images = [1, 2]", "bad.toml: argument --images: invalid int value: '1,2'"),
-        ("images = true", "bad.toml: argument --images: invalid int value: 'true'"),
-        ("quiet = 1", "bad.toml: quiet=1 is neither true nor false"),
-        ("format = 'xml'", "unknown name 'xml'; there are: table, csv, json"),
-        ("memory = 'much'", "memory 'much' is no number of gigabytes; give 4, or 1.5; it was read from bad.toml"),
-        ("images = ", "bad.toml is no TOML file (Invalid value (at"),
-        ("[dissect.images]\nx = 1", "bad.toml: argument --images: invalid int value"),
+        ("[dissect]\nimagse = 3", "images"),
+        ("imagse = 3", "images"),
+        ("[dissect]\npool = 3", "'pool'"),
+        ("[disect]\nimages = 3", "dissect"),
+        ("images = 'many'", "'many'"),
+        ("images = [1, 2]", "'1,2'"),
+        ("images = true", "'true'"),
+        ("quiet = 1", "quiet=1"),
+        ("format = 'xml'", "table, csv, json"),
+        ("memory = 'much'", "'much'"),
+        ("images = ", "TOML"),
+        ("[dissect.images]\nx = 1", "argument --images"),
     ],
 )
-def test_a_mistake_in_a_file_is_one_line(content: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_in_a_file_is_one_line(content: str, fact: str, refused: Callable[..., None]) -> None:
     Path("bad.toml").write_text(content)
-    assert main(["dissect", "planted:", "--config", "bad.toml", "--out", "none"]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert message in err
+    refused(["dissect", "planted:", "--config", "bad.toml", "--out", "none"], "bad.toml", fact)
     assert not Path("none").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "fact"),
     [
-        ("--config no.toml", "cannot read no.toml"),
-        ("--set images", "--set images gives no value; write NAME=VALUE, as images=200"),
-        ("--set image=3", "unknown option of ganatomy dissect in --set 'image'; did you mean images"),
-        ("--set images=x", "--set: argument --images: invalid int value: 'x'"),
-        ("--set config=other.toml", "unknown option of ganatomy dissect in --set 'config'"),
-        ("--config", "argument --config: expected one argument"),
+        ("--config no.toml", "bad-file", "no.toml"),
+        ("--set images", "bad-value", "images=200"),
+        ("--set image=3", "unknown-name", "images"),
+        ("--set images=x", "bad-value", "'x'"),
+        ("--set config=other.toml", "unknown-name", "--set 'config'"),
+        ("--config", "bad-value", "argument --config"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line(words: str, message: str) -> None:
-    with pytest.raises(GanatomyError, match=re.escape(message)):
+def test_a_mistake_on_the_command_line_is_one_line(words: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         parse(["dissect", "planted:", *words.split()])
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import fsspec
 import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from mistakes import assert_mistake_line
 
 import ganatomy
 from ganatomy.cli import main
@@ -109,21 +110,18 @@ def test_functions_take_urls_too(machine: Any) -> None:
     assert [look.step for look in training.snapshots] == [5, 7]
 
 
-def test_what_is_wrong_with_a_url_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for url, told in (
+def test_what_is_wrong_with_a_url_is_one_line(refused: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    for url, fact in (
         ("s3://KEY:SECRET@bucket/x", "password"),
-        ("https://host/x", "nothing can be written to a https:// URL"),
-        ("memory://nobody/x", "memory://nobody/x holds no study; give the directory that a run wrote to"),
+        ("https://host/x", "https://"),
+        ("memory://nobody/x", "memory://nobody/x"),
         ("nonesuch://host/x", "nonesuch"),
     ):
         assert main(["report", url]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("ganatomy: ")
-        assert error.count("\n") == 1
-        assert told in error
+        assert_mistake_line(error, fact)
         assert "SECRET" not in error
-    assert main(["scenes", "render", "--count", "1", "--out", "memory://scenes"]) == 2
-    assert capsys.readouterr().err == "ganatomy: memory://scenes is a URL; give a directory of this machine\n"
+    refused(["scenes", "render", "--count", "1", "--out", "memory://scenes"], "memory://scenes", "URL")
 
 
 STUDY = """

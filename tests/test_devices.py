@@ -2,15 +2,15 @@
 
 import pytest
 import torch
+from mistakes import mistake
 
 from ganatomy.core import devices
 from ganatomy.core.devices import choose_device, find_device
-from ganatomy.core.errors import BadValue
 
 
 @pytest.mark.parametrize("name", ["cuad", "", "cuda:99", "cpu:x", "xpu"])
 def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(BadValue, match=f"no device {name!r} here; there are: cpu"):
+    with mistake("bad-value", repr(name), "cpu"):
         find_device(name)
 
 
@@ -35,5 +35,5 @@ def test_auto_takes_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_build_without_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(BadValue, match="no device 'cuda' here; there are: cpu; this torch is built without CUDA"):
+    with mistake("bad-value", "cuda", "cpu", "without CUDA"):
         find_device("cuda")

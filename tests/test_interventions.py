@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mistakes import mistake
 from torch import Tensor
 
-from ganatomy.core.errors import BadFile, BadValue, UnknownName
+from ganatomy.core.errors import BadFile
 from ganatomy.interventions import (
     Intervention,
     blend,
@@ -205,7 +205,7 @@ def test_places() -> None:
     assert torch.equal(place((3, 4), 0, 0, 3, 4), everywhere((3, 4)))
     for row, column, height, width in [(3, 0, 1, 1), (0, 4, 1, 1), (-1, 0, 1, 1), (0, -1, 1, 1), (2, 0, 2, 1),
                                        (0, 3, 1, 2), (0, 0, 0, 1), (0, 0, 1, 0)]:  # fmt: skip
-        with pytest.raises(BadValue, match=rf"row {row}, column {column}, {height} × {width} .* the layer's 3 × 4"):
+        with mistake("bad-value", f"row {row}, column {column}", f"{height} × {width}", "3 × 4"):
             place((3, 4), row, column, height, width)
 
 
@@ -215,32 +215,31 @@ def with_field(**changes: Any) -> Callable[[], object]:
 
 NAN = float("nan")
 BAD = [
-    (with_field(alpha=torch.full((5,), 1.01)), "alpha of an edit of layer2 is not between 0 and 1"),
-    (with_field(alpha=torch.full((5,), -0.01)), "alpha of an edit of layer2 is not between 0 and 1"),
-    (with_field(alpha=torch.full((5,), NAN)), "alpha of an edit of layer2 is not between 0 and 1"),
-    (with_field(where=torch.full((1, 3, 4), NAN)), "where of an edit of layer2 is not between 0 and 1"),
-    (with_field(where=torch.full((1, 3, 4), 2.0)), "where of an edit of layer2 is not between 0 and 1"),
-    (with_field(value=torch.full((5,), NAN)), "hold NaN or Inf"),
-    (with_field(value=torch.full((5,), float("inf"))), "hold NaN or Inf"),
-    (lambda: random_edit(0).then(Intervention.ablate("layer1", SHAPE, [0])), r"an edit of layer2 \[5, 3, 4\] and one"),
-    (lambda: random_edit(0).then(Intervention.ablate("layer2", (5, 4, 4), [0])), "hand both over, as a list"),
-    (lambda: random_edit(0, 2).then(random_edit(1, 3)), "has parts for 2 and 3 images"),
-    (lambda: random_edit(0, 2).then(random_edit(1)).then(random_edit(2, 3)), "has parts for 2 and 3 images"),
-    (lambda: Intervention.ablate("layer2", SHAPE, [0], strength=1.5), "alpha of an edit of layer2 is not between"),
-    (lambda: Intervention.ablate("layer2", SHAPE, [0], torch.ones(1, 3, 3)), r"grid of \[3, 3\], that of layer2 is"),
-    (lambda: random_edit(0)(torch.zeros(1, 4, 3, 4)), r"for \[1, 5, 3, 4\] .* does not fit \[1, 4, 3, 4\]"),
-    (lambda: random_edit(0)(torch.zeros(1, 5, 3, 5)), r"does not fit \[1, 5, 3, 5\]"),
-    (lambda: random_edit(0, 2)(features(batch=3)), r"for \[2, 5, 3, 4\] .* does not fit \[3, 5, 3, 4\]"),
-    (lambda: random_edit(0, 2)(features(batch=1)), r"does not fit \[1, 5, 3, 4\]"),
-    (lambda: random_edit(0, 2).then(random_edit(1))(features(batch=3)), r"for \[2, 5, 3, 4\] .* does not fit"),
+    (with_field(alpha=torch.full((5,), 1.01)), "alpha of an edit of layer2"),
+    (with_field(alpha=torch.full((5,), -0.01)), "alpha of an edit of layer2"),
+    (with_field(alpha=torch.full((5,), NAN)), "alpha of an edit of layer2"),
+    (with_field(where=torch.full((1, 3, 4), NAN)), "where of an edit of layer2"),
+    (with_field(where=torch.full((1, 3, 4), 2.0)), "where of an edit of layer2"),
+    (with_field(value=torch.full((5,), NAN)), "values of an edit of layer2"),
+    (with_field(value=torch.full((5,), float("inf"))), "values of an edit of layer2"),
+    (lambda: random_edit(0).then(Intervention.ablate("layer1", SHAPE, [0])), "layer1 [5, 3, 4]"),
+    (lambda: random_edit(0).then(Intervention.ablate("layer2", (5, 4, 4), [0])), "layer2 [5, 4, 4]"),
+    (lambda: random_edit(0, 2).then(random_edit(1, 3)), "2 and 3 images"),
+    (lambda: random_edit(0, 2).then(random_edit(1)).then(random_edit(2, 3)), "2 and 3 images"),
+    (lambda: Intervention.ablate("layer2", SHAPE, [0], strength=1.5), "alpha of an edit of layer2"),
+    (lambda: Intervention.ablate("layer2", SHAPE, [0], torch.ones(1, 3, 3)), "[3, 3], that of layer2 is [3, 4]"),
+    (lambda: random_edit(0)(torch.zeros(1, 4, 3, 4)), "[1, 4, 3, 4]"),
+    (lambda: random_edit(0)(torch.zeros(1, 5, 3, 5)), "[1, 5, 3, 5]"),
+    (lambda: random_edit(0, 2)(features(batch=3)), "[3, 5, 3, 4]"),
+    (lambda: random_edit(0, 2)(features(batch=1)), "[1, 5, 3, 4]"),
+    (lambda: random_edit(0, 2).then(random_edit(1))(features(batch=3)), "[2, 5, 3, 4]"),
 ]
 
 
-@pytest.mark.parametrize(("make", "says"), BAD)
-def test_what_cannot_be_meant_is_refused(make: Callable[[], object], says: str) -> None:
-    with pytest.raises(BadValue, match=says) as caught:
+@pytest.mark.parametrize(("make", "fact"), BAD)
+def test_what_cannot_be_meant_is_refused(make: Callable[[], object], fact: str) -> None:
+    with mistake("bad-value", fact):
         make()
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +255,7 @@ def test_wrong_shapes_are_refused_without_the_checks_of_the_test_run(wrong: dict
     edit = random_edit(0)
     for field, value in wrong.items():
         object.__setattr__(edit, field, value)
-        says = f"{field} {list(value.shape)}"
-    with pytest.raises(BadValue, match=rf"{re.escape(says)}.*; they must be \[units\]"):
+    with mistake("bad-value", f"{field} {list(value.shape)}", "[units]"):
         edit.__post_init__()
 
 
@@ -267,7 +265,7 @@ def test_a_unit_beyond_the_layer_is_refused(unit: int) -> None:
         lambda: Intervention.ablate("layer2", SHAPE, [0, unit]),
         lambda: Intervention.insert("layer2", SHAPE, [unit], torch.zeros(5)),
     ):
-        with pytest.raises(UnknownName, match=rf"unit 'layer2/{unit}'.*layer2/0 … layer2/4"):
+        with mistake("unknown-name", f"layer2/{unit}", "layer2/0 … layer2/4"):
             make()
 
 
@@ -332,10 +330,9 @@ def changed(keys: Keys, value: Any) -> Any:
 
 def refusal(text: str) -> str:
     """The one line that a bad file gets."""
-    with pytest.raises(BadFile, match=r"^here\.json: ") as caught:
+    with mistake("bad-file", "here.json") as caught:
         edits_from_json(text, LAYERS, FINGERPRINT, "here.json")
     message = str(caught.value)
-    assert "\n" not in message
     assert len(message) < 400
     return message
 
@@ -347,45 +344,45 @@ for _ in range(300):
     DEEP = [DEEP]
 
 WRONG: list[tuple[Keys, Any, str]] = [
-    (("format",), 2, "format 2; this version reads format 1"),
-    (("format",), "1", "no 'format' that is a whole number"),
-    (("generator",), "f" * 64, "made for another generator, 'ffffffffffff'…; this one is '0123456789ab'…"),
-    (("generator",), 5, "no 'generator' that is text"),
-    (("edits",), {}, "no 'edits' that is a list"),
-    (EDIT, [], "no 'layer' that is text"),
-    ((*EDIT, "layer"), "layer9", "unknown layer 'layer9'; did you mean layer"),
+    (("format",), 2, "format 2"),
+    (("format",), "1", "'format'"),
+    (("generator",), "f" * 64, "'ffffffffffff'…"),
+    (("generator",), 5, "no 'generator'"),
+    (("edits",), {}, "no 'edits'"),
+    (EDIT, [], "no 'layer'"),
+    ((*EDIT, "layer"), "layer9", "layer9"),
     ((*EDIT, "layer"), 1, "no 'layer'"),
     ((*EDIT, "layer"), "layer2", "where of an edit of layer2 must be maps of 3 rows"),
-    ((*EDIT, "strokes"), [], "an edit of layer1 without strokes"),
-    (STROKE, [], "no 'units' that is a list"),
-    ((*STROKE, "units"), [1, 4], "unknown unit 'layer1/4'"),
-    ((*STROKE, "units"), [-1, 3], "unknown unit 'layer1/-1'"),
-    ((*STROKE, "units"), [1.0, 3], r"units are \[1\.0, 3\]; they must be different whole numbers"),
-    ((*STROKE, "units"), [True, False], "they must be different whole numbers"),
-    ((*STROKE, "units"), [3, 3], "they must be different whole numbers"),
-    ((*STROKE, "units"), [1], "alpha is .*; it must be a list of 1 numbers"),
-    ((*STROKE, "alpha"), [1], "alpha is .*; it must be a list of 2 numbers"),
-    ((*STROKE, "alpha"), [1, 1.5], "alpha holds 1.5; it must hold numbers from 0 to 1"),
+    ((*EDIT, "strokes"), [], "layer1 without strokes"),
+    (STROKE, [], "no 'units'"),
+    ((*STROKE, "units"), [1, 4], "layer1/4"),
+    ((*STROKE, "units"), [-1, 3], "layer1/-1"),
+    ((*STROKE, "units"), [1.0, 3], "[1.0, 3]"),
+    ((*STROKE, "units"), [True, False], "[True, False]"),
+    ((*STROKE, "units"), [3, 3], "[3, 3]"),
+    ((*STROKE, "units"), [1], "list of 1 numbers"),
+    ((*STROKE, "alpha"), [1], "alpha is [1]"),
+    ((*STROKE, "alpha"), [1, 1.5], "alpha holds 1.5"),
     ((*STROKE, "alpha"), [1, -0.5], "alpha holds -0.5"),
     ((*STROKE, "alpha"), [1, True], "alpha holds True"),
     ((*STROKE, "alpha"), [1, "1"], "alpha holds '1'"),
-    ((*STROKE, "alpha"), [1, NAN], "NaN is no number"),
-    ((*STROKE, "value"), [1, -float("inf")], "-Infinity is no number"),
-    ((*STROKE, "value"), [1, 1e39], r"value holds 1e\+39; it must hold numbers from -3\.4"),
-    ((*STROKE, "value"), [1, 10**400], "value holds 1000"),
-    ((*STROKE, "where"), [], "where of an edit of layer1 must be maps of 2 rows"),
-    ((*STROKE, "where"), [[[1, 1]]], "must be maps of 2 rows"),
-    ((*STROKE, "where"), [[1, 1], [1, 1]], "a row of where is 1; it must be a list of 2 numbers"),
-    ((*STROKE, "where"), [[[1, 1], [1, 1, 1]]], "a row of where is .* list of 2 numbers"),
-    ((*STROKE, "where"), [[[1, 1], [1, 2]]], "a row of where holds 2; it must hold numbers from 0 to 1"),
-    ((*STROKE, "where"), DEEP, "must be maps of 2 rows"),
-    ((*STROKE, "where"), [[DEEP, DEEP]], "a row of where is "),
+    ((*STROKE, "alpha"), [1, NAN], "NaN"),
+    ((*STROKE, "value"), [1, -float("inf")], "-Infinity"),
+    ((*STROKE, "value"), [1, 1e39], "value holds 1e+39"),
+    ((*STROKE, "value"), [1, 10**400], "value holds 100000000000000000..."),
+    ((*STROKE, "where"), [], "where of an edit of layer1"),
+    ((*STROKE, "where"), [[[1, 1]]], "2 rows"),
+    ((*STROKE, "where"), [[1, 1], [1, 1]], "row of where is 1"),
+    ((*STROKE, "where"), [[[1, 1], [1, 1, 1]]], "list of 2 numbers"),
+    ((*STROKE, "where"), [[[1, 1], [1, 2]]], "row of where holds 2"),
+    ((*STROKE, "where"), DEEP, "2 rows"),
+    ((*STROKE, "where"), [[DEEP, DEEP]], "row of where"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("keys", "value", "says"), WRONG)
-def test_a_wrong_entry_is_refused(keys: Keys, value: Any, says: str) -> None:
-    with pytest.raises(BadFile, match=says):
+@pytest.mark.parametrize(("keys", "value", "fact"), WRONG)
+def test_a_wrong_entry_is_refused(keys: Keys, value: Any, fact: str) -> None:
+    with mistake("bad-file", fact):
         edits_from_json(json.dumps(changed(keys, value)), LAYERS, FINGERPRINT)
     refusal(json.dumps(changed(keys, value)))
 
@@ -418,7 +415,7 @@ def test_strokes_for_different_numbers_of_images_are_refused() -> None:
     stroke = good()["edits"][0]["strokes"][0]
     maps = [[1, 1], [1, 1]]
     content = changed((*EDIT, "strokes"), [{**stroke, "where": [maps] * 2}, {**stroke, "where": [maps] * 3}])
-    assert "has parts for 2 and 3 images" in refusal(json.dumps(content))
+    assert "2 and 3 images" in refusal(json.dumps(content))
 
 
 def paths(value: Any, keys: Keys = ()) -> list[Keys]:
@@ -451,10 +448,9 @@ def test_no_entry_breaks_the_reader(keys: Keys, value: Any) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     binary = tmp_path / "image.png"
     binary.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    for path, says in ((tmp_path / "none.json", "no such file"), (tmp_path, "Is a directory"), (binary, "not text")):
-        with pytest.raises(BadFile, match=says) as caught:
+    for path, fact in ((tmp_path / "none.json", "no such file"), (tmp_path, "Is a directory"), (binary, "text")):
+        with mistake("bad-file", path, fact):
             read_edits(path, LAYERS, FINGERPRINT)
-        assert str(caught.value).startswith(str(path))
 
 
 def test_units_can_be_set_to_a_value_at_each_place() -> None:
@@ -473,5 +469,5 @@ def test_units_can_be_set_to_a_value_at_each_place() -> None:
 def test_maps_of_values_that_do_not_fit_are_refused(value: object) -> None:
     stroke = {"units": [0], "alpha": [1.0], "value": value, "where": [[[1.0, 1.0], [1.0, 1.0]]]}
     text = json.dumps({"format": 1, "generator": "f", "edits": [{"layer": "layer1", "strokes": [stroke]}]})
-    with pytest.raises(BadFile, match="value"):
+    with mistake("bad-file", "edits", "value"):
         edits_from_json(text, {"layer1": (3, 2, 2)}, "f")

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mistakes import mistake
 from stylegan_files import Kept, stylegan2, stylegan3, write
 
 from ganatomy.core.errors import BadFile
@@ -31,11 +32,10 @@ def read(tmp_path: Path, content: bytes) -> Any:
     return read_pickle(path)
 
 
-def refused(tmp_path: Path, content: bytes, match: str = "") -> None:
-    with pytest.raises(BadFile, match=match) as caught:
+def refused(tmp_path: Path, content: bytes, *facts: str) -> str:
+    with mistake("bad-file", tmp_path / "some.pkl", *facts) as caught:
         read(tmp_path, content)
-    assert str(caught.value).startswith(f"{tmp_path / 'some.pkl'}: ")
-    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -130,7 +130,7 @@ def test_what_calls_anything_else_is_refused_by_name_and_not_run(tmp_path: Path,
     arguments = [each.format(str(marker)) if isinstance(each, str) else each for each in arguments]
     name = called.split(".")[-1].strip("_")
     for content in (Runs(call, *arguments), {"G_ema": [Runs(call, *arguments)]}):
-        refused(tmp_path, pickle.dumps(content, protocol), rf"calls '[\w.]*{name}\w*'.*nothing of it was run")
+        assert name in refused(tmp_path, pickle.dumps(content, protocol))
     assert not marker.exists()
 
 
@@ -179,17 +179,17 @@ FOUR = STORAGE + pushed(storage_file(4, raw=np.arange(4, dtype="<f4").tobytes(),
 
 
 @pytest.mark.parametrize(
-    ("instructions", "match"),
+    ("instructions", "fact"),
     [
-        ([b"(", b"iposix\nsystem\n"], "calls 'posix.system'"),
+        ([b"(", b"iposix\nsystem\n"], "'posix.system'"),
         ([b"(", name("collections", "OrderedDict"), b"o"], "instruction OBJ"),
         ([b"\x82\x01"], "instruction EXT1"),
         ([b"Pid\n"], "instruction PERSID"),
-        (["id", b"Q"], "ValueError|TypeError"),
+        (["id", b"Q"], "not a whole pickle"),
         ([ODICT, b")", b"}", b"\x92"], "instruction NEWOBJ_EX"),
-        ([name("dnnlib.tflib.network", "Network")], "TensorFlow.*legacy.py"),
-        ([name("os", "x" * 300)], r"'os\.x{77}'"),
-        (["os\nx", "y\x1b[31m", b"\x93"], r"'os\\nx\.y\\x1b\[31m'"),
+        ([name("dnnlib.tflib.network", "Network")], "legacy.py"),
+        ([name("os", "x" * 300)], f"'os.{'x' * 77}'"),
+        (["os\nx", "y\x1b[31m", b"\x93"], r"'os\nx.y\x1b[31m'"),
         ([b"}", b"}", "a", 1, b"sb"], "TypeError"),  # a state for a dictionary
         ([name("builtins", "set"), b"]", b")", b"a\x85R"], "TypeError"),  # a tuple in a set
         ([ODICT, b"]", b"R"], "TypeError"),
@@ -217,8 +217,8 @@ FOUR = STORAGE + pushed(storage_file(4, raw=np.arange(4, dtype="<f4").tobytes(),
         ([TENSOR, b"(", b"C\x02ab", 0, b")", b")", b"\x89", b"}", b"tR"], "TypeError"),
     ],
 )
-def test_hostile_instructions_are_refused(tmp_path: Path, instructions: list[Any], match: str) -> None:
-    refused(tmp_path, asm(*instructions), match)
+def test_hostile_instructions_are_refused(tmp_path: Path, instructions: list[Any], fact: str) -> None:
+    refused(tmp_path, asm(*instructions), fact)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
     tmp_path: Path, offset: int, size: Any, stride: tuple[int, ...]
 ) -> None:
     parts = b"".join(map(inner, (offset, size, stride)))
-    refused(tmp_path, asm(TENSOR, b"(", FOUR, parts, b"\x89}tR"), "(Type|Value|Index)Error")
+    refused(tmp_path, asm(TENSOR, b"(", FOUR, parts, b"\x89}tR"), "not a whole pickle")
 
 
 def test_strides_of_sizes_of_one_may_be_anything(tmp_path: Path) -> None:
@@ -251,26 +251,26 @@ def test_strides_of_sizes_of_one_may_be_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "match"),
+    ("file", "fact"),
     [
         (storage_file(count=2**40, written=2**40), "ValueError"),  # more than there is
         (storage_file(count=1), "ValueError"),
         (storage_file(written=3), "ValueError"),
         (storage_file(raw=b"\0" * 7), "ValueError"),
         (storage_file(count=-1, written=-1), "ValueError"),
-        (storage_file(kind="load"), "calls 'torch.load'"),
+        (storage_file(kind="load"), "'torch.load'"),
         (storage_file(view=("key", 0, 1)), "TypeError"),
-        (pickle.dumps(Runs(os.system, "true"), 2), "calls 'posix.system'"),
+        (pickle.dumps(Runs(os.system, "true"), 2), "'posix.system'"),
         (storage_file()[:40], "ValueError"),
     ],
 )
-def test_a_storage_within_that_is_hostile_is_refused(tmp_path: Path, file: bytes, match: str) -> None:
+def test_a_storage_within_that_is_hostile_is_refused(tmp_path: Path, file: bytes, fact: str) -> None:
     assert read(tmp_path, asm(STORAGE, pushed(storage_file()), b"\x85R"))
-    refused(tmp_path, asm(STORAGE, pushed(file), b"\x85R"), match)
+    refused(tmp_path, asm(STORAGE, pushed(file), b"\x85R"), fact)
 
 
 def test_a_storage_within_a_storage_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, asm(STORAGE, pushed(asm(FOUR)), b"\x85R"), "calls 'torch.storage._load_from_bytes'")
+    refused(tmp_path, asm(STORAGE, pushed(asm(FOUR)), b"\x85R"), "'torch.storage._load_from_bytes'")
 
 
 def test_the_same_bytes_are_not_unfolded_again_and_again(tmp_path: Path) -> None:
@@ -305,9 +305,9 @@ def test_a_warning_about_text_is_no_other_way_out(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="no such file"):
+    with mistake("bad-file", tmp_path / "none.pkl"):
         read_pickle(tmp_path / "none.pkl")
-    with pytest.raises(BadFile, match="cannot be read"):
+    with mistake("bad-file", tmp_path, "Is a directory"):
         read_pickle(tmp_path)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from mistakes import mistake
 
 from ganatomy.core import registry as module
-from ganatomy.core.errors import BadModel, BadValue, UnknownName
+from ganatomy.core.errors import UnknownName
 from ganatomy.core.registry import Family, Registry, convert, encoded, family_of, join_name, split_name
 from ganatomy.models.features import FEATURES
 from ganatomy.models.generators import GENERATORS
@@ -62,25 +63,25 @@ def test_free_options_stay_text(registry: Registry[Opened]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "says"),
+    ("spec", "code", "fact"),
     [
-        ("sqare:x", UnknownName, "unknown shape 'sqare'; did you mean square"),
-        ("square:x?sied=3", UnknownName, "unknown option of square 'sied'; did you mean side"),
-        ("square:x?device=gpu", UnknownName, "unknown option of square 'device'"),
-        ("square:x?side=big", BadValue, "option side='big' is not of type int"),
-        ("square:x?top=big", BadValue, "option top='big' is not of type int"),
-        ("square:x?side=1&side=2", BadValue, "option side is given twice, '1' and '2'; give it once"),
-        ("free:m:net?weights=/a & b/x.pt", BadValue, "option ' b/x.pt' has no value; .* & within a path as %26"),
-        ("free:x?side", BadValue, "option 'side' has no value; write side=VALUE"),
-        ("named:x?sied=3&width=2", UnknownName, "unknown option of x 'sied'; did you mean side"),
-        ("named:x?zzz=3", UnknownName, "unknown option of x 'zzz'; there are: width, side"),
-        ("square:x?round=maybe", BadValue, "option round='maybe' is not of type bool"),
-        ("square:x?side=__import__('os')", BadValue, "is not of type int"),
-        ("", UnknownName, "unknown shape ''; there are: free, named, square"),
+        ("sqare:x", "unknown-name", "square"),
+        ("square:x?sied=3", "unknown-name", "option of square 'sied'"),
+        ("square:x?device=gpu", "unknown-name", "option of square 'device'"),
+        ("square:x?side=big", "bad-value", "side='big'"),
+        ("square:x?top=big", "bad-value", "top='big'"),
+        ("square:x?side=1&side=2", "bad-value", "'1' and '2'"),
+        ("free:m:net?weights=/a & b/x.pt", "bad-value", "%26"),
+        ("free:x?side", "bad-value", "side=VALUE"),
+        ("named:x?sied=3&width=2", "unknown-name", "option of x 'sied'"),
+        ("named:x?zzz=3", "unknown-name", "width, side"),
+        ("square:x?round=maybe", "bad-value", "round='maybe'"),
+        ("square:x?side=__import__('os')", "bad-value", "__import__"),
+        ("", "unknown-name", "free, named, square"),
     ],
 )
-def test_mistakes_are_told(registry: Registry[Opened], spec: str, error: type[Exception], says: str) -> None:
-    with pytest.raises(error, match=says):
+def test_mistakes_are_told(registry: Registry[Opened], spec: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         registry.open(spec)
 
 
@@ -121,10 +122,8 @@ def test_what_could_be_two_files_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("x.pt", "x.pt&side=2", "y.pt", "y.pt?side=2"):
         (tmp_path / name).touch()
-    for name in ("free:m:net?weights=x.pt&side=2", "free:y.pt?side=2"):
-        with pytest.raises(
-            BadValue, match=r"'[xy]\.pt' and '[xy]\.pt[&?]side=2' both exist; write the [&?] of a path as %"
-        ):
+    for name, code in (("free:m:net?weights=x.pt&side=2", "%26"), ("free:y.pt?side=2", "%3F")):
+        with mistake("bad-value", "side=2'", code):
             registry.open(name)
     (tmp_path / "church").mkdir()
     assert registry.open("free:m:net?weights=x.pt&images=scenes:church")[1]["images"] == "scenes:church"
@@ -132,7 +131,7 @@ def test_what_could_be_two_files_is_refused(
 
 
 def test_what_the_caller_sets_is_no_option(registry: Registry[Opened]) -> None:
-    with pytest.raises(UnknownName, match="option of free 'side'"):
+    with mistake("unknown-name", "free", "side"):
         registry.make("free", "x", {"side": "3"}, side=9)
 
 
@@ -144,39 +143,39 @@ def test_options_of_a_module_with_postponed_annotations(registry: Registry[Opene
     assert registry.open("late:?side=2&top=3") == (2, 3)
     exec(f"{head}def lost(_: str, *, side: Side = 1): return side", scope)  # noqa: S102
     registry.register("lost")(scope["lost"])
-    with pytest.raises(BadModel, match=r"shape 'lost': annotations .* name 'Side' is not defined; import that name"):
+    with mistake("bad-model", "lost", "Side"):
         registry.open("lost:?side=2")
 
 
 @pytest.mark.parametrize(
-    ("opener", "says"),
+    ("opener", "facts"),
     [
-        (lambda argument, *, side=1: 0, r"\(argument, side\), .* write \(argument, /, \*, device, side\)"),
-        (lambda a, device, side=1: 0, r"\(a, device, side\), .* write \(a, /, \*, device, side\)"),
-        (lambda a, side=1, *, device: 0, r"\(a, side, device\), .* write \(a, /, \*, device, side\)"),
-        (lambda a, **options: 0, r"\(a, options\), .* write \(a, /, \*, device\)"),
-        (lambda *, device: 0, r"\(device\), .* write \(argument, /, \*, device\)"),
+        (lambda argument, *, side=1: 0, ("(argument, side)", "(argument, /, *, device, side)")),
+        (lambda a, device, side=1: 0, ("(a, device, side)", "(a, /, *, device, side)")),
+        (lambda a, side=1, *, device: 0, ("(a, side, device)", "(a, /, *, device, side)")),
+        (lambda a, **options: 0, ("(a, options)", "(a, /, *, device)")),
+        (lambda *, device: 0, ("(device)", "(argument, /, *, device)")),
     ],
 )
 def test_openers_that_could_not_be_called_are_refused(
-    opener: Callable[..., Opened], says: str, monkeypatch: pytest.MonkeyPatch
+    opener: Callable[..., Opened], facts: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes: Registry[Opened] = Registry("shape", "device")
-    with pytest.raises(BadModel, match=f"shape 'square': its opener takes {says}"):
+    with mistake("bad-model", "square", *facts):
         shapes.register("square")(opener)
     assert not shapes._openers
     monkeypatch.setattr(EntryPoint, "load", lambda self: opener)
     monkeypatch.setattr(module, "entries_of", lambda group: {"round": EntryPoint("round", "m:f", group)})
-    with pytest.raises(BadModel, match=f"shape 'round': its opener takes {says}"):
+    with mistake("bad-model", "round", *facts):
         shapes.opener("round")
 
 
 def test_a_family_without_an_argument_refuses_one(registry: Registry[Opened]) -> None:
     registry.register("dot", argument="none")(lambda _, *, side=1: ("", {"side": side}))
     assert registry.open("dot?side=2") == registry.open("dot:?side=2") == ("", {"side": "2"})
-    with pytest.raises(BadValue, match="dot:x: write dot alone, it takes no argument"):
+    with mistake("bad-value", "dot:x", "dot"):
         registry.open("dot:x")
-    with pytest.raises(UnknownName, match="argument of a family 'nome'; did you mean none or name"):
+    with mistake("unknown-name", "nome", "none", "name"):
         registry.register("dot", argument="nome")(plugged)
 
 

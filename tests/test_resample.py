@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from mistakes import mistake
 from torch import Tensor
 
-from ganatomy.core.errors import UnknownName
 from ganatomy.core.resample import Grid, bilinear_axis, labels_at, pooled, upsample
 
 SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)), ((16, 12), (8, 5)), ((7, 2), (7, 9))]
@@ -102,7 +102,7 @@ def test_max_keeps_a_thin_stroke_and_mean_its_area() -> None:
 
 
 def test_another_pooling_is_refused() -> None:
-    with pytest.raises(UnknownName, match="unknown pooling 'median'; did you mean mean"):
+    with mistake("unknown-name", "median", "mean"):
         pooled(torch.zeros(1, 4, 4), (2, 2), "median")
 
 

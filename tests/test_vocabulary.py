@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from mistakes import mistake
 
-from ganatomy.core.errors import BadFile, UnknownName
 from ganatomy.core.vocabulary import (
     NOTHING,
     Concept,
@@ -25,19 +25,18 @@ def test_a_concept_is_found_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "fact"),
     [
-        ("glass", "unknown concept 'glass'; there are: object:glass, material:glass"),
-        ("treee", "did you mean tree"),
-        ("nothing", "unknown concept 'nothing'"),
-        ("material:tree", "unknown concept 'material:tree'"),
-        ("", "there are: tree, glass, glass"),
+        ("glass", "object:glass, material:glass"),
+        ("treee", "tree"),
+        ("nothing", "'nothing'"),
+        ("material:tree", "'material:tree'"),
+        ("", "tree, glass, glass"),
     ],
 )
-def test_a_name_that_is_none_is_refused(name: str, says: str) -> None:
-    with pytest.raises(UnknownName) as refused:
+def test_a_name_that_is_none_is_refused(name: str, fact: str) -> None:
+    with mistake("unknown-name", fact):
         find_concept(WORDS, name)
-    assert says in str(refused.value)
 
 
 def test_a_vocabulary_file_reads_back(tmp_path: Path) -> None:
@@ -48,29 +47,26 @@ def test_a_vocabulary_file_reads_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "fact"),
     [
-        ("", "not a vocabulary"),
-        ("{}", "not a vocabulary"),
-        ("[]", "the first concept must be"),
-        ('["no", "sky"]', "not a vocabulary"),
-        ('[["nothing", "nothing"], [1, 2]]', "not a vocabulary"),
-        ("7", "not a vocabulary"),
-        ('[["nothing"]]', "not a vocabulary"),
-        ('[["nothing", "nothing", "more"]]', "not a vocabulary"),
-        ('[["tree", "object"]]', 'the first concept must be ["nothing", "nothing"]'),
-        ('[["nothing", "nothing"], ["tree", "object"], ["tree", "object"]]', "listed twice: tree"),
-        ("\udcff", "not a vocabulary"),
+        ("", "[name, category]"),
+        ("{}", "[name, category]"),
+        ("[]", '["nothing", "nothing"]'),
+        ('["no", "sky"]', "[name, category]"),
+        ('[["nothing", "nothing"], [1, 2]]', "[name, category]"),
+        ("7", "[name, category]"),
+        ('[["nothing"]]', "[name, category]"),
+        ('[["nothing", "nothing", "more"]]', "[name, category]"),
+        ('[["tree", "object"]]', '["nothing", "nothing"]'),
+        ('[["nothing", "nothing"], ["tree", "object"], ["tree", "object"]]', "tree"),
+        ("\udcff", "[name, category]"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, fact: str) -> None:
     path = tmp_path / "words.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(BadFile) as refused:
+    with mistake("bad-file", path, fact):
         read_vocabulary(path)
-    assert str(refused.value).startswith(str(path))
-    assert says in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("first", ["background", "Background", "_background_", "unlabeled", "void", "other"])
@@ -81,13 +77,13 @@ def test_the_first_word_may_be_what_others_call_nothing(tmp_path: Path, first: s
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"none\.json: no such vocabulary file"):
+    with mistake("bad-file", "none.json"):
         read_vocabulary(tmp_path / "none.json")
-    with pytest.raises(BadFile, match="not a vocabulary"):
+    with mistake("bad-file", tmp_path, "[name, category]"):
         read_vocabulary(tmp_path)
 
 
 def test_a_vocabulary_of_nothing_is_one() -> None:
     assert checked_vocabulary([NOTHING], "given") == (NOTHING,)
-    with pytest.raises(BadFile, match="given: the first concept"):
+    with mistake("bad-file", "given", '["nothing", "nothing"]'):
         checked_vocabulary([], "given")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from mistakes import mistake
 from torch import nn
 
-from ganatomy.core.errors import BadFile, UnknownName
 from ganatomy.core.fingerprint import file_sha256, fingerprint
 from ganatomy.models.weights import bundled, bundled_names, card, fit_state, read_state
 
@@ -43,18 +43,16 @@ def test_every_format_gives_the_same_tensors(tmp_path: Path, name: str) -> None:
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, name: str, kept: float) -> None:
     whole = write(tmp_path / name, STATE).read_bytes()
     (tmp_path / name).write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(BadFile, match=f"{name}: not a") as caught:
+    with mistake("bad-file", name):
         read_state(tmp_path / name)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.npz", "w.pt", "w"])
 @pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, b"PK\x03\x04" + b"\0" * 50])
 def test_a_file_of_another_format_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadFile, match=f"{name}: not a") as caught:
+    with mistake("bad-file", name):
         read_state(tmp_path / name)
-    assert "\n" not in str(caught.value)
 
 
 class Bomb:
@@ -68,30 +66,30 @@ def test_no_checkpoint_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Path("raw.pt").write_bytes(pickle.dumps(Bomb()))
     np.savez("w.npz", a=np.array([Bomb()], dtype=object))
     for name in ("w.pt", "raw.pt", "w.npz"):
-        with pytest.raises(BadFile, match=f"{name}: not a"):
+        with mistake("bad-file", name):
             read_state(Path(name))
     assert not Path("exploded").exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "facts"),
     [
-        ([1, 2], "holds a list, not a state dict"),
-        ({"a": 3.0}, "entry 'a' is a float, not a tensor"),
-        ({}, "holds no tensors"),
-        ({"ok": torch.ones(2), "bad": torch.tensor([1.0, float("nan")])}, "tensor bad holds NaN or Inf"),
-        ({"bad": torch.tensor(float("inf"), dtype=torch.float16)}, "tensor bad holds NaN or Inf"),
+        ([1, 2], ("list",)),
+        ({"a": 3.0}, ("'a'", "float")),
+        ({}, ("no tensors",)),
+        ({"ok": torch.ones(2), "bad": torch.tensor([1.0, float("nan")])}, ("bad", "NaN")),
+        ({"bad": torch.tensor(float("inf"), dtype=torch.float16)}, ("bad", "NaN")),
     ],
 )
-def test_what_holds_no_weights_is_refused(tmp_path: Path, content: Any, says: str) -> None:
+def test_what_holds_no_weights_is_refused(tmp_path: Path, content: Any, facts: tuple[str, ...]) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(BadFile, match=rf"w\.pt: {says}"):
+    with mistake("bad-file", "w.pt", *facts):
         read_state(tmp_path / "w.pt")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.pt", tmp_path):
-        with pytest.raises(BadFile, match=f"{path}: no such file"):
+        with mistake("bad-file", path):
             read_state(path)
 
 
@@ -111,23 +109,20 @@ def test_a_state_that_fits_is_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "facts"),
     [
-        ({"a.bias": None}, "w.pt: lacks tensor a.bias$"),
-        ({"a.bias": None, "a.weight": None}, "w.pt: lacks tensor a.weight and 1 more$"),
-        (
-            {"a.bias": None, "net.a.bias": torch.ones(2)},
-            "w.pt: lacks tensor a.bias$",
-        ),
-        ({"b": torch.ones(1), "c": torch.ones(1)}, "w.pt: has a tensor that the model lacks, b and 1 more$"),
-        ({"a.weight": torch.ones(3, 2)}, r"w.pt: tensor a.weight has shape \[3, 2\], the model needs \[2, 3\]$"),
+        ({"a.bias": None}, ("a.bias",)),
+        ({"a.bias": None, "a.weight": None}, ("a.weight and 1 more",)),
+        ({"a.bias": None, "net.a.bias": torch.ones(2)}, ("a.bias",)),
+        ({"b": torch.ones(1), "c": torch.ones(1)}, ("b and 1 more",)),
+        ({"a.weight": torch.ones(3, 2)}, ("a.weight", "[3, 2]", "[2, 3]")),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused(change: dict[str, Any], says: str) -> None:
+def test_a_state_that_does_not_fit_is_refused(change: dict[str, Any], facts: tuple[str, ...]) -> None:
     module = network()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     state = {name: tensor for name, tensor in {**before, **change}.items() if tensor is not None}
-    with pytest.raises(BadFile, match=says):
+    with mistake("bad-file", "w.pt", *facts):
         fit_state(module, state, "w.pt")
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
@@ -176,9 +171,9 @@ def test_bundled_weights_are_those_of_their_card(assets: Path) -> None:
 
 def test_bundled_weights_that_were_changed_are_refused(assets: Path) -> None:
     write(assets / "small.safetensors", {"a": torch.zeros(2)})
-    with pytest.raises(BadFile, match=r"small\.safetensors: its sha256 is not .*; install ganatomy again"):
+    with mistake("bad-file", "small.safetensors", "sha256"):
         bundled("small")
-    with pytest.raises(UnknownName, match="unknown bundled model 'smal'; did you mean small"):
+    with mistake("unknown-name", "smal", "small"):
         bundled("smal")
 
 
@@ -196,11 +191,10 @@ def test_whole_networks_are_refused_and_named(tmp_path: Path) -> None:
     torch.save(net, tmp_path / "whole.pt")
     torch.export.save(torch.export.export(net, (torch.zeros(2, 4),)), tmp_path / "program.pt2")
     for name, expected in {
-        "script.pt": r"not a state dict but a TorchScript program; .* opens as torchscript:FILE",
-        "whole.pt": r"it holds a torch\.nn\.modules\.container\.Sequential\); where you trust the file, .*state_dict",
-        "program.pt2": r"not a state dict but a program of torch\.export; open it as exported:",
+        "script.pt": "torchscript:FILE",
+        "whole.pt": "torch.nn.modules.container.Sequential",
+        "program.pt2": "exported:",
     }.items():
-        with pytest.raises(BadFile, match=expected) as caught:
+        with mistake("bad-file", tmp_path / name, expected) as caught:
             read_state(tmp_path / name)
-        assert "\n" not in str(caught.value)
         assert "\x1b" not in str(caught.value)

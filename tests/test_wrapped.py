@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from ganatomy.core.errors import BadFile, BadModel
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.models.generators.module import as_generator
 from ganatomy.models.segmenters.module import as_segmenter
@@ -91,20 +91,17 @@ def scripted() -> nn.Module:
 
 
 REFUSED = [
-    (lambda: Net().to("meta"), r"Net: start.weight is on the meta device and holds no numbers; call module.to_empty"),
-    (lazy, "Net: paint.weight is lazy and has no size yet; run the module once"),
-    (lambda: FullyShardedDataParallel(Net()), "weights of a FullyShardedDataParallel are spread over processes"),
+    (lambda: Net().to("meta"), "module.to_empty(device='cpu')"),
+    (lazy, "paint.weight"),
+    (lambda: FullyShardedDataParallel(Net()), "FullyShardedDataParallel"),
 ]
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning", "ignore:.*jit.script:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("make", "says"), [*REFUSED, (scripted, "is a TorchScript module, whose layers cannot be read")]
-)
-def test_what_cannot_be_opened_is_named_in_a_line(make: Callable[[], Any], says: str) -> None:
-    with pytest.raises(BadModel, match=says) as caught:
+@pytest.mark.parametrize(("make", "fact"), [*REFUSED, (scripted, "torchscript:FILE")])
+def test_what_cannot_be_opened_is_named_in_a_line(make: Callable[[], Any], fact: str) -> None:
+    with mistake("bad-model", fact):
         as_generator(make())
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")
@@ -113,7 +110,7 @@ def test_a_scripted_block_is_no_layer() -> None:
     net.block = torch.jit.script(net.block)
     generator = as_generator(net)
     assert list(generator.layers) == ["start", "up"]
-    with pytest.raises(BadModel, match="layer block of Net is TorchScript, whose output cannot be read"):
+    with mistake("bad-model", "layer block of Net", "TorchScript"):
         generator.observe(generator.latents(range(1), 0), ["block"])
 
 
@@ -151,22 +148,22 @@ class Cut(Net):
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "fact"),
     [
-        (lambda: Checkpointed(True), "computes block.1 without gradients, or again in the backward pass; turn off"),
-        (lambda: Checkpointed(False), "computes block.1 without gradients, or again in the backward pass; turn off"),
-        (InPieces, "or again in the backward pass"),
-        (Ungraded, r"computes block.1 without gradients, .* torch.no_grad in its forward"),
-        (Inferring, "computes block.1 without gradients"),
-        (Cut, "Cut keeps no gradient from block.1 to its images"),
+        (lambda: Checkpointed(True), "block.1"),
+        (lambda: Checkpointed(False), "block.1"),
+        (InPieces, "disable_gradient_checkpointing"),
+        (Ungraded, "torch.no_grad"),
+        (Inferring, "block.1"),
+        (Cut, "from block.1"),
     ],
 )
-def test_no_gradient_is_lost_or_wrong(make: Callable[[], nn.Module], says: str) -> None:
+def test_no_gradient_is_lost_or_wrong(make: Callable[[], nn.Module], fact: str) -> None:
     generator, plain = as_generator(make()), as_generator(Net())
     z = plain.latents(range(2), 0)
     r = plain.observe(z, ["block.1"]).features["block.1"]
     assert torch.allclose(generator.render(r, "block.1", z), plain.render(r, "block.1", z), atol=1e-6)
-    with pytest.raises(BadModel, match=says):
+    with mistake("bad-model", fact):
         generator.render(r.clone().requires_grad_(), "block.1", z)
 
 
@@ -198,15 +195,13 @@ def test_weights_of_any_kind_have_fingerprints(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
 def test_weights_of_any_kind_that_are_no_numbers_are_refused(dtype: torch.dtype) -> None:
-    with pytest.raises(BadFile, match="Net: tensor more holds NaN or Inf"):
+    with mistake("bad-file", "Net", "more", "NaN"):
         as_generator(with_weight(torch.tensor([1.0, float("nan")]).to(dtype)))
 
 
 def test_complex_weights_are_not_cut_to_their_real_part() -> None:
     net = with_weight(torch.ones(2, dtype=torch.complex64))
-    with pytest.raises(
-        BadModel, match=r"Net: more is complex and cannot be computed in torch.bfloat16; leave out dtype"
-    ):
+    with mistake("bad-model", "Net", "more", "torch.bfloat16", "dtype"):
         as_generator(net, dtype=torch.bfloat16)
     assert net.more.is_complex()
 
@@ -280,6 +275,6 @@ def test_segmenters_are_opened_in_their_wrappers_too() -> None:
     words = [NOTHING, Concept("dark", "object")]
     for make in (lambda: nn.DataParallel(nn.Conv2d(3, 2, 1)), lambda: torch.jit.script(nn.Conv2d(3, 2, 1))):
         assert as_segmenter(make(), words)(torch.zeros(1, 3, 8, 8)).shape == (1, 1, 8, 8)
-    for module in (nn.Conv2d(3, 2, 1, device="meta"), nn.LazyConv2d(2, 1)):
-        with pytest.raises(BadModel, match=r"holds no numbers|has no size yet"):
+    for module, fact in ((nn.Conv2d(3, 2, 1, device="meta"), "meta"), (nn.LazyConv2d(2, 1), "lazy")):
+        with mistake("bad-model", "weight", fact):
             as_segmenter(module, words)

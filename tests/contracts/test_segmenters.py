@@ -10,9 +10,9 @@ import plain_parsers
 import pytest
 import safetensors.torch
 import torch
+from mistakes import mistake
 from tiny_transformers import save
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.registry import entries_of
 from ganatomy.core.tensor_types import Images
 from ganatomy.core.vocabulary import NOTHING
@@ -192,5 +192,5 @@ def test_what_scores_highest_is_the_label(scorer: Scorer, images: Images) -> Non
 
 def test_what_is_no_concept_is_not_scored(scorer: Scorer, images: Images) -> None:
     for concept in (-1, 0, 10_000):
-        with pytest.raises(BadValue, match=f"no concept {concept} to score"):
+        with mistake("bad-value", concept):
             scorer.score(images, concept)

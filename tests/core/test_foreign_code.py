@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadModel, BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.foreign_code import foreign_errors, instantiate
 
 SOURCE = """
@@ -64,7 +65,7 @@ def test_the_search_path_is_left_as_it_was(here: str) -> None:
 
 def test_a_finished_module_is_used_as_it_is(here: str) -> None:
     assert isinstance(instantiate(f"{here}:ready", {}), torch.nn.Identity)
-    with pytest.raises(BadValue, match="takes no options"):
+    with mistake("bad-value", f"{here}:ready", "a"):
         instantiate(f"{here}:ready", {"a": "1"})
 
 
@@ -74,37 +75,34 @@ def test_what_it_prints_goes_to_stderr(here: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "error", "says"),
+    ("name", "options", "code", "fact"),
     [
-        ("Nett", {}, UnknownName, "did you mean Net?"),
-        ("number", {}, BadModel, "is of type int; it cannot be called"),
-        ("Net", {}, BadValue, "needs the option width"),
-        ("Net", {"width": "8", "heigth": "1"}, UnknownName, "unknown option"),
-        ("Net", {"width": "wide"}, BadValue, "width='wide' is not of type int"),
-        ("broken", {}, BadModel, "raised RuntimeError: first$"),
-        ("leaves", {}, BadModel, "raised SystemExit: 3$"),
-        ("returns_none", {}, BadModel, "returned a NoneType"),
-        ("", {}, BadValue, "write package.module:callable"),
+        ("Nett", {}, "unknown-name", "Net?"),
+        ("number", {}, "bad-model", "int"),
+        ("Net", {}, "bad-value", "?width=VALUE"),
+        ("Net", {"width": "8", "heigth": "1"}, "unknown-name", "heigth"),
+        ("Net", {"width": "wide"}, "bad-value", "width='wide'"),
+        ("broken", {}, "bad-model", "RuntimeError: first"),
+        ("leaves", {}, "bad-model", "SystemExit: 3"),
+        ("returns_none", {}, "bad-model", "NoneType"),
+        ("", {}, "bad-value", "package.module:callable"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
-    here: str, name: str, options: dict[str, str], error: type[Exception], says: str
-) -> None:
-    with pytest.raises(error, match=says) as caught:
+def test_mistakes_are_told_in_one_line(here: str, name: str, options: dict[str, str], code: str, fact: str) -> None:
+    with mistake(code, fact):
         instantiate(f"{here}:{name}", options)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_does_not_exist(here: str) -> None:
-    with pytest.raises(UnknownName, match=f"did you mean {here}"):
+    with mistake("unknown-name", here):
         instantiate(f"{here}x:Net", {})
-    with pytest.raises(UnknownName, match=r"did you mean ganatomy\.report"):
+    with mistake("unknown-name", "ganatomy.report"):
         instantiate("ganatomy.reprot:Net", {})
 
 
 def test_a_module_that_lacks_its_own_import(here: str) -> None:
     Path("needy.py").write_text("import not_there_at_all")
-    with pytest.raises(BadModel, match="importing needy raised ModuleNotFoundError: No module named 'not_th"):
+    with mistake("bad-model", "needy", "ModuleNotFoundError", "not_there_at_all"):
         instantiate("needy:Net", {})
 
 
@@ -114,20 +112,15 @@ def test_guarded_lets_our_own_errors_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "says"),
+    ("name", "options", "fact"),
     [
-        (
-            "unannotated",
-            {"width": "64", "name": "a"},
-            r"with width='64' as text \(annotate the parameter to have a number\)",
-        ),
-        ("listed", {"widths": "64,32"}, r"with widths='64,32' as text \(annotate .*\) raised TypeError: "),
-        ("broken", {}, r"^calling mod_\w+:broken raised RuntimeError: first$"),
+        ("unannotated", {"width": "64", "name": "a"}, "width='64'"),
+        ("listed", {"widths": "64,32"}, "widths='64,32'"),
+        ("broken", {}, "RuntimeError: first"),
     ],
 )
 def test_options_that_stay_text_are_named_when_calling_fails(
-    here: str, name: str, options: dict[str, str], says: str
+    here: str, name: str, options: dict[str, str], fact: str
 ) -> None:
-    with pytest.raises(BadModel, match=says) as caught:
+    with mistake("bad-model", fact):
         instantiate(f"{here}:{name}", options)
-    assert "\n" not in str(caught.value)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mistakes import mistake
 from PIL import Image
 
-from ganatomy.core.errors import BadFile
 from ganatomy.datasets import CropSpec, ImageDataset, archive, open_images
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -98,36 +98,34 @@ def test_it_travels_and_is_read_by_several_processes(tmp_path: Path) -> None:
     assert dataset._archive() is not own
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(BadFile) as caught:
+def refused(path: Path, *facts: object) -> None:
+    with mistake("bad-file", *facts):
         open_images(str(path)).images(range(1), FRAME)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = packed(tmp_path / "toys.zip", IMAGES)
     whole = path.read_bytes()
-    assert "no images in it" in refused(packed(tmp_path / "empty.zip", {"a.txt": b""}))
-    assert "no images in it" in refused(packed(tmp_path / "nothing.zip", {}))
+    refused(packed(tmp_path / "empty.zip", {"a.txt": b""}), tmp_path / "empty.zip", "no images")
+    refused(packed(tmp_path / "nothing.zip", {}), tmp_path / "nothing.zip", "no images")
     path.write_bytes(whole[: len(whole) // 2])
-    assert refused(path).startswith(f"{path}: not a whole zip")
+    refused(path, path, "whole zip")
     path.write_bytes(b"PK\3\4" + bytes(40))
-    assert refused(path).startswith(f"{path}: not a whole zip")
+    refused(path, path, "whole zip")
     for listed in (b"[1]", b"{", b'{"labels": [1]}', b'{"labels": 5}'):
         packed(path, {**IMAGES, "dataset.json": listed})
-        assert refused(path).startswith(f"{path}: dataset.json: not ")
+        refused(path, path, "dataset.json")
     packed(path, {"a.png": b"no image"})
-    assert refused(path).startswith(f"{path}: a.png: not a whole image")
+    refused(path, path, "a.png", "whole image")
     packed(path, {"a.png": png(RED)[:40]})
-    assert refused(path).startswith(f"{path}: a.png: not a whole image")
+    refused(path, path, "a.png", "whole image")
     path.write_bytes(whole.replace(png(RED)[40:50], bytes(10)))
-    assert "00000/img0.png cannot be read (Bad CRC-32" in refused(path)
+    refused(path, "00000/img0.png", "Bad CRC-32")
     path.write_bytes(whole)
     monkeypatch.setattr(archive, "LARGEST", 10)
-    assert "too large to be read" in refused(path)
+    refused(path, path, "too large")
     (tmp_path / "a.txt").write_text("text")
-    assert "neither a zip of images nor a Parquet file" in refused(tmp_path / "a.txt")
+    refused(tmp_path / "a.txt", tmp_path / "a.txt", "zip", "Parquet")
 
 
 def test_what_is_locked_is_refused(tmp_path: Path) -> None:
@@ -136,7 +134,7 @@ def test_what_is_locked_is_refused(tmp_path: Path) -> None:
     for mark, flag in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         content[content.index(mark) + flag] |= 1
     path.write_bytes(content)
-    assert "is encrypted" in refused(path)
+    refused(path, path, "encrypted")
 
 
 def test_names_that_windows_wrote_part_folders_too(tmp_path: Path) -> None:
@@ -165,9 +163,8 @@ def test_how_many_files_are_not_read_is_told_once(tmp_path: Path, where: str, ca
 
 
 def test_what_is_there_is_told_where_no_image_is(tmp_path: Path) -> None:
-    said = refused(packed(tmp_path / "empty.zip", {"a.heic": b"", "b.txt": b""}))
-    assert "no images in it (.avif, " in said
-    assert said.endswith("; 2 files were not read: 1 .heic, 1 .txt")
+    path = packed(tmp_path / "empty.zip", {"a.heic": b"", "b.txt": b""})
+    refused(path, path, ".avif", "2 files", "1 .heic, 1 .txt")
 
 
 @pytest.mark.parametrize("name", ["a.GIF", "a.jfif", "a.JPE", "a.Webp", "a.BMP", "a.TIF", "a.avif", "a.pgm"])
@@ -182,15 +179,14 @@ def test_every_ending_of_a_image_is_known(tmp_path: Path, name: str) -> None:
 def test_label_maps_are_not_taken_for_images(tmp_path: Path) -> None:
     files = {"images/a.png": png(RED), "labels/object/a.png": png(RED), "vocabulary.json": b"[]"}
     place = packed(tmp_path / "toys.zip", files)
-    assert "holds label maps beside its images, which are read from a folder; unpack it" in refused(place)
+    refused(place, place, "label maps", "folder")
     with zipfile.ZipFile(place) as source:
         source.extractall(tmp_path / "toys")
     (tmp_path / "toys" / "images" / "a.png").rename(tmp_path / "toys" / "a.png")
     (tmp_path / "toys" / "images").rmdir()
-    assert "but no folder images; put its images there" in refused(tmp_path / "toys")
+    refused(tmp_path / "toys", tmp_path / "toys", "folder images")
 
 
 def test_a_list_of_other_files_is_refused(tmp_path: Path) -> None:
     files = {**IMAGES, "dataset.json": b'{"labels": [["img0.png", 1]]}'}
-    said = refused(packed(tmp_path / "toys.zip", files))
-    assert "dataset.json: lists classes of files such as img0.png, and none of them is here" in said
+    refused(packed(tmp_path / "toys.zip", files), "dataset.json", "img0.png")

@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mistakes import mistake
 from PIL import Image
 from toy_classifier import CLASSES, SIDE, write_images
 
-from ganatomy.core.errors import BadFile, BadValue, UnknownName
+from ganatomy.core.errors import BadValue
 from ganatomy.datasets import CropSpec, ImageDataset, open_images
 from ganatomy.scenes import render, write_scenes
 
@@ -51,9 +52,9 @@ def test_a_sample_shuffles_the_split_and_takes_no_image_twice(tmp_path: Path) ->
     assert dataset.sample_indices(range(3, 7), 0) == first[3:7]
     parts = [set(dataset.sample_indices(range(6), 0, split)) for split in ("train", "val")]
     assert parts[0] | parts[1] == set(range(12))
-    with pytest.raises(BadValue, match=r"takes 7 images and .*toys has 6 in its split val"):
+    with mistake("bad-value", 7, 6, "val"):
         dataset.sample_indices(range(7), 0, "val")
-    with pytest.raises(UnknownName, match=r"split of .* 'test'; there are: train, val"):
+    with mistake("unknown-name", "test", "train, val"):
         dataset.sample_indices(range(1), 0, "test")
 
 
@@ -114,19 +115,17 @@ def test_the_fingerprint_is_of_files_and_words(folder: Path) -> None:
     assert open_images(str(folder)).fingerprint != changed
 
 
-def refused(folder: Path) -> str:
-    """What is said of a folder whose first red image, or its label map, is not right."""
+def use(folder: Path) -> None:
+    dataset = open_images(str(folder))
+    numbers = everything(dataset)
+    dataset.images(numbers, WHOLE)
+    dataset.labels(numbers, WHOLE)
 
-    def use() -> None:
-        dataset = open_images(str(folder))
-        numbers = everything(dataset)
-        dataset.images(numbers, WHOLE)
-        dataset.labels(numbers, WHOLE)
 
-    with pytest.raises(BadFile) as caught:
-        use()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+def refused(folder: Path, *facts: object) -> None:
+    """Check what is said of a folder whose first red image, or its label map, is not right."""
+    with mistake("bad-file", *facts):
+        use(folder)
 
 
 def test_broken_images_are_named(folder: Path) -> None:
@@ -134,22 +133,22 @@ def test_broken_images_are_named(folder: Path) -> None:
     whole = path.read_bytes()
     for kept in (0, 20, len(whole) - 30):
         path.write_bytes(whole[:kept])
-        assert refused(folder).startswith(f"{path}: not a whole image")
+        refused(folder, path, "whole image")
     path.write_text("no image")
-    assert refused(folder).startswith(f"{path}: not a whole image")
+    refused(folder, path, "whole image")
 
 
 def test_label_maps_that_cannot_be_meant_are_named(folder: Path) -> None:
     path = sorted((folder / "labels" / "object" / "red").iterdir())[0]
-    for image, said in (
-        (Image.new("L", (12, 12), 9), "has label 9; the vocabulary has 0 to 3"),
-        (Image.new("RGB", (12, 12)), "is in colour"),
-        (Image.new("L", (12, 6)), "must be of one shape"),
+    for image, fact in (
+        (Image.new("L", (12, 12), 9), "label 9"),
+        (Image.new("RGB", (12, 12)), "colour"),
+        (Image.new("L", (12, 6)), "shape"),
     ):
         image.save(path)
-        assert said in refused(folder)
+        refused(folder, fact)
     path.unlink()
-    assert refused(folder).startswith(f"{path}: no such label map")
+    refused(folder, path)
 
 
 @pytest.mark.parametrize("missing", ["vocabulary.json", "images", "labels"])
@@ -157,16 +156,16 @@ def test_what_is_missing_is_named(folder: Path, missing: str) -> None:
     (folder / missing).rename(folder / "elsewhere")
     if missing == "labels":
         (folder / "labels").mkdir()
-        assert "holds no folder of label maps" in refused(folder)
+        refused(folder, folder / "labels", "label maps")
     elif missing == "images":
         (folder / "images").mkdir()
-        assert "no images in it" in refused(folder)
+        refused(folder, folder / "images")
     else:
-        assert "no such vocabulary file" in refused(folder)
+        refused(folder, folder / "vocabulary.json")
 
 
 def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="nowhere: no such directory"):
+    with mistake("bad-file", tmp_path / "nowhere"):
         open_images(str(tmp_path / "nowhere"))
 
 

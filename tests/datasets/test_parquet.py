@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mistakes import mistake
 from test_archive import BLUE, FRAME, GREEN, RED, colours, png
 
-from ganatomy.core.errors import BadFile, BadValue, UnknownName
 from ganatomy.datasets import ImageDataset, open_images
 from ganatomy.models.generators.classifier import View, as_classifier
 
@@ -51,7 +51,7 @@ def test_images_come_shard_by_shard(shards: Path) -> None:
     assert dataset.images([4, 0, 2], FRAME)[:, :, 0, 0].tolist() == [CORNERS[3], [-1, -1, 1], CORNERS[1]]
     assert sorted(dataset.sample_indices(range(5), 0, "train")) == [1, 2, 3, 4, 5]
     assert dataset.sample_indices(range(1), 3, "test") == [0]
-    with pytest.raises(UnknownName, match="test, train"):
+    with mistake("unknown-name", "validation", "test, train"):
         dataset.sample_indices(range(1), 0, "validation")
 
 
@@ -145,20 +145,19 @@ def test_a_column_that_the_hub_calls_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "reason"),
+    ("table", "fact"),
     [
-        ({"breed": ["a"] * 5}, "of its columns image, breed none is called label, labels, class"),
-        ({"label": [["a"]] * 5}, "its column label holds list<element: string>, not one class for each"),
-        ({"label": [0.5] * 5}, "its column label says none"),
+        ({"breed": ["a"] * 5}, "image, breed"),
+        ({"label": [["a"]] * 5}, "list<element: string>"),
+        ({"label": [0.5] * 5}, "column label"),
     ],
 )
-def test_why_there_are_no_classes(tmp_path: Path, table: dict[str, Any], reason: str) -> None:
+def test_why_there_are_no_classes(tmp_path: Path, table: dict[str, Any], fact: str) -> None:
     path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), **table})
     view = View.open(str(path), size=4)
     classifier = as_classifier(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), Means()), view)
-    with pytest.raises(BadValue) as caught:
+    with mistake("bad-value", fact):
         classifier.truth(classifier.latents(range(2), 0))
-    assert reason in str(caught.value)
 
 
 class Means(torch.nn.Module):
@@ -168,16 +167,14 @@ class Means(torch.nn.Module):
 
 def test_classes_that_the_data_set_does_not_name(tmp_path: Path) -> None:
     path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), "label": [0, 1, 2, -1, 0]}, ["x", "y"])
-    assert f"{path}: label has the class 2; the data set names 2, 0 to 1" in refused(path)
+    refused(path, path, "class 2", "0 to 1")
     written(path, {"image": cells(COLOURS), "label": list("xyxyx")}, ["y", "x"])
     assert open_images(str(path)).class_ids(range(5)) == [1, 0, 1, 0, 1]
 
 
 def test_images_that_are_not_bytes(tmp_path: Path) -> None:
     table = {"image": ["a.png"] * 2, "label": [0, 1]}
-    said = refused(written(tmp_path / "a.parquet", table))
-    assert "no column of images among image (string), label (int64); it must be called image" in said
-    assert "not as paths" in said
+    refused(written(tmp_path / "a.parquet", table), "image (string), label (int64)", "paths")
 
 
 def test_a_row_group_is_read_once_for_images_in_order(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +213,9 @@ def test_the_fingerprint_is_of_the_files(shards: Path) -> None:
     assert open_images(str(shards)).fingerprint != before
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(BadFile) as caught:
+def refused(path: Path, *facts: object) -> None:
+    with mistake("bad-file", *facts):
         open_images(str(path)).images([0, 1], FRAME)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_what_is_refused(shards: Path, tmp_path: Path) -> None:
@@ -228,26 +223,24 @@ def test_what_is_refused(shards: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-20], b"PAR1" + bytes(30), whole[:-8] + bytes(4) + b"PAR1"):
         path.write_bytes(content)
-        assert refused(shards).startswith(f"{path}: not a whole Parquet file")
+        refused(shards, path, "whole Parquet file")
     path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
-    assert str(path) in refused(shards)
+    refused(shards, path)
     text = written(tmp_path / "a.parquet", {"text": ["a"]})
-    assert "no column of images among text (string); it must be called image" in refused(text)
+    refused(text, "text (string)", "called image")
     two = {"left": cells([RED]), "right": cells([RED])}
-    assert "no column of images among left (struct<" in refused(written(tmp_path / "a.parquet", two))
+    refused(written(tmp_path / "a.parquet", two), "left (struct<")
     cell = [{"bytes": None, "path": "/elsewhere/a.png"}] * 2
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    assert "image 0 has no bytes" in refused(written(tmp_path / "a.parquet", {"image": pa.array(cell, kind)}))
+    refused(written(tmp_path / "a.parquet", {"image": pa.array(cell, kind)}), "image 0", "bytes")
     broken = {"image": [*cells([RED]), {"bytes": b"no image", "path": "a.png"}]}
-    assert f"{tmp_path / 'a.parquet'}: image 1: not a whole image" in refused(
-        written(tmp_path / "a.parquet", broken, group=1)
-    )
-    assert "no images in it" in refused(written(tmp_path / "a.parquet", {"image": pa.array([], kind)}))
+    refused(written(tmp_path / "a.parquet", broken, group=1), tmp_path / "a.parquet", "image 1", "whole image")
+    refused(written(tmp_path / "a.parquet", {"image": pa.array([], kind)}), "no images")
 
 
 def test_directories_that_hold_something_else(tmp_path: Path) -> None:
     (tmp_path / "lsun").mkdir()
     (tmp_path / "lsun" / "data.mdb").write_bytes(b"")
-    assert "an LMDB database; export its images" in refused(tmp_path / "lsun")
+    refused(tmp_path / "lsun", tmp_path / "lsun", "LMDB")
     (tmp_path / "none").mkdir()
-    assert "no images in it" in refused(tmp_path / "none")
+    refused(tmp_path / "none", tmp_path / "none", "no images")

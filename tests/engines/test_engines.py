@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.engines import Engine, cpus, local, registry
 from ganatomy.engines.processes import Processes
 from ganatomy.engines.registry import driver_device, engine_of, open_engine
@@ -49,30 +49,29 @@ def test_processes_share_the_cores_or_the_gpus(two_gpus: None, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "code", "fact"),
     [
-        ({"name": "proceses"}, UnknownName, "unknown engine 'proceses'; did you mean processes?"),
-        ({"name": "dask"}, UnknownName, "there are: local, processes, ray, ray://HOST:PORT"),
-        ({"workers": 0}, BadValue, "workers=0 is too few; give at least 1"),
-        ({"name": "local", "workers": 2}, BadValue, "workers=2 are for engine processes or ray, not for local"),
-        ({"name": "local", "devices": ["cpu"]}, BadValue, "devices are for the engine processes, not for local"),
-        ({"name": "ray", "devices": ["0"]}, BadValue, "devices are for the engine processes, not for ray"),
-        ({"workers": 2, "devices": ["cpu"]}, BadValue, "workers and devices both say how many"),
-        ({"name": "processes", "gpus_per_worker": 0.5}, BadValue, "gpus_per_worker is for Ray; engine processes takes"),
-        ({"gpus_per_worker": 0.5}, BadValue, "gpus_per_worker is for Ray; engine local takes"),
-        ({"name": "ray", "gpus_per_worker": -1.0}, BadValue, "gpus_per_worker=-1.0 is no share of a GPU"),
-        ({"name": "ray", "gpus_per_worker": float("nan")}, BadValue, "gpus_per_worker=nan is no share of a GPU"),
-        ({"devices": ["9"]}, BadValue, "no GPU '9' here"),
-        ({"name": "processes", "device": "cuda"}, BadValue, "no devices; give some"),
+        ({"name": "proceses"}, "unknown-name", "processes"),
+        ({"name": "dask"}, "unknown-name", "local, processes, ray, ray://HOST:PORT"),
+        ({"workers": 0}, "bad-value", "workers=0"),
+        ({"name": "local", "workers": 2}, "bad-value", "workers=2"),
+        ({"name": "local", "devices": ["cpu"]}, "bad-value", "local"),
+        ({"name": "ray", "devices": ["0"]}, "bad-value", "ray"),
+        ({"workers": 2, "devices": ["cpu"]}, "bad-value", "workers and devices"),
+        ({"name": "processes", "gpus_per_worker": 0.5}, "bad-value", "engine processes"),
+        ({"gpus_per_worker": 0.5}, "bad-value", "engine local"),
+        ({"name": "ray", "gpus_per_worker": -1.0}, "bad-value", "gpus_per_worker=-1.0"),
+        ({"name": "ray", "gpus_per_worker": float("nan")}, "bad-value", "gpus_per_worker=nan"),
+        ({"devices": ["9"]}, "bad-value", "'9'"),
+        ({"name": "processes", "device": "cuda"}, "bad-value", "no devices"),
     ],
 )
 def test_what_cannot_be_meant_is_told_in_a_line(
-    options: dict[str, Any], error: type[GanatomyError], told: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], code: str, fact: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(error) as caught:
+    with mistake(code, fact):
         open_engine(**options)
-    assert str(caught.value).startswith(told) or told in str(caught.value)
 
 
 def test_the_process_that_gives_out_work_computes_on_the_first_of_the_devices() -> None:
@@ -80,7 +79,7 @@ def test_the_process_that_gives_out_work_computes_on_the_first_of_the_devices() 
     assert driver_device("auto", ("cuda:3", "1")) == "cuda:3"
     assert driver_device("cuda:1", ("0", "1")) == "cuda:1"
     for device, devices in (("cpu", ("0", "1")), ("cuda", ("cpu",))):
-        with pytest.raises(BadValue, match="CPU and GPU round differently; leave the device out"):
+        with mistake("bad-value", f"device {device}", ",".join(devices)):
             driver_device(device, devices)
 
 

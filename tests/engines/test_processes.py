@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadModel, BadValue, EngineError, GanatomyError
+from ganatomy.core.errors import BadModel, EngineError, GanatomyError
 from ganatomy.core.progress import listening, report_progress
 from ganatomy.engines import ipc, local, processes
 from ganatomy.engines.processes import Processes
@@ -204,10 +205,7 @@ def test_a_worker_that_dies_is_started_again_and_its_shards_are_counted_again(
 def test_a_shard_that_kills_three_workers_stops_the_run_and_is_named(left: Callable[[], set[int]]) -> None:
     with Processes(["cpu", "cpu"]) as engine:
         got = []
-        with pytest.raises(
-            EngineError,
-            match=r"^3 workers died at shard 5 of 10 \(ids 12 to 14\), the last one \d+ \(cpu\): killed.*give fewer",
-        ):
+        with mistake("engine-error", "3 workers", "shard 5 of 10", "ids 12 to 14", "cpu", "killed"):
             got.extend(engine(partial(dies, 12), SHARDS))
         assert got == [(1, sum(shard)) for shard in SHARDS[:4]]
         assert not left()
@@ -218,11 +216,11 @@ def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch, left: Callab
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         Processes(["cpu"]) as engine,
-        pytest.raises(EngineError, match=r"3 workers died as it started, .*: exit code 1;"),
+        mistake("engine-error", 3, "exit code 1"),
     ):
         list(engine(squares, SHARDS))
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with Processes(["cpu"]) as engine, pytest.raises(EngineError, match=r"cannot start a worker \(No such file"):
+    with Processes(["cpu"]) as engine, mistake("engine-error", "No such file or directory"):
         list(engine(squares, SHARDS))
     assert not left()
 
@@ -230,7 +228,7 @@ def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch, left: Callab
 @pytest.mark.slow
 def test_mistakes_come_through_as_themselves(left: Callable[[], set[int]]) -> None:
     with Processes(["cpu"]) as engine:
-        with pytest.raises(BadModel, match=r"^unit 3 is NaN$"):
+        with mistake("bad-model", "unit 3", "NaN"):
             list(engine(refuses, SHARDS))
         assert not left()
         with pytest.raises(ZeroDivisionError) as caught:
@@ -325,13 +323,13 @@ def test_the_devices_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert processes.check_devices(["0", " cuda:1", "1"]) == ["0", "1", "1"]
     assert processes.check_devices(["cpu", "CPU"]) == ["cpu", "cpu"]
-    for devices, told in (
-        ([], "no devices; give some"),
-        (["cpu", "1"], "CPU and GPU round differently"),
-        (["2"], "no GPU '2' here; there are: 0, 1"),
-        (["mps"], "no GPU 'mps' here"),
+    for devices, fact in (
+        ([], "no devices"),
+        (["cpu", "1"], "cpu,1"),
+        (["2"], "'2'"),
+        (["mps"], "'mps'"),
     ):
-        with pytest.raises(BadValue, match=told):
+        with mistake("bad-value", fact):
             Processes(devices)
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import torch
 from kept_steps import assert_same_steps
+from mistakes import mistake
 from ray_cluster import STORE, cluster, no_network, processes_in
 from toy_statistic import Counted, count, count_or_die, count_or_wait, shards
 
-from ganatomy.core.errors import EngineError
 from ganatomy.core.tensor_files import Archive
 from ganatomy.engines import ray as engine
 from ganatomy.engines.ray import Ray
@@ -74,7 +74,7 @@ def test_a_worker_that_runs_out_of_memory_is_replaced(
 
 def test_a_shard_that_kills_every_worker_stops_the_run(two: Ray, tmp_path: Path) -> None:
     found: list[tuple[int, Counted]] = []
-    with pytest.raises(EngineError, match=r"3 workers died at shard 3 of 4 \(ids 6 to 8\), the last one .*is kept"):
+    with mistake("engine-error", "3 workers", "shard 3 of 4", "ids 6 to 8"):
         found.extend(two(partial(count_or_die, tmp_path, 7, "always"), shards(4)))
     check(list(two(count, shards(4))), 4)
 

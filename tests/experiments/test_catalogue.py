@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from mistakes import mistake
 
 from ganatomy.cli.pages import indexed
-from ganatomy.core.errors import BadFile, BadValue, StudyError
 from ganatomy.experiments import catalogue
 from ganatomy.experiments.catalogue import Entry, entries_below, groups_of, indexes_around, write_index
 from ganatomy.report.page import template
@@ -160,7 +160,7 @@ def test_what_is_added_meanwhile_is_on_the_page(place: Path, monkeypatch: pytest
 
 def test_a_page_of_somebody_else_stays(place: Path) -> None:
     (place / INDEX).write_text("mine")
-    with pytest.raises(BadFile, match="no index of results"):
+    with mistake("bad-file", place / INDEX, "--out"):
         write_index(place)
     assert indexes_around(place / "beside") == []
     assert (place / INDEX).read_text() == "mine"
@@ -168,10 +168,10 @@ def test_a_page_of_somebody_else_stays(place: Path) -> None:
 
 
 def test_an_index_is_of_a_dissection_or_of_several_results(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadValue, match="is no dissection"):
+    with mistake("bad-value", place / "beside"):
         write_index(place / "beside")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StudyError, match="holds no study"):
+    with mistake("study-error", tmp_path / "empty"):
         write_index(tmp_path / "empty")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from mistakes import mistake
 from PIL import Image
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_files import Archive, write
 from ganatomy.engines import local
 from ganatomy.experiments.artifacts import run_artifacts
@@ -123,8 +123,8 @@ def test_shards_are_kept_in_blocks_that_are_read_one_at_a_time(tmp_path: Path) -
     assert torch.equal(again.features, x)
     assert read == ["features:0", "features:1", "features:2"]
     assert torch.equal(again.merge(one).peaks, torch.cat([y, y[:3]]))
-    for other in (FeatureTable.of([x[:, 1:]], [y]), FeatureTable.of([x], [y[:, 1:]])):
-        with pytest.raises(BadValue, match="by other"):
+    for name, other in (("features", FeatureTable.of([x[:, 1:]], [y])), ("peaks", FeatureTable.of([x], [y[:, 1:]]))):
+        with mistake("bad-value", name):
             whole.merge(other)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.study import spec_digest, to_json
 
@@ -60,38 +60,36 @@ def test_it_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "code", "fact"),
     [
-        ({"images": 0}, "images=0 is too few; give at least 2"),
-        ({"images": 1}, "images=1 is too few; give at least 2"),
-        ({"images": 3, "validation": "cross"}, "images=3 is too few; validation=cross needs at least 4"),
-        ({"calibration": 0}, "calibration=0 is too few; give at least 1"),
-        ({"top": 0}, "top=0 is too few; give at least 1"),
-        ({"resolution": 0}, "resolution=0 is too few; give at least 1"),
-        ({"levels": 1}, "levels=1, smallest=0.001: give 2 to "),
-        ({"levels": 1000}, "levels=1000"),
-        ({"smallest": 0.0}, "smallest=0.0"),
-        ({"smallest": 1.0}, "smallest=1.0"),
-        ({"rare": -0.1}, "rare=-0.1 is not between 0 and 1"),
-        ({"false_labels": 1.5}, "false_labels=1.5 is not between 0 and 1"),
-        ({"interpretable_iou": float("nan")}, "interpretable_iou=nan is not between 0 and 1"),
-        ({"layers": "layer4"}, "layers='layer4' is one name; give a list of names"),
-        ({"threshold": "quantile:1.5"}, "unknown threshold rule 'quantile:1.5'"),
-        ({"threshold": "quantile:0.0"}, "threshold=quantile:0.0: the fraction must lie between 0 and 1"),
-        ({"threshold": "quantile:__import__('os')"}, "unknown threshold rule"),
+        ({"images": 0}, "bad-value", "images=0"),
+        ({"images": 1}, "bad-value", "images=1"),
+        ({"images": 3, "validation": "cross"}, "bad-value", "images=3"),
+        ({"calibration": 0}, "bad-value", "calibration=0"),
+        ({"top": 0}, "bad-value", "top=0"),
+        ({"resolution": 0}, "bad-value", "resolution=0"),
+        ({"levels": 1}, "bad-value", "levels=1"),
+        ({"levels": 1000}, "bad-value", "levels=1000"),
+        ({"smallest": 0.0}, "bad-value", "smallest=0.0"),
+        ({"smallest": 1.0}, "bad-value", "smallest=1.0"),
+        ({"rare": -0.1}, "bad-value", "rare=-0.1"),
+        ({"false_labels": 1.5}, "bad-value", "false_labels=1.5"),
+        ({"interpretable_iou": float("nan")}, "bad-value", "interpretable_iou=nan"),
+        ({"layers": "layer4"}, "bad-value", "layers='layer4'"),
+        ({"threshold": "quantile:1.5"}, "unknown-name", "quantile:1.5"),
+        ({"threshold": "quantile:0.0"}, "bad-value", "threshold=quantile:0.0"),
+        ({"threshold": "quantile:__import__('os')"}, "unknown-name", "__import__"),
     ],
 )
-def test_it_refuses_in_one_line(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(GanatomyError) as refused:
+def test_it_refuses_in_one_line(change: dict[str, Any], code: str, fact: str) -> None:
+    with mistake(code, fact):
         replace(SPEC, **change)
-    assert says in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["batch", "shard"])
-@pytest.mark.parametrize(("value", "says"), [(0, "0 is too few; give at least 2"), (7, "7 is odd")])
-def test_a_run_pairs_images(name: str, value: int, says: str) -> None:
-    with pytest.raises(BadValue, match=f"{name}={says}"):
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_run_pairs_images(name: str, value: int) -> None:
+    with mistake("bad-value", f"{name}={value}"):
         RUN.take({name: value})
 
 
@@ -101,9 +99,9 @@ def test_a_run_takes_its_own_options() -> None:
 
 
 def test_it_suggests_names() -> None:
-    with pytest.raises(UnknownName, match="did you mean cross"):
+    with mistake("unknown-name", "crossed", "cross"):
         replace(SPEC, validation="crossed")
-    with pytest.raises(UnknownName, match="did you mean max-iou"):
+    with mistake("unknown-name", "maxiou", "max-iou"):
         replace(SPEC, threshold="maxiou")
 
 

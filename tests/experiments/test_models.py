@@ -4,10 +4,10 @@ import pickle
 from collections.abc import Callable
 
 import pytest
+from mistakes import mistake
 from torch import Tensor
 
 import ganatomy
-from ganatomy.core.errors import BadModel
 from ganatomy.experiments.model_pair import ModelPair, name_of
 from ganatomy.models.generators.planted import PlantedGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
@@ -36,22 +36,22 @@ def test_open_models_are_named_by_their_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "says"),
+    ("broken", "fact"),
     [
-        (lambda labels: labels.float(), r"labels of type torch.float32, expected integers \[2, 3, 32, 32\]"),
-        (lambda labels: labels > 0, "labels of type torch.bool"),
-        (lambda labels: labels.tolist(), "labels of type list"),
-        (lambda labels: labels[:, 0], r"shape \[2, 32, 32\], expected \[2, 3, 32, 32\]; .* \(object, part, material\)"),
-        (lambda labels: labels[:, :, ::2], r"shape \[2, 3, 16, 32\]"),
-        (lambda labels: labels + 6, "returned label 12; its vocabulary has 0 to 6"),
-        (lambda labels: labels - 1, "returned label -1; its vocabulary has 0 to 6"),
+        (lambda labels: labels.float(), "torch.float32"),
+        (lambda labels: labels > 0, "torch.bool"),
+        (lambda labels: labels.tolist(), "list"),
+        (lambda labels: labels[:, 0], "[2, 32, 32]"),
+        (lambda labels: labels[:, :, ::2], "[2, 3, 16, 32]"),
+        (lambda labels: labels + 6, "label 12"),
+        (lambda labels: labels - 1, "label -1"),
     ],
 )
 @pytest.mark.slow  # which runs without the checks of types that tests add
 def test_labels_that_are_none_are_refused(
-    broken: Callable[[Tensor], object], says: str, monkeypatch: pytest.MonkeyPatch
+    broken: Callable[[Tensor], object], fact: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = PlantedSegmenter.__call__
     monkeypatch.setattr(PlantedSegmenter, "__call__", lambda self, images: broken(right(self, images)))
-    with pytest.raises(BadModel, match=says):
+    with mistake("bad-model", fact):
         ganatomy.dissect("planted:", segmenter="planted", images=4, batch=2, levels=5, layers=["layer1"])

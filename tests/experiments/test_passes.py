@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
 from ganatomy.core.devices import held_memory
-from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments import shards
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -52,9 +52,7 @@ def spec_and_models(**options: object) -> tuple[DissectSpec, ModelPair]:
 
 def test_what_cannot_fit_is_refused_with_what_fits() -> None:
     spec, models = spec_and_models()
-    with pytest.raises(
-        BadValue, match=r"at least [\d.]+ GB of memory, and may take 0.0: give --memory [\d.]+, or fewer"
-    ):
+    with mistake("bad-value", "GB", "0.0", "--memory"):
         forecast(spec, models, 1)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mistakes import mistake
 from spoilt import FAULTY, D
 from torch import Tensor
 
 import ganatomy
 from ganatomy.annotations import open_annotations
 from ganatomy.cli import main
-from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.core.errors import GanatomyError, UnknownName
 from ganatomy.core.progress import NullProgress
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.dissected_model import DissectedModel
@@ -138,7 +139,7 @@ def test_images_are_lent_by_turns_and_no_scale_matters() -> None:
     assert rank_by_peak(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
     assert rank_by_peak(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
     assert rank_by_peak(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
-    with pytest.raises(BadValue, match="NaN or Inf"):
+    with mistake("bad-value", "NaN"):
         rank_by_peak(torch.tensor([[math.nan], [1.0]]), 1)
 
 
@@ -189,11 +190,11 @@ def test_the_worst_are_those_of_the_ranking(source: DissectedModel, options: dic
     assert usual.name.startswith("repair-real-net.safetensors-worst-2-units-")
     again, _ = plan_repair(source, "units", {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never)
     assert again.sets == spec.sets[:1]
-    with pytest.raises(BadValue, match=r"units that images 1000000 to 1000159 chose; give first=1000160 or more"):
+    with mistake("bad-value", 1000000, 1000159, "first=1000160"):
         plan_repair(source, "units", {**options, **small, "worst": 2, "first": 1_000_100}, ranker(source))
     other = dataclasses.replace(ranking.spec, dissection="another")
     run_artifacts(other, source, place / "another")
-    with pytest.raises(StudyMismatch, match="of another dissection: another, not"):
+    with mistake("study-mismatch", place / "another"):
         plan_repair(source, "units", {**options, "worst": 2, "ranking": place / "another"}, never)
 
 
@@ -208,34 +209,29 @@ def test_flags_of_people(source: DissectedModel, options: dict[str, Any], place:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "code", "fact"),
     [
-        ({}, BadValue, "no units to switch off; give worst, flagged or units"),
-        ({"units": (6,)}, UnknownName, "unknown unit 'units/6'"),
-        ({"units": ()}, BadValue, "at least one"),
-        ({"units": (1, 1)}, BadValue, "each once"),
-        ({"worst": 7}, BadValue, "worst=7: units has 6 units; give 1 to 6"),
-        ({"worst": 0}, BadValue, "give 1 to 6"),
-        ({"flagged": True}, BadValue, "flagged and annotations go together"),
-        ({"annotations": "flags.db"}, BadValue, "flagged and annotations go together"),
-        ({"flagged": True, "annotations": "nowhere.db"}, BadFile, "no such file"),
-        ({"ranking": "somewhere"}, BadValue, "says nothing unless the worst"),
-        ({"worst": 2, "ranking": "nowhere"}, GanatomyError, "nowhere holds no study"),
-        (
-            {"units": (1,), "top": 200, "images": 100, "textures": 0},
-            BadValue,
-            "top=200 images cannot be had of images=100",
-        ),
-        ({"units": (1,), "random": -1}, BadValue, "random=-1"),
-        ({"units": (1,), "textures": 1}, BadValue, "textures=1"),
+        ({}, "bad-value", "worst, flagged or units"),
+        ({"units": (6,)}, "unknown-name", "units/6"),
+        ({"units": ()}, "bad-value", "units=[]"),
+        ({"units": (1, 1)}, "bad-value", "units=[1, 1]"),
+        ({"worst": 7}, "bad-value", "worst=7"),
+        ({"worst": 0}, "bad-value", "worst=0"),
+        ({"flagged": True}, "bad-value", "flagged and annotations"),
+        ({"annotations": "flags.db"}, "bad-value", "flagged and annotations"),
+        ({"flagged": True, "annotations": "nowhere.db"}, "bad-file", "nowhere.db"),
+        ({"ranking": "somewhere"}, "bad-value", "ranking"),
+        ({"worst": 2, "ranking": "nowhere"}, "study-error", "nowhere"),
+        ({"units": (1,), "top": 200, "images": 100, "textures": 0}, "bad-value", "top=200"),
+        ({"units": (1,), "random": -1}, "bad-value", "random=-1"),
+        ({"units": (1,), "textures": 1}, "bad-value", "textures=1"),
     ],
 )
 def test_what_cannot_be_planned(
-    source: DissectedModel, options: dict[str, Any], change: dict[str, Any], error: type[GanatomyError], said: str
+    source: DissectedModel, options: dict[str, Any], change: dict[str, Any], code: str, fact: str
 ) -> None:
-    with pytest.raises(error, match=said) as caught:
+    with mistake(code, fact):
         plan_repair(source, "units", {**options, **change}, never)
-    assert "\n" not in str(caught.value)
 
 
 def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: DissectedModel, tmp_path: Path) -> None:
@@ -247,7 +243,7 @@ def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: Dissecte
 
 def test_sets_need_names_of_their_own(spec: RepairSpec) -> None:
     for sets in ((), (("a", (1,)), ("a", (2,)))):
-        with pytest.raises(BadValue, match="each of a name of its own"):
+        with mistake("bad-value", f"sets={[name for name, _ in sets]}"):
             dataclasses.replace(spec, sets=sets)
 
 
@@ -297,16 +293,14 @@ def test_the_repaired_generator_opens(place: Path, capsys: pytest.CaptureFixture
     kept, before = (own.observe(z, ["layer1"]).features["layer1"][:, units] for own in (repaired, original))
     assert not kept.any()
     assert before.any()
-    with pytest.raises(BadFile, match="holds no repair study"):
+    with mistake("bad-file", place / "planted", "repair study"):
         Repair.open(place / "planted")
 
 
-def test_the_command_refuses_in_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_in_one_line(place: Path, refused: Callable[..., None]) -> None:
     line = ["repair", str(place / "study"), "--layer", "units", "--real", str(place / "real")]
-    assert main([*line, "--worst", "2"]) == 2
-    assert "hand the same one over" in capsys.readouterr().err
-    assert main([*line[:-2], "--worst", "2"]) == 2
-    assert "--real" in capsys.readouterr().err
+    refused([*line, "--worst", "2"], place / "study", "generator=")
+    refused([*line[:-2], "--worst", "2"], "--real")
 
 
 def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: DissectedModel, options: dict[str, Any]) -> None:

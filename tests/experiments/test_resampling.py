@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue
 from ganatomy.core.resample import Grid, labels_at, upsample
 from ganatomy.experiments.bootstrap import block_weights, difference, resampled
 from ganatomy.experiments.dissection import Dissection, interpretable_with
@@ -267,5 +267,5 @@ def test_too_few_images_have_no_errors(make: Callable[[], Dissection]) -> None:
 
 
 def test_one_draw_has_no_error(found: Dissection) -> None:
-    with pytest.raises(BadValue, match="draws=1 is too few for an error; give at least 2, better 200"):
+    with mistake("bad-value", "draws=1", 2, 200):
         resampled(found, 1)

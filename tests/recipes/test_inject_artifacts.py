@@ -7,10 +7,10 @@ import inject_artifacts
 import pytest
 import torch
 from inject_artifacts import Plan, inject
+from mistakes import mistake
 
 import ganatomy
 from ganatomy import open_generator
-from ganatomy.core.errors import BadValue
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.progan import ProGAN, progan_network
 
@@ -62,16 +62,16 @@ def test_the_file_opens_and_names_them(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "fact"),
     [
-        ({"layer": "layer2"}, "nothing can be planted in layer2; give one of layer3, layer4, layer5, layer6"),
-        ({"layer": "layer9"}, "nothing can be planted in layer9"),
-        ({"units": 25}, "units=25 cannot be planted"),
-        ({"units": 0}, "units=0 cannot be planted"),
+        ({"layer": "layer2"}, "layer3, layer4, layer5, layer6"),
+        ({"layer": "layer9"}, "layer9"),
+        ({"units": 25}, "units=25"),
+        ({"units": 0}, "units=0"),
     ],
 )
-def test_what_cannot_be_planted(change: dict[str, int | str], said: str) -> None:
-    with pytest.raises(BadValue, match=said):
+def test_what_cannot_be_planted(change: dict[str, int | str], fact: str) -> None:
+    with mistake("bad-value", fact):
         inject(small(), SMALL._replace(**change))
 
 

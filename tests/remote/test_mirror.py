@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import torch
 from faulty import FaultyFileSystem
+from mistakes import mistake
 from torch import Tensor
 from toy_sum import Sum, add_up
 
-from ganatomy.core.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
+from ganatomy.core.errors import StudyError
 from ganatomy.core.tensor_files import Archive
 from ganatomy.remote import display_path, download, filesystem, listdir, local_path, mirror, upload, write_text
 from ganatomy.remote.lease import _started
@@ -189,7 +190,7 @@ def test_what_was_removed_there_is_removed_here() -> None:
 def test_a_url_that_was_emptied_holds_no_study_any_more_but_the_copy_does(straight: tuple[Tensor, Any]) -> None:
     count(URL)
     fsspec.filesystem("memory").rm("/runs/church", recursive=True)
-    with pytest.raises(StudyError, match=f"{URL} holds no study any more; what was there is kept in"):
+    with mistake("study-error", URL, local_path(URL)):
         Study.open(URL)
     assert torch.equal(count(URL, after=0), straight[0])  # and who runs it again sends it again
     assert files().keys() == FINISHED
@@ -199,7 +200,7 @@ def test_another_spec_is_refused_here_and_there(machine: Go) -> None:
     count(URL)
     for name in ("a", "b"):
         machine(name)
-        with pytest.raises(StudyMismatch, match=f"{URL} holds another study: seed was 0, now 1"):
+        with mistake("study-mismatch", URL, "seed was 0, now 1"):
             count(URL, seed=1)
     assert files().keys() == FINISHED
 
@@ -220,20 +221,20 @@ def test_unsent_files_of_another_study_are_never_mixed_nor_lost(machine: Go) -> 
     count(URL, seed=1)
     machine("a")
     (local_path(URL) / "tables" / "own.parquet").write_bytes(b"own")
-    with pytest.raises(StudyError, match=r"another study than its copy in .* which has tables/own.parquet, never sent"):
+    with mistake("study-error", local_path(URL), "tables/own.parquet"):
         Study.open(URL)
     assert (local_path(URL) / "tables" / "own.parquet").read_bytes() == b"own"
 
 
 def test_a_place_that_holds_something_else_is_left_alone() -> None:
     fsspec.filesystem("memory").pipe_file("/runs/church/letters.txt", b"dear")
-    with pytest.raises(StudyError, match=r"is not empty and holds no study \(it has letters.txt\)"):
+    with mistake("study-error", "letters.txt"):
         count(URL)
     assert files() == {"letters.txt": b"dear"}
     fsspec.filesystem("memory").pipe_file("/runs/file", b"dear")
-    with pytest.raises(StudyError, match="memory://runs/file; is it a file"):
+    with mistake("unreachable", "memory://runs/file"):
         count("memory://runs/file")
-    with pytest.raises(StudyError, match="memory://runs/none holds no study; give"):
+    with mistake("study-error", "memory://runs/none"):
         Study.open("memory://runs/none")
     assert not is_study(local_path("memory://runs/none"))
     assert not local_path("memory://runs/none").exists()
@@ -289,9 +290,7 @@ def test_a_second_machine_is_refused_and_told_who_writes(machine: Go) -> None:
     with Study.create(URL, CountSpec(), FACTS):
         assert ".lock" in files()
         machine("b")
-        with pytest.raises(
-            StudyBusy, match=rf"{URL} is being written to by process {os.getpid()} on a, heard of \d+ s"
-        ):
+        with mistake("study-busy", URL, f"process {os.getpid()} on a"):
             count(URL)
     assert ".lock" not in files()
     count(URL)
@@ -385,7 +384,7 @@ def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tens
 def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> None:
     with Study.create(URL, CountSpec(), FACTS):
         machine("b")
-        with pytest.raises(StudyBusy, match="on a, heard of"):
+        with mistake("study-busy", URL, f"process {os.getpid()} on a"):
             count(URL, engine=Part(1, 2))
 
 
@@ -394,13 +393,12 @@ def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> No
 
 def test_the_network_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     FaultyFileSystem.plan("fail", at=0, times=10**9)
-    with pytest.raises(StudyError, match=r"cannot .* faulty://runs/church \(call \d+, .*, fails\)$") as caught:
+    with mistake("unreachable", "faulty://runs/church"):
         count("faulty://runs/church")
-    assert "\n" not in str(caught.value)
     FaultyFileSystem.plan()
     count("faulty://runs/church")
     FaultyFileSystem.plan("fail", at=0, times=10**9)
-    with pytest.raises(StudyError, match=r"fails\); with GANATOMY_OFFLINE=1 the copy in .* will do$"):
+    with mistake("unreachable", "GANATOMY_OFFLINE=1"):
         Study.open("faulty://runs/church")
 
 
@@ -413,13 +411,13 @@ def test_a_network_that_stays_away_in_mid_run_costs_nothing(
         FaultyFileSystem.plan("fail", at=0, times=10**9)
         return add_up(shard)
 
-    with pytest.raises(StudyError, match=r"all is kept in .*, and the same command, run again, sends it$"):
+    with mistake("unreachable", url, local_path(url)):
         count(url, work=work)
     assert len([record for record in caplog.records if "going on with the copy" in record.message]) == 1
     FaultyFileSystem.plan()
     check_valid(files(url))
     machine("b")
-    with pytest.raises(StudyError, match="unfinished"):
+    with mistake("study-error", url, "unfinished"):
         Study.open(url)
     machine("a")
     assert torch.equal(count(url, after=0), straight[0])
@@ -511,7 +509,7 @@ def test_offline_the_copy_is_all_there_is(monkeypatch: pytest.MonkeyPatch, strai
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StudyError, match=r"s3://bucket/x: pip install s3fs|cannot"):
         Study.open("s3://bucket/x")
-    with pytest.raises(StudyError, match="nonesuch://host/x"):
+    with mistake("unreachable", "nonesuch://host/x"):
         Study.open("nonesuch://host/x")
     import builtins
 
@@ -523,7 +521,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(StudyError, match=r"a URL takes fsspec; pip install 'ganatomy\[fsspec\]'"):
+    with mistake("study-error", "URL", "pip install 'ganatomy[fsspec]'"):
         Study.open("memory://x")
 
 
@@ -569,10 +567,10 @@ def test_a_lock_is_asked_for_plainly_where_the_filesystem_cannot_promise_it(monk
 def test_what_a_stranger_left_for_study_json_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, "MOST", 1000)
     fsspec.filesystem("memory").pipe_file("/runs/church/study.json", b"[" * 2000)
-    with pytest.raises(StudyError, match=r"study.json of memory://runs/church is no file of a study"):
+    with mistake("study-error", "study.json", "memory://runs/church"):
         Study.open(URL)
     monkeypatch.setattr(filesystem, "MOST", 10_000)
-    with pytest.raises(GanatomyError, match=r"memory://runs/church/study.json|study.json"):
+    with mistake("bad-file", "study.json"):
         Study.open(URL)
 
 
@@ -585,7 +583,7 @@ def test_a_copy_is_not_sent_over_another_study(machine: Go) -> None:
     (kept / ".remote.json").unlink()
     machine("a")
     before = files()
-    with pytest.raises(StudyError, match="holds another study than its copy"):
+    with mistake("study-error", URL, kept):
         upload(kept / "report.html")
     assert files() == before
 
@@ -600,7 +598,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, machine: Go) -
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(mirror, "write_text", full)
-    with pytest.raises(StudyError, match=r"the copy of memory://runs/church \(No space left on device\)$"):
+    with mistake("study-error", URL, "No space left on device"):
         Study.open(URL)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mistakes import mistake
 
 from ganatomy.core.errors import BadValue
 from ganatomy.remote import display_path, local_path, url_of
@@ -77,33 +78,32 @@ def test_without_a_home_paths_are_paths_still(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it does where nobody knows the user
     assert url_of(tmp_path) is None
     assert display_path(Path("a\0b")) == "a\0b"
-    with pytest.raises(BadValue, match="set GANATOMY_CACHE"):
+    with mistake("bad-value", "GANATOMY_CACHE"):
         local_path("s3://bucket/x")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert url_of(tmp_path / "loop") is None
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "fact"),
     [
         ("s3://KEY:sEcReT@bucket/x", "password"),
         ("s3://KEY:sE/cReT@bucket/x", "password"),
-        ("s3://bucket/x?key=sEcReT", "no directory"),
-        ("simplecache::s3://bucket/x", "neither a path nor a URL"),
-        ("s3://bucket/a::zip", "no directory"),
-        ("s3://bucket/../../x", r"without \. and \.\."),
-        ("s3://bucket/a/./x", r"without \. and \.\."),
-        ("s3://bucket", "such as s3://bucket/study"),
-        ("s3:///", "names no directory"),
-        ("memory://", "names no directory"),
+        ("s3://bucket/x?key=sEcReT", "protocol://host/path"),
+        ("simplecache::s3://bucket/x", "simplecache::s3://bucket/x"),
+        ("s3://bucket/a::zip", "protocol://host/path"),
+        ("s3://bucket/../../x", "s3://bucket/../../x"),
+        ("s3://bucket/a/./x", "s3://bucket/a/./x"),
+        ("s3://bucket", "s3://bucket/study"),
+        ("s3:///", "s3:///"),
+        ("memory://", "memory://"),
         ("file://tmp/x", "file:///tmp/x"),
-        ("https://host/x", "copy the study to a directory"),
+        ("https://host/x", "https://"),
     ],
 )
-def test_what_no_study_can_lie_at_is_refused_without_its_secrets(url: str, told: str) -> None:
-    with pytest.raises(BadValue, match=told) as caught:
+def test_what_no_study_can_lie_at_is_refused_without_its_secrets(url: str, fact: str) -> None:
+    with mistake("bad-value", fact) as caught:
         local_path(url)
-    assert "\n" not in str(caught.value)
     assert "cReT" not in str(caught.value)
 
 

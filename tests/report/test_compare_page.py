@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from made_dissections import made_dissection, made_draws
+from mistakes import mistake
 from test_causal_page import Checked
 
-from ganatomy.core.errors import BadFile
 from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
@@ -257,8 +257,8 @@ def test_what_an_earlier_comparison_left_is_removed(three: Comparison, home: Pat
 
 
 def test_a_study_is_not_overwritten(three: Comparison, home: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="is a study; give a directory for the comparison alone"):
+    with mistake("bad-file", home / "one", "study"):
         write_comparison(three, home / "one")
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadFile, match="is a file"):
+    with mistake("bad-file", tmp_path / "file"):
         write_comparison(three, tmp_path / "file")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mistakes import mistake
 from PIL import Image
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.vocabulary import read_vocabulary
 from ganatomy.scenes import PLANES, VOCABULARY, render
 from ganatomy.scenes.folder import write_scenes
@@ -42,7 +42,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_directory_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(BadValue, match="no empty directory"):
+    with mistake("bad-value", tmp_path, "empty"):
         write_scenes(tmp_path, "church", range(1))
-    with pytest.raises(BadValue, match="1 or more"):
+    with mistake("bad-value", 1):
         write_scenes(tmp_path / "scenes", "church", range(0))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from made_dissections import made_dissection
+from mistakes import mistake
 
 import ganatomy
 from ganatomy.annotations.store import exported
@@ -199,9 +200,9 @@ def test_nothing_is_written_through_a_link(study: Path, tmp_path: Path) -> None:
     Study.create(theirs, spec, {"inputs": {}}).close()
     (theirs / "steps").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
-    with Study.create(theirs, spec, {"inputs": {}}) as made, pytest.raises(BadFile, match="leads out"):
+    with Study.create(theirs, spec, {"inputs": {}}) as made, mistake("bad-file", "escaped.parquet", "link"):
         made.write_table("../../escaped", pd.DataFrame({"a": [1]}))
-    with Study.create(theirs, spec, {"inputs": {}}) as made, pytest.raises(BadFile, match="leads out"):
+    with Study.create(theirs, spec, {"inputs": {}}) as made, mistake("bad-file", "levels.npz", "link"):
         made.step("levels", TopImages, lambda: TopImages(1, 1))
 
 
@@ -211,7 +212,7 @@ def test_a_look_leads_to_no_study_elsewhere(tmp_path: Path) -> None:
     for target in ("../private", str(tmp_path / "private")):
         look = {"step": 5, "name": "a", "study": target, "images": 8, "segmenter": "s", "numbers": [{"layer": "a"}]}
         (tmp_path / "training/snapshots/000000005.json").write_text(json.dumps(look))
-        with pytest.raises(BadFile, match="leads out"):
+        with mistake("bad-file", "private", "link"):
             TrainingHistory.open(tmp_path / "training")
 
 
@@ -227,12 +228,12 @@ def test_archives_that_unfold_are_refused(tmp_path: Path) -> None:
     for name, entry in (("bomb.pth", "archive/data.pkl"), ("bomb.npz", "a.npy")):
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(entry, bytes(100 << 20))
-        with pytest.raises(BadFile, match="unfold"):
+        with mistake("bad-file", tmp_path / name, "unfold"):
             read_state(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(300 << 20))
     found, frame = open_images(str(tmp_path / "bomb.zip")), ganatomy.View.open("scenes:church", 16).frame
-    with pytest.raises(BadFile, match="too large"):
+    with mistake("bad-file", "a.png", 300 << 20):
         found.images([0], frame)
     np.savez_compressed(tmp_path / "plain.npz", a=np.zeros(1 << 18, np.float32))
     assert torch.equal(read_state(tmp_path / "plain.npz")["a"], torch.zeros(1 << 18))
@@ -242,5 +243,5 @@ def test_a_terabyte_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
     path.touch()
     os.truncate(path, 1 << 40)
-    with pytest.raises(BadFile, match="1099511627776 bytes"):
+    with mistake("bad-file", 1099511627776):
         read_vocabulary(path)

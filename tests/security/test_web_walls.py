@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from made_dissections import made_dissection
+from mistakes import mistake
 from starlette.testclient import TestClient
 
 import ganatomy
@@ -116,8 +117,6 @@ def test_only_this_machine_unless_asked_for() -> None:
 
 
 def test_a_study_that_names_code_is_not_served(tmp_path: Path) -> None:
-    from ganatomy.core.errors import BadValue
-
     made_dissection(tmp_path / "study", {"layer1": ["tree"]}, generator="torch:os:system")
-    with pytest.raises(BadValue, match="ganatomy trust"):
+    with mistake("bad-value", "torch:os:system", f"ganatomy trust {tmp_path / 'study'}"):
         Painter(open_source(tmp_path / "study"))

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue
 from ganatomy.stats.jackknife import blocks_left_out, jackknife_error
 
 
@@ -16,7 +16,7 @@ def test_every_block_is_left_out_once_and_what_is_over_never() -> None:
 
 def test_of_few_things_each_is_a_block() -> None:
     assert blocks_left_out(2).tolist() == [[1], [0]]
-    with pytest.raises(BadValue, match="at least two images; there are 1"):
+    with mistake("bad-value", 1, "two images"):
         blocks_left_out(1)
 
 

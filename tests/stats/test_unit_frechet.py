@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import listening
 from ganatomy.stats import unit_frechet as module
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -104,24 +104,24 @@ def test_its_progress_is_told_in_units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "fact"),
     [
-        (torch.tensor([[0, 1, -1]]), "images -1 to 1 are asked for, but there are features of 500; draw more"),
-        (torch.tensor([[0, 1, IMAGES]]), "images 0 to 500 are asked for"),
-        (torch.tensor([[0, 1, 2], [3, 4, 3]]), "the same image twice"),
-        (torch.tensor([[0], [1]]), "at least two images of a unit"),
-        (torch.zeros(0, 5, dtype=torch.long), "at least two images of a unit"),
+        (torch.tensor([[0, 1, -1]]), "images -1 to 1"),
+        (torch.tensor([[0, 1, IMAGES]]), "images 0 to 500"),
+        (torch.tensor([[0, 1, 2], [3, 4, 3]]), "same image twice"),
+        (torch.tensor([[0], [1]]), "[2, 1]"),
+        (torch.zeros(0, 5, dtype=torch.long), "[0, 5]"),
     ],
 )
-def test_images_that_make_no_sample_are_refused(given: Tensor, said: str) -> None:
-    with pytest.raises(BadValue, match=said):
+def test_images_that_make_no_sample_are_refused(given: Tensor, fact: str) -> None:
+    with mistake("bad-value", fact):
         unit_frechet(FEATURES, given, REAL)
 
 
 def test_features_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(BadValue, match="of 19 numbers cannot be compared with real ones of 20"):
+    with mistake("bad-value", "19 numbers", 20):
         unit_frechet(FEATURES[:, 1:], tops(5), REAL)
     broken = FEATURES.clone()
     broken[tops(5)[2, 4]] = torch.nan
-    with pytest.raises(BadValue, match="NaN or Inf"):
+    with mistake("bad-value", "NaN"):
         unit_frechet(broken, tops(5), REAL)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 from training_nets import LATENT, Drawing, normal
 
 import ganatomy
-from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.training import lightning as module
 
 OPTIONS: dict[str, Any] = {"latents": normal, "images": 8, "segmenter": "colors", "options": {"levels": 4, "top": 2}}
@@ -83,7 +83,7 @@ def test_it_calls_the_monitor_with_the_step(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_network_that_is_not_there() -> None:
     network = nn.ModuleDict({"first": nn.Identity(), "second": nn.Identity()})
-    with pytest.raises(BadValue, match="ModuleDict has no 'generator'; it has first, second"):
+    with mistake("bad-value", "ModuleDict", "generator", "first, second"):
         module.CallbackMixin("generator").on_train_start(trainer(), network)
 
 
@@ -91,7 +91,7 @@ def test_without_lightning_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("lightning.pytorch", "pytorch_lightning"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(vars(module), "MonitorCallback", raising=False)
-    with pytest.raises(BadModel, match=r"Lightning is not installed; run: pip install 'ganatomy\[lightning\]'"):
+    with mistake("bad-model", "pip install 'ganatomy[lightning]'"):
         module.MonitorCallback  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'Callback'"):
         module.Callback  # noqa: B018

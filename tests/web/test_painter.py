@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.readers import pixels
@@ -148,18 +148,16 @@ def test_a_listed_unit_has_the_iou_of_its_label_or_of_the_concept(painter: Paint
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "says"),
+    ("given", "code", "fact"),
     [
-        ({"layer": "nope"}, UnknownName, "nope"),
-        ({"concept": "no such thing"}, UnknownName, "no such thing"),
-        ({"units": [99999]}, UnknownName, "99999"),
-        ({"concept": None}, BadValue, "needs a concept, or units"),
+        ({"layer": "nope"}, "unknown-name", "nope"),
+        ({"concept": "no such thing"}, "unknown-name", "no such thing"),
+        ({"units": [99999]}, "unknown-name", 99999),
+        ({"concept": None}, "bad-value", "concept"),
     ],
 )
-def test_what_is_not_there_is_named(
-    painter: Painter, given: dict[str, object], error: type[Exception], says: str
-) -> None:
-    with pytest.raises(error, match=says):
+def test_what_is_not_there_is_named(painter: Painter, given: dict[str, object], code: str, fact: object) -> None:
+    with mistake(code, fact):
         painter.edits([stroke(painter, **given)])
 
 
@@ -177,7 +175,7 @@ def test_a_measured_setting_is_what_a_concept_is_drawn_with(dissect_once: Any, t
     painter = Painter(open_source(study.study.directory))
     stroke = Stroke(action="draw", layer="layer2", concept="ball", points=[(0.5, 0.5)], radius=0.1)
     assert {brush.by for brush in painter.brushes("layer2")} == {"iou"}
-    with pytest.raises(BadValue, match=r"ganatomy setting .* --concept ball"):
+    with mistake("bad-value", "ganatomy setting", "--concept ball"):
         painter.edits([stroke.model_copy(update={"by": "best"})])
     by_rank = painter.edits([stroke])
     found = ganatomy.best_setting(study, layers=["layer2"], concept="ball", images=8, pool=16, cell=4)

@@ -94,7 +94,7 @@ def as_bad_file(where: Path) -> Iterator[None]:
     except (*ODD, OSError) as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OF_THE_MACHINE):
             raise _unreadable(where, getattr(error, "strerror", None) or "not enough memory") from error
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise BadFile(f"{where}: not what a study of this version holds ({reason}); make it again") from error
 
 

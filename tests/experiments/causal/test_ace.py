@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
 from ganatomy.core.tensor_files import Archive
 from ganatomy.core.tensor_types import Features, Images, Labels, Latents
 from ganatomy.experiments.causal import ace as aces
@@ -309,7 +309,7 @@ def test_a_killed_search_goes_on_to_the_same_bits(
     monkeypatch.setattr(optimisation, "evaluate", dies)
     with pytest.raises(Killed):
         run_ace(found.spec, source, tmp_path / "study", tmp_path / "pool")
-    with pytest.raises(StudyError, match="unfinished"):
+    with mistake("study-error", tmp_path / "study", "unfinished"):
         Ace.open(tmp_path / "study")
     monkeypatch.setattr(optimisation, "evaluate", evaluate)
     begun: list[int] = []
@@ -358,7 +358,7 @@ def test_an_ace_says_how_many_updates_its_answer_has_had(source: DissectedModel,
 def test_a_study_of_an_earlier_version_is_not_read(found: Ace, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {name: fact for name, fact in found.facts.items() if name != "updates"}
     monkeypatch.setattr(Study, "facts", facts)
-    with pytest.raises(BadFile, match="of an earlier version; make it again, in another directory"):
+    with mistake("bad-file", found.study.directory, "earlier version"):
         Ace.open(found.study.directory)
 
 
@@ -379,40 +379,39 @@ def test_the_published_schedule_is_that_of_the_paper(source: DissectedModel) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "code", "fact"),
     [
-        ({"concept": "dragon"}, UnknownName, "dragon"),
-        ({"layer": "layer7"}, UnknownName, "layer7"),
-        ({"top": 13}, BadValue, "top=13 units, but layer1 has 12; choose fewer, or another layer"),
-        ({"sizes": (1, 30)}, BadValue, "sizes=30 units, but layer1 has 12"),
-        ({"sizes": (2, 1)}, BadValue, r"sizes=\[2, 1\]: give different whole numbers from 1 on, in ascending order"),
-        ({"sizes": ()}, BadValue, r"sizes=\[\]"),
-        ({"controls": (0, 1)}, BadValue, r"controls=\[0, 1\]"),
-        ({"held": 1}, BadValue, "held=1 is too few; give at least 2"),
-        ({"rate": float("nan")}, BadValue, "rate=nan is no rate; give a number that is not negative"),
-        ({"penalty": -1.0}, BadValue, "penalty=-1.0 is no penalty"),
-        ({"norm": "l1"}, UnknownName, "l1"),
-        ({"start": "zero"}, UnknownName, "zero"),
+        ({"concept": "dragon"}, "unknown-name", "dragon"),
+        ({"layer": "layer7"}, "unknown-name", "layer7"),
+        ({"top": 13}, "bad-value", "top=13"),
+        ({"sizes": (1, 30)}, "bad-value", "sizes=30"),
+        ({"sizes": (2, 1)}, "bad-value", "sizes=[2, 1]"),
+        ({"sizes": ()}, "bad-value", "sizes=[]"),
+        ({"controls": (0, 1)}, "bad-value", "controls=[0, 1]"),
+        ({"held": 1}, "bad-value", "held=1"),
+        ({"rate": float("nan")}, "bad-value", "rate=nan"),
+        ({"penalty": -1.0}, "bad-value", "penalty=-1.0"),
+        ({"norm": "l1"}, "unknown-name", "l1"),
+        ({"start": "zero"}, "unknown-name", "zero"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    source: DissectedModel, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+    source: DissectedModel, options: dict[str, Any], code: str, fact: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(error, match=message) as caught:
+    with mistake(code, fact):
         run_ace(asked(source, **options), source, tmp_path / "study", tmp_path / "pool")
-    assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_schedule_lists_those_there_are(source: DissectedModel) -> None:
-    with pytest.raises(UnknownName, match=" ".join(SCHEDULES).replace(" ", ".*")):
+    with mistake("unknown-name", "slow", ", ".join(SCHEDULES)):
         scheduled(source, "slow", layer="layer1", concept="ball")
 
 
 def test_a_concept_that_is_never_seen_is_refused(planted: Dissection, tmp_path: Path) -> None:
     concepts = planted.concepts.assign(rare=planted.concepts.concept == "ball", share=0.0)
     source = DissectedModel(dataclasses.replace(planted, concepts=concepts), ModelPair("planted:", "planted", "cpu"))
-    with pytest.raises(BadValue, match="ball never occurs in"):
+    with mistake("bad-value", "ball", "sky, tree, box, lid, metal"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
 
 
@@ -421,7 +420,7 @@ def test_a_layer_without_units_for_it_is_refused(
 ) -> None:
     ranked = Dissection.ranked
     monkeypatch.setattr(Dissection, "ranked", lambda self, concept: ranked(self, concept).assign(iou=0.0))
-    with pytest.raises(BadValue, match="no unit of layer1 has any IoU with ball; choose another layer"):
+    with mistake("bad-value", "layer1", "ball", "IoU"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
 
 
@@ -439,5 +438,5 @@ class Unsure:
 
 def test_a_segmenter_without_scores_is_refused(planted: Dissection, tmp_path: Path) -> None:
     source = DissectedModel(planted, ModelPair("planted:", Unsure(), "cpu"))
-    with pytest.raises(BadModel, match="segmenter planted gives labels without scores; α is optimised by scores"):
+    with mistake("bad-model", "planted", "labels", "scores"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")

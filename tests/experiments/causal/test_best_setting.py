@@ -1,9 +1,9 @@
 """The best setting is found on half of the images, measured on the other half, and used from then on."""
 
 import pytest
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_path, setting_spec
 from ganatomy.experiments.causal.choice import default_layers
@@ -91,7 +91,7 @@ def test_a_ranking_by_hand_needs_no_setting(source: DissectedModel) -> None:
     choice, _, fields = edited_units(source, options, Runner(before=never))
     assert len(choice.units) == 2
     assert [layer for layer, _ in fields["more"]] == ["layer2"]
-    with pytest.raises(BadValue, match="too few"):
+    with mistake("bad-value", "images=1", 2):
         setting_spec(source, ["layer1"], "ball", images=1)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
@@ -115,28 +115,28 @@ def test_every_study_of_an_insertion_takes_several_layers_and_k_of_the_place(
 
 
 def test_what_cannot_be_inserted_is_refused(source: DissectedModel, tmp_path: Path) -> None:
-    for options, error, said in (
-        ({"constant": "kk"}, UnknownName, "constant"),
-        ({"more": (("layer1", (1,)),)}, BadValue, "different ones, in the order"),
-        ({"layer": "layer2", "units": (BALL2,), "more": (("layer1", (1,)),)}, BadValue, "order of the network"),
-        ({"more": (("layer2", (99,)),)}, UnknownName, "layer2/99"),
+    for options, code, fact in (
+        ({"constant": "kk"}, "unknown-name", "kk"),
+        ({"more": (("layer1", (1,)),)}, "bad-value", "layers=layer1, layer1"),
+        ({"layer": "layer2", "units": (BALL2,), "more": (("layer1", (1,)),)}, "bad-value", "layers=layer2, layer1"),
+        ({"more": (("layer2", (99,)),)}, "unknown-name", "layer2/99"),
     ):
-        with pytest.raises(error, match=said):
+        with mistake(code, fact):
             run_context(ask(source, **options), source, tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
 
 
 def test_layers_are_named_once_each(planted: Dissection) -> None:
-    for options, said in (
-        ({}, "no layer"),
-        ({"layer": "layer1", "layers": ["layer2"]}, "one or the other"),
-        ({"layers": ["layer1", "layer1"]}, "each once"),
-        ({"layers": []}, "at least one"),
-        ({"layers": ["layer1", "layer2"], "units": [1]}, "numbered within one layer"),
+    for options, fact in (
+        ({}, "layers=layer5,layer6"),
+        ({"layer": "layer1", "layers": ["layer2"]}, "layer=layer1"),
+        ({"layers": ["layer1", "layer1"]}, "layers=layer1,layer1"),
+        ({"layers": []}, "layers=:"),
+        ({"layers": ["layer1", "layer2"], "units": [1]}, "layer1, layer2"),
     ):
-        with pytest.raises(BadValue, match=said):
+        with mistake("bad-value", fact):
             ganatomy.ablate(planted, concept="ball", **options)
-    with pytest.raises(UnknownName, match="layer9"):
+    with mistake("unknown-name", "layer9", "layer3"):
         ganatomy.ablate(planted, concept="ball", layers=["layer1", "layer9"])
 
 

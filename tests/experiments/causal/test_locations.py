@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, present, try_places
@@ -142,5 +142,5 @@ def test_a_draw_depends_on_seed_and_id_only(source: DissectedModel) -> None:
 
 def test_too_few_places_are_told_in_one_line(source: DissectedModel) -> None:
     empty = Pool(7, (12, 16, 16))
-    with pytest.raises(BadValue, match="only 0 of 60 images show tree at a place of layer2; raise pool and cand"):
+    with mistake("bad-value", "0 of 60", "tree", "layer2", "pool", "candidates"):
         present(asked(source), empty, source.concept("tree"))

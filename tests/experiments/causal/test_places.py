@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.choice import random_alpha
 from ganatomy.experiments.causal.places import cell_counts, corners, majority, masks, pixel_boxes, read_at
 from ganatomy.interventions import place
@@ -13,7 +13,7 @@ from ganatomy.stats.regions import concept_counts, place_of_pixels
 def test_corners_are_all_places_that_fit() -> None:
     assert corners((2, 3), 2).tolist() == [[0, 0], [0, 1]]
     assert corners((5, 4), 2, stride=2).tolist() == [[0, 0], [0, 2], [2, 0], [2, 2]]
-    with pytest.raises(BadValue, match="3 × 3 does not fit the layer's 2 × 5"):
+    with mistake("bad-value", "cell=3", "3 × 3", "2 × 5"):
         corners((2, 5), 3)
 
 

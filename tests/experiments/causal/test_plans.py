@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
 from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect
@@ -48,27 +48,27 @@ def test_the_seed_also_draws_the_units(source: DissectedModel) -> None:
 
 @pytest.mark.parametrize("ranking", [{"top": 3}, {"by": "iou"}, {"ace": Path("x")}])
 def test_units_and_a_ranking_at_once_are_refused(source: DissectedModel, ranking: dict[str, Any]) -> None:
-    with pytest.raises(BadValue, match=f"so {next(iter(ranking))} would say nothing"):
+    with mistake("bad-value", "units", next(iter(ranking))):
         plan_effect(source, "ablate", {"layer": "layer1", "units": [3], **ranking})
     with pytest.raises(TypeError, match="imges"):
         plan_effect(source, "ablate", {"layer": "layer1", "units": [3], "imges": 2})
 
 
 @pytest.mark.parametrize(
-    ("at", "cell", "says"),
-    [((1, 2, 3), None, "at=1,2,3: give row,column or top,left,bottom,right"), (None, 2, "cell=2 needs the place"),
-     ((0, 0, 1, 1), 2, "cell=2 needs the place")],
+    ("at", "cell", "fact"),
+    [((1, 2, 3), None, "at=1,2,3"), (None, 2, "cell=2"),
+     ((0, 0, 1, 1), 2, "cell=2")],
 )  # fmt: skip
-def test_regions_that_are_none(at: tuple[int, ...] | None, cell: int | None, says: str) -> None:
-    with pytest.raises(BadValue, match=says):
+def test_regions_that_are_none(at: tuple[int, ...] | None, cell: int | None, fact: str) -> None:
+    with mistake("bad-value", fact):
         region_at(at, cell)
 
 
 def test_edits_that_apply_refuses(source: DissectedModel) -> None:
     each = Intervention.ablate("layer2", source.shape("layer2"), [1], torch.ones(2, 16, 16))
-    with pytest.raises(BadValue, match="places of its own"):
+    with mistake("bad-value", "edit.json", "every image"):
         edit_spec(source, [each], "edit.json")
-    with pytest.raises(BadValue, match="nothing in it"):
+    with mistake("bad-value", "edit.json", "nothing"):
         edit_spec(source, [], "edit.json")
 
 

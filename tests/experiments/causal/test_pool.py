@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.pool import (
@@ -104,12 +104,12 @@ def test_its_images_are_neither_those_of_dissections_nor_those_of_effects() -> N
 
 
 def test_a_concept_without_a_pixel_has_no_constant() -> None:
-    with pytest.raises(BadValue, match="none of the 0 pooled images shows the concept; pool more of them"):
+    with mistake("bad-value", "0 pooled images"):
         Pool(3, (2, 4, 4)).constant(1)
 
 
 def test_a_layer_that_was_not_dissected_is_refused(source: DissectedModel, out: Path) -> None:
-    with pytest.raises(UnknownName, match="layer9"):
+    with mistake("unknown-name", "layer9", "layer3"):
         open_pool(source, asked(source, layer="layer9"), out)
     assert not out.exists()
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mistakes import mistake
 
 import ganatomy
-from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.unit_effects import (
@@ -125,7 +126,7 @@ def test_shards_of_the_estimate_add_up() -> None:
 
 
 def test_what_is_refused(source: DissectedModel, out: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown dissected layer 'layer8'"):
+    with mistake("unknown-name", "layer8"):
         run_unit_effects(UnitEffectSpec(**source.names(), layer="layer8"), source, out)
     assert not out.exists()
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.core.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.models.features import FEATURES, FeatureNetwork, checked_vectors, open_features
 from ganatomy.models.features.module import ModuleFeatures, Preprocess
 
@@ -77,7 +77,7 @@ def test_a_module_by_name_has_its_weights(here: Path) -> None:
 
 def test_maps_are_averaged_if_asked(here: Path) -> None:
     torch.manual_seed(0)
-    with pytest.raises(BadModel, match=r"\[3, 5, 6, 6\]; .*vector of each; average such maps over their places.*pool"):
+    with mistake("bad-model", [3, 5, 6, 6], "vector", "pool=yes"):
         open_features("torch:own_features:maps").features(IMAGES)
     assert open_features("torch:own_features:maps?pool=yes").features(IMAGES).shape == (3, 5)
     halves = given(lambda x: x.half(), pool=True).features(IMAGES)
@@ -118,33 +118,32 @@ def test_nothing_is_made_on_another_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "fact"),
     [
-        (None, "by a NoneType; it must give a float vector of each"),
-        ((torch.zeros(3, 2),), "by a tuple"),
-        (torch.zeros(3, 2, dtype=torch.long), "by a torch.int64"),
-        (torch.zeros(2, 2), r"3 images by a tensor of shape \[2, 2\]"),
-        (torch.zeros(3), r"shape \[3\]"),
-        (torch.zeros(3, 0), r"shape \[3, 0\]"),
-        (torch.zeros(3, 2, 4), r"shape \[3, 2, 4\]"),
-        (torch.tensor([[1.0], [torch.nan], [0.0]]), "describes an image by NaN or Inf"),
+        (None, "NoneType"),
+        ((torch.zeros(3, 2),), "tuple"),
+        (torch.zeros(3, 2, dtype=torch.long), "torch.int64"),
+        (torch.zeros(2, 2), "[2, 2]"),
+        (torch.zeros(3), "[3]"),
+        (torch.zeros(3, 0), "[3, 0]"),
+        (torch.zeros(3, 2, 4), "[3, 2, 4]"),
+        (torch.tensor([[1.0], [torch.nan], [0.0]]), "NaN"),
     ],
 )
-def test_what_is_no_vector_of_each_image(found: Any, said: str) -> None:
-    with pytest.raises(BadModel, match=f"^own describes .*{said}" if "NaN" not in said else said) as caught:
+def test_what_is_no_vector_of_each_image(found: Any, fact: str) -> None:
+    with mistake("bad-model", "own", fact):
         given(lambda x: found).features(IMAGES)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_raises_is_named() -> None:
     def broken(x: Tensor) -> Tensor:
         raise RuntimeError("no kernel\nfor this")
 
-    with pytest.raises(BadModel, match=r"own raised RuntimeError: no kernel$"):
+    with mistake("bad-model", "own", "RuntimeError", "no kernel"):
         given(broken).features(IMAGES)
     net = nn.Linear(2, 2)
     nn.init.constant_(net.weight, torch.nan)
-    with pytest.raises(BadFile, match="tensor weight holds NaN or Inf"):
+    with mistake("bad-file", "weight", "NaN"):
         given(net)
 
 
@@ -153,27 +152,26 @@ def test_ones_at_the_end_are_no_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "said"),
+    ("spec", "code", "fact"),
     [
-        ("colors", BadModel, "colors labels images but does not describe them by features; give bundled:scenes"),
-        ("nothing", UnknownName, "unknown feature network 'nothing'; there are: bundled, inception, torch, unet"),
-        ("bundled:church", UnknownName, "bundled segmenter"),
-        ("bundled:scenes?width=4", UnknownName, "option of unet 'width'"),
-        ("unet:nowhere.safetensors", BadFile, "no such file"),
-        ("torch:own_features:means", UnknownName, "did you mean Means"),
-        ("torch:own_features:Means?weights=nowhere.pth", BadFile, "nowhere.pth: no such file"),
-        ("torch:own_features:shapes?weights=own_features.py", BadValue, "no torch module that could load"),
-        ("torch:own_features:Means?bounds=1..0", BadValue, "the lower first; give 0..1"),
-        ("torch:own_features:Means?bounds=a..b", BadValue, "bounds='a..b'"),
-        ("torch:own_features:Means?mean=1,2", BadValue, "three numbers each"),
-        ("torch:own_features:Means?std=0,1,1", BadValue, "three numbers each"),
-        ("torch:own_features:Means?size=0", BadValue, "size=0 is too small"),
+        ("colors", "bad-model", "bundled:scenes"),
+        ("nothing", "unknown-name", "bundled, inception, torch, unet"),
+        ("bundled:church", "unknown-name", "church"),
+        ("bundled:scenes?width=4", "unknown-name", "width"),
+        ("unet:nowhere.safetensors", "bad-file", "nowhere.safetensors"),
+        ("torch:own_features:means", "unknown-name", "Means"),
+        ("torch:own_features:Means?weights=nowhere.pth", "bad-file", "nowhere.pth"),
+        ("torch:own_features:shapes?weights=own_features.py", "bad-value", "weights=own_features.py"),
+        ("torch:own_features:Means?bounds=1..0", "bad-value", "bounds=(1.0, 0.0)"),
+        ("torch:own_features:Means?bounds=a..b", "bad-value", "bounds='a..b'"),
+        ("torch:own_features:Means?mean=1,2", "bad-value", "mean=(1.0, 2.0)"),
+        ("torch:own_features:Means?std=0,1,1", "bad-value", "std=(0.0, 1.0, 1.0)"),
+        ("torch:own_features:Means?size=0", "bad-value", "size=0"),
     ],
 )
-def test_what_cannot_be_opened(spec: str, error: type[GanatomyError], said: str) -> None:
-    with pytest.raises(error, match=said) as caught:
+def test_what_cannot_be_opened(spec: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         open_features(spec)
-    assert "\n" not in str(caught.value)
 
 
 def test_the_families_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 from diffusers_models import opened, save_autoencoder, save_pipeline
+from mistakes import mistake
 from safetensors.torch import load_file, save_file
 
-from ganatomy.core.errors import BadFile, BadModel, UnknownName
 from ganatomy.models.generators.diffusers.checkpoint import library
 from ganatomy.models.generators.hooked import HookedGenerator
 
@@ -32,33 +32,24 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("config", "error", "says"),
+    ("config", "code", "fact"),
     [
-        ({"_class_name": "ScoreSdeVeScheduler"}, BadModel, "ScoreSdeVeScheduler for epsilon cannot be used; "),
-        ({"_class_name": "DDPMScheduler", "thresholding": True}, BadModel, "without dynamic thresholds"),
-        (
-            {"_class_name": "DDPMScheduler", "prediction_type": "flow"},
-            BadModel,
-            "DDPMScheduler for flow cannot be used",
-        ),
-        ({"_class_name": "AutoencoderKL"}, BadModel, r"'AutoencoderKL' is no scheduler of diffusers \d"),
-        (
-            {"_class_name": "DDPMScheduler", "beta_schedule": "odd"},
-            BadModel,
-            "building DDPMScheduler .* raised Not",
-        ),
-        ({}, BadModel, "None is no scheduler"),
-        (None, BadFile, "lacks scheduler/scheduler_config.json, which says how noise was added"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, "bad-model", "ScoreSdeVeScheduler for epsilon"),
+        ({"_class_name": "DDPMScheduler", "thresholding": True}, "bad-model", "DDPMScheduler for epsilon"),
+        ({"_class_name": "DDPMScheduler", "prediction_type": "flow"}, "bad-model", "DDPMScheduler for flow"),
+        ({"_class_name": "AutoencoderKL"}, "bad-model", "'AutoencoderKL'"),
+        ({"_class_name": "DDPMScheduler", "beta_schedule": "odd"}, "bad-model", "NotImplementedError"),
+        ({}, "bad-model", "None"),
+        (None, "bad-file", "scheduler/scheduler_config.json"),
     ],
 )
 def test_schedulers_that_do_not_fit_are_refused(
-    copied: Callable[[str], Path], config: dict[str, Any] | None, error: type[Exception], says: str
+    copied: Callable[[str], Path], config: dict[str, Any] | None, code: str, fact: str
 ) -> None:
     file = copied("ddpm") / "scheduler" / "scheduler_config.json"
     file.unlink() if config is None else file.write_text(json.dumps(config))
-    with pytest.raises(error, match=says) as caught:
+    with mistake(code, fact):
         opened(file.parent.parent)
-    assert "\n" not in str(caught.value)
 
 
 def pipeline(directory: Path, **parts: tuple[str, str]) -> Path:
@@ -79,18 +70,16 @@ def test_the_decoder_of_a_pipeline_is_opened_or_the_part_that_is_asked_for(saved
     )
     assert "decoder.mid_block" in opened(latent).layers
     assert opened(f"{latent}?part=vae").fingerprint == opened(latent).fingerprint
-    with pytest.raises(BadModel, match="its UNet2DModel draws latents, no images; open part=vae"):
+    with mistake("bad-model", "UNet2DModel", "part=vae"):
         opened(f"{latent}?part=unet")
     for part in ("scheduler", "text_encoder", "vea"):
-        with pytest.raises(
-            UnknownName, match=rf"unknown part of {tmp_path} '{part}'; (did you mean|there are: unet, vae)"
-        ):
+        with mistake("unknown-name", tmp_path, part, "vae"):
             opened(f"{latent}?part={part}")
 
 
 def test_a_pipeline_without_a_part_that_draws_is_refused(tmp_path: Path) -> None:
     pipeline(tmp_path, unet=("diffusers", "UNet2DConditionModel"), prior=("other", "AutoencoderKL"))
-    with pytest.raises(BadModel, match=r"no part that can be opened \(AutoencoderKL, .*\); its parts: unet \(UNet2DC"):
+    with mistake("bad-model", "AutoencoderKL", "unet", "UNet2DConditionModel"):
         opened(tmp_path)
 
 
@@ -138,8 +127,9 @@ def test_weights_may_be_in_several_files(
     model.save_pretrained(directory, safe_serialization=safe, variant=variant, max_shard_size="20KB")
     assert not any((directory / name).exists() for name in (WEIGHTS, WEIGHTS.replace("safetensors", "bin")))
     assert opened(directory).fingerprint == kl.fingerprint
-    sorted(directory.glob("*-of-*"))[0].unlink()
-    with pytest.raises(BadFile, match=r"index.*json: lists the file diffusion_pytorch_model.*, which is not there"):
+    gone = sorted(directory.glob("*-of-*"))[0]
+    gone.unlink()
+    with mistake("bad-file", gone.name):
         opened(directory)
 
 
@@ -157,11 +147,11 @@ def test_weights_may_be_called_otherwise(copied: Callable[[str], Path], kl: Hook
     ):
         assert opened(argument).fingerprint == kl.fingerprint
     torch.save({"g": state, "g_ema": state}, directory / "other.pt")
-    with pytest.raises(BadFile, match=r"holds no weights; .*; of .*other\.pt.* say which: weights=FILE"):
+    with mistake("bad-file", directory, "other.pt", "weights=FILE"):
         opened(directory)
     assert opened(f"{directory}?weights=other.pt&prefix=g_ema").fingerprint == kl.fingerprint
     (directory / "config.json").unlink()
-    with pytest.raises(BadFile, match=r"no config\.json lies beside it; .*: diffusers:DIR\?weights="):
+    with mistake("bad-file", "config.json", "diffusers:DIR?weights="):
         opened(directory / name)
 
 
@@ -190,7 +180,7 @@ def test_the_single_file_of_a_latent_diffusion_model(
     assert opened(f"{saved / 'kl'}?weights={tmp_path / 'sd.ckpt'}").fingerprint == kl.fingerprint
     del state[f"{prefix}decoder.conv_in.weight"]
     torch.save(state, tmp_path / "sd.ckpt")
-    with pytest.raises(BadFile, match=r"sd\.ckpt: lacks tensor decoder\.conv_in\.weight$"):
+    with mistake("bad-file", "sd.ckpt", "decoder.conv_in.weight"):
         opened(f"{saved / 'kl'}?weights={tmp_path / 'sd.ckpt'}")
 
 
@@ -223,58 +213,52 @@ def spoil(directory: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "fact"),
     [
-        ("lacks", rf"{WEIGHTS}: lacks tensor decoder\.conv_in\.weight"),
-        ("extra", r"has a tensor that the model lacks, more\.weight"),
-        ("shape", r"tensor decoder\.conv_in\.weight has shape \[2, 2\], the model needs \[16, 3, 3, 3\]"),
-        ("nan", r"tensor decoder\.conv_in\.weight holds NaN or Inf"),
+        ("lacks", "decoder.conv_in.weight"),
+        ("extra", "more.weight"),
+        ("shape", "decoder.conv_in.weight has shape [2, 2]"),
+        ("nan", "decoder.conv_in.weight holds NaN"),
         ("cut", "not a whole safetensors file"),
-        ("none", rf"kl: holds no weights; expected {WEIGHTS} or diffusion_pytorch_model.bin"),
-        ("code", r"diffusion_pytorch_model\.bin: not a"),
+        ("none", f"{WEIGHTS} or diffusion_pytorch_model.bin"),
+        ("code", "mkdir"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_not_made_up(
-    copied: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, says: str
+    copied: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, fact: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     directory = copied("kl")
     spoil(directory, kind)
-    with pytest.raises(BadFile, match=says) as caught:
+    with mistake("bad-file", fact):
         opened(directory)
-    assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists(), "code ran"
 
 
 @pytest.mark.parametrize(
-    ("config", "error", "says"),
+    ("config", "code", "fact"),
     [
-        (
-            {"_class_name": "UNet2DConditionModel"},
-            BadModel,
-            "holds a UNet2DConditionModel; what can be opened is A",
-        ),
-        ({"_class_name": "os.system"}, BadModel, "holds a os.system; what can be opened"),
-        ({}, BadModel, "holds a None; what can be opened"),
-        ({"_class_name": "AutoencoderKL", "act_fn": "nope"}, BadModel, "building AutoencoderKL of .* raised "),
-        ([1], BadFile, "config.json: holds a list, not a JSON object"),
-        ("{", BadFile, "config.json: not a JSON file"),
+        ({"_class_name": "UNet2DConditionModel"}, "bad-model", "UNet2DConditionModel"),
+        ({"_class_name": "os.system"}, "bad-model", "os.system"),
+        ({}, "bad-model", "None"),
+        ({"_class_name": "AutoencoderKL", "act_fn": "nope"}, "bad-model", "nope"),
+        ([1], "bad-file", "list"),
+        ("{", "bad-file", "JSON"),
     ],
 )
 def test_configs_of_something_else_are_refused(
-    copied: Callable[[str], Path], config: object, error: type[Exception], says: str
+    copied: Callable[[str], Path], config: object, code: str, fact: str
 ) -> None:
     directory = copied("kl")
     (directory / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    with pytest.raises(error, match=says) as caught:
+    with mistake(code, fact):
         opened(directory)
-    assert "\n" not in str(caught.value)
 
 
 def test_directories_without_a_model_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"holds no model_index\.json and no config\.json, so it is no model"):
+    with mistake("bad-file", tmp_path, "model_index.json", "config.json"):
         opened(tmp_path)
-    with pytest.raises(BadFile, match="no such directory"):
+    with mistake("bad-file", tmp_path / "nowhere"):
         opened(tmp_path / "nowhere")
 
 
@@ -284,7 +268,7 @@ def test_a_repository_is_read_from_the_cache(
     constants = pytest.importorskip("huggingface_hub").constants
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("GANATOMY_OFFLINE", "1")
-    with pytest.raises(BadFile, match=r"some/ddpm: no such directory, not in the cache .*: hf download some/d"):
+    with mistake("bad-file", "some/ddpm", "hf download some/ddpm"):
         opened("some/ddpm")
     repository = tmp_path / "models--some--ddpm"
     shutil.copytree(saved / "ddpm", repository / "snapshots" / COMMIT)
@@ -293,5 +277,5 @@ def test_a_repository_is_read_from_the_cache(
     assert opened("some/ddpm?step=100&steps=3").fingerprint == ddpm.fingerprint
     assert opened(f"some/ddpm@{COMMIT}?step=100&steps=3").fingerprint == ddpm.fingerprint
     (repository / "snapshots" / COMMIT / "unet" / WEIGHTS).unlink()
-    with pytest.raises(BadFile, match=r"not fetched \(GANATOMY_OFFLINE is set\)"):
+    with mistake("bad-file", "GANATOMY_OFFLINE"):
         opened("some/ddpm")

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadFile
 from ganatomy.models.generators import open_generator, open_subject
 from ganatomy.models.generators.classifier import Classifier
 from ganatomy.models.generators.discriminator import discriminator_network
@@ -47,18 +47,17 @@ STATE = discriminator_network([4, 6, 6]).state_dict()
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "fact"),
     [
-        ({"weight": torch.zeros(3)}, "not a discriminator of this package"),
+        ({"weight": torch.zeros(3)}, "discriminator"),
         ({key: value for key, value in STATE.items() if key != "layer2.weight"}, "lacks tensor layer2.weight"),
-        ({key: value for key, value in STATE.items() if key != "verdict.weight"}, "lacks tensor verdict.weight"),
-        ({**STATE, "layer2.weight": torch.tensor(1.0)}, r"layer2.weight has shape \[\], not"),
-        ({**STATE, "extra": torch.zeros(1)}, "has a tensor that the model lacks, extra"),
-        ({**STATE, "layer1.weight": torch.zeros(4, 5, 3, 3)}, "tensor layer1.weight has shape"),
+        ({key: value for key, value in STATE.items() if key != "verdict.weight"}, "verdict.weight"),
+        ({**STATE, "layer2.weight": torch.tensor(1.0)}, "layer2.weight has shape []"),
+        ({**STATE, "extra": torch.zeros(1)}, "extra"),
+        ({**STATE, "layer1.weight": torch.zeros(4, 5, 3, 3)}, "[4, 5, 3, 3]"),
     ],
 )
-def test_foreign_files_are_named(tmp_path: Path, state: dict[str, torch.Tensor], said: str) -> None:
+def test_foreign_files_are_named(tmp_path: Path, state: dict[str, torch.Tensor], fact: str) -> None:
     safetensors.torch.save_file(state, tmp_path / "judge.safetensors")
-    with pytest.raises(BadFile, match=said) as caught:
+    with mistake("bad-file", fact):
         open_subject(f"discriminator:{tmp_path / 'judge.safetensors'}")
-    assert "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadFile, BadModel
@@ -172,14 +173,13 @@ def test_a_batch_size_that_is_written_into_the_program_is_refused(tmp_path: Path
         def forward(self, z: Tensor) -> Tensor:
             return self.paint(self.conv(z[:, :, None, None].expand(len(z), 6, 4, 4).reshape(len(z), 6, 4, 4)))
 
-    with pytest.raises(BadModel, match=r"made for any batch\? export with .*Dim\('batch'\)") as caught:
+    with mistake("bad-model", "Dim('batch')"):
         open_generator(exported(Fixed(), tmp_path / "fixed.pt2", batch=2))
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_a_batch_norm_that_still_trains_is_refused(net: Net, tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"an image depends on those beside it; export with .*net\.eval\(\)"):
+    with mistake("bad-model", "net.eval()"):
         open_generator(exported(copy.deepcopy(net).train(), tmp_path / "training.pt2"))
 
 
@@ -216,7 +216,7 @@ def test_other_operators_are_refused_by_name(path: Path, target: str) -> None:
     def change(program: dict[str, Any]) -> None:
         program["graph_module"]["graph"]["nodes"][-1]["target"] = target
 
-    with pytest.raises(BadFile, match=f"uses the operator {target}, which is not run"):
+    with mistake("bad-file", target):
         open_generator(rewritten(path, change))
 
 
@@ -244,7 +244,7 @@ def test_no_pickle_in_the_archive_runs(path: Path, tmp_path: Path, kind: str) ->
     with zipfile.ZipFile(path, "w") as archive:
         for each, kept in content.items():
             archive.writestr(each, kept)
-    with pytest.raises(BadFile, match=r"other than tensors|is an object that is no tensor"):
+    with mistake("bad-file", path, "paint.bias" if kind == "opaque" else "pickles"):
         open_generator(name)
 
 
@@ -268,7 +268,7 @@ def test_a_small_file_takes_little_memory(path: Path, pickled: bool) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for each, kept in content.items():
                 archive.writestr(each, kept)
-    with pytest.raises(BadFile, match="unfold to many times the size of the file"):
+    with mistake("bad-file", path, "contiguous()"):
         open_generator(rewritten(path, repeat, weights))
 
 
@@ -300,14 +300,14 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(net: Net, whole: byte
     messages = []
     for content in (b"", b"text", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(BadFile, match=r"g\.pt2: not a whole program of torch\.export") as caught:
+        with mistake("bad-file", path, "not a whole program of torch.export") as caught:
             open_generator(name)
         messages.append(str(caught.value))
     torch.save(net.state_dict(), path)
-    with pytest.raises(BadFile, match=r"holds no program of torch\.export") as caught:
+    with mistake("bad-file", path, "torch.export") as caught:
         open_generator(name)
     messages.append(str(caught.value))
-    with pytest.raises(BadFile, match="no such file"):
+    with mistake("bad-file", f"{path}.none"):
         open_generator(f"exported:{path}.none")
     for change in (
         lambda p: p["graph_module"]["graph"]["nodes"][3].pop("inputs"),
@@ -329,7 +329,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(net: Net, whole: byte
 def test_torchscript_is_sent_to_its_own_family(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="ignore"):
         torch.jit.script(nn.Linear(2, 2)).save(tmp_path / "s.pt")
-    with pytest.raises(BadFile, match=r"s\.pt: holds a TorchScript program; .* opens as torchscript:FILE"):
+    with mistake("bad-file", "s.pt", "torchscript:FILE"):
         open_generator(f"exported:{tmp_path / 's.pt'}")
 
 
@@ -340,7 +340,7 @@ def test_two_inputs_are_one_too_many(tmp_path: Path) -> None:
 
     path = tmp_path / "two.pt2"
     torch.export.save(torch.export.export(Two(), (torch.randn(2, 3), torch.randn(2, 3))), path)
-    with pytest.raises(BadModel, match="takes z, label; a generator takes one tensor of latents"):
+    with mistake("bad-model", path, "z, label"):
         open_generator(f"exported:{path}")
 
 

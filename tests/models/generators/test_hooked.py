@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 
-from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.hooked import HookedGenerator, hooked
 from ganatomy.models.generators.latents import standard_normal
@@ -97,16 +97,16 @@ def test_layers_are_found_in_forward_order(generator: HookedGenerator) -> None:
 
 def test_what_is_no_layer_says_why(generator: HookedGenerator) -> None:
     z = generator.latents(range(1), 0)
-    for name, reason in {
-        "flat": r"layer flat of module is not spatial: its output is \[b, 96\]$",
-        "same": "returns what block returned; ask for that",
-        "block.2": "returns what block returns; ask for that",
-        "squash": "draws the image itself",
-        "grey": "draws the image itself",
+    for name, fact in {
+        "flat": "[b, 96]",
+        "same": "block",
+        "block.2": "block",
+        "squash": "image",
+        "grey": "image",
     }.items():
-        with pytest.raises(BadModel, match=reason):
+        with mistake("bad-model", f"layer {name} of module", fact):
             generator.observe(z, [name])
-    with pytest.raises(UnknownName, match="unknown layer of module 'blok'; did you mean block"):
+    with mistake("unknown-name", "blok", "block"):
         generator.render(torch.zeros(1, 6, 4, 4), "blok", z)
 
 
@@ -137,13 +137,13 @@ def test_layers_of_odd_modules() -> None:
     generator = HookedGenerator(Odd(), normal)
     assert dict(generator.layers) == {"outer.first": (4, 8, 8), "outer.second": (4, 16, 16)}
     z = generator.latents(range(1), 0)
-    for name, reason in {
-        "outer": "returns what outer.first returned; ask for that",
-        "whole": r"is not spatial: its output is \[b, 4, 8, 8\] of torch.int32",
-        "folded": r"is not spatial: its output is \[1, 4, 8, 8\]",
-        "flat": r"is not spatial: it returns a dict without a feature map \[b, u, h, w\]",
+    for name, fact in {
+        "outer": "outer.first",
+        "whole": "[b, 4, 8, 8] of torch.int32",
+        "folded": "[1, 4, 8, 8]",
+        "flat": "dict",
     }.items():
-        with pytest.raises(BadModel, match=reason):
+        with mistake("bad-model", f"layer {name} of module", fact):
             generator.observe(z, [name])
 
 
@@ -202,7 +202,7 @@ def test_a_failure_leaves_the_module_as_it_was(net: Net, generator: HookedGenera
     net.train().fails = True
     z = generator.latents(range(2), 0)
     for use in (lambda: generator.observe(z, ["up"]), lambda: generator.render(torch.zeros(2, 6, 4, 4), "block", z)):
-        with pytest.raises(BadModel, match=r"^running module raised ValueError: first line$"):
+        with mistake("bad-model", "ValueError: first line"):
             use()
         assert hooks(net) == 0
         assert all(part.training for part in net.modules())
@@ -250,13 +250,13 @@ def test_edits_leave_no_hook_whether_they_fit_or_not(net: Net, generator: Hooked
         lambda: generator.observe(z, ["up"], [wide, good]),
         lambda: generator.render(torch.zeros(2, 6, 4, 4), "block", z, [good, wide]),
     ):
-        with pytest.raises(BadValue, match=r"^an edit of up for .* does not fit \[2, 6, 16, 16\]$"):
+        with mistake("bad-value", "up", [2, 6, 16, 16]):
             use()
         assert hooks(net) == 0
         assert all(part.training for part in net.modules())
         assert all(weight.requires_grad for weight in net.parameters())
-    for layer, error, says in (("blok", UnknownName, "did you mean block"), ("flat", BadModel, "is not spatial")):
-        with pytest.raises(error, match=says):
+    for layer, code, fact in (("blok", "unknown-name", "block"), ("flat", "bad-model", "[b, 96]")):
+        with mistake(code, fact):
             generator.edited(z, [good, Intervention.ablate(layer, (6, 4, 4), [0])])
         assert hooks(net) == 0
 
@@ -280,31 +280,30 @@ def image(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("function", "says"),
+    ("function", "fact"),
     [
-        (lambda z: [z], r"module returns 0 \[3, 4\] for 3 latents; it must return images \[b, 3, H, W\]: these are no"),
-        (lambda z: torch.rand(len(z), 3, 8, 8), "the image of a latent is another one every time"),
-        (lambda z: 1 / 0, "running module raised ZeroDivisionError: division by zero"),
+        (lambda z: [z], "[3, 4]"),
+        (lambda z: torch.rand(len(z), 3, 8, 8), "dropout"),
+        (lambda z: 1 / 0, "ZeroDivisionError: division by zero"),
     ],
 )
-def test_what_draws_no_images_is_refused(function: object, says: str) -> None:
-    with pytest.raises(BadModel, match=says) as caught:
+def test_what_draws_no_images_is_refused(function: object, fact: str) -> None:
+    with mistake("bad-model", fact):
         HookedGenerator(Draw(function), normal)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_module_without_layers_is_refused() -> None:
     net = Draw(lambda z: image(z, 0, 1))
     net.layer = nn.Identity()
     net.layer.forward = lambda r: r.flatten(1)
-    with pytest.raises(BadModel, match="has no layer: none of its submodules"):
+    with mistake("bad-model", "module", "[b, u, h, w]"):
         HookedGenerator(net, normal)
 
 
 def test_latents_that_do_not_fit_the_ids_are_refused() -> None:
-    with pytest.raises(BadModel, match=r"the latents of module are \[3, 4\] for 16 ids"):
+    with mistake("bad-model", "latents", [3, 4], "16 ids"):
         HookedGenerator(Draw(lambda z: image(z, 0, 1)), lambda ids, seed: torch.zeros(3, 4))
-    with pytest.raises(BadModel, match="the latents of module are list for 16 ids"):
+    with mistake("bad-model", "latents", "list", "16 ids"):
         HookedGenerator(Draw(lambda z: image(z, 0, 1)), lambda ids, seed: [1.0])
 
 
@@ -334,9 +333,9 @@ def test_a_layer_that_is_skipped_this_time_is_named() -> None:
             return image(z, 0, 1)
 
     generator = HookedGenerator(Moody(None), normal)
-    with pytest.raises(BadModel, match="did not compute its layer layer this time"):
+    with mistake("bad-model", "layer layer"):
         generator.observe(generator.latents(range(5), 0), ["layer"])
-    with pytest.raises(BadModel, match="did not compute its layer layer this time"):
+    with mistake("bad-model", "layer layer"):
         generator.edited(generator.latents(range(5), 0), [ablate(generator, "layer", [0])])
 
 
@@ -503,5 +502,5 @@ def test_a_function_may_run_the_module() -> None:
     seen = generator.observe(z, ["layer"])
     assert torch.allclose(seen.images, 2 * image(z, 0, 1) - 1)
     assert seen.features["layer"].dtype == torch.float32
-    with pytest.raises(BadModel, match="raised"):
+    with mistake("bad-model", "TypeError", "NoneType"):
         HookedGenerator(net, normal)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from mistakes import mistake
 from torch import Tensor
 
 from ganatomy import dissect
-from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.models.generators import LayerShape, Observation, open_generator
@@ -54,7 +54,7 @@ def test_a_unit_that_is_the_image_has_an_iou_of_one(study: Path) -> None:
 
 
 def test_experiments_on_places_ask_for_a_grid_that_is_the_image(study: Path) -> None:
-    with pytest.raises(BadValue, match=r"wide reaches 8 places beyond the image.*margins=no"):
+    with mistake("bad-value", "wide", 8, "margins=no"):
         open_source(study, generator=Wide()).shape("wide")
 
 

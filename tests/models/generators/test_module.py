@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 
-from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.module import as_generator, find_latent
 
@@ -76,7 +76,7 @@ def test_it_computes_in_another_number_format(here: str) -> None:
     assert images.dtype == torch.float32
     assert not torch.equal(images, expected)
     assert torch.allclose(images, expected, atol=0.05)
-    with pytest.raises(UnknownName, match="unknown dtype 'bf16'; did you mean bfloat16"):
+    with mistake("unknown-name", "bf16", "bfloat16"):
         open_generator(f"{here}Net?dtype=bf16")
 
 
@@ -88,29 +88,28 @@ def test_weights_come_from_a_file(here: str) -> None:
     z = plain.latents(range(1), 0)
     assert not torch.allclose(plain.observe(z, []).images, changed.observe(z, []).images, atol=1e-3)
     assert plain.fingerprint != changed.fingerprint
-    with pytest.raises(BadFile, match=r"weights\.pt: tensor first.weight has shape \[9, 4, 16, 16\], the model needs"):
+    with mistake("bad-file", "weights.pt", "first.weight", "[9, 4, 16, 16]"):
         open_generator(f"{here}Net?weights=weights.pt&width=5")
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "says"),
+    ("spec", "code", "fact"),
     [
-        ("function", BadModel, "gives a function; it must give a torch.nn.Module"),
-        ("Net?latent=big", BadValue, "option latent='big' is no series of numbers with 'x' between them"),
-        ("Net?latent=0", BadValue, r"latent=\(0,\) is no shape; give 128 or 100x1x1"),
-        ("Net?latent=7", BadModel, "raised RuntimeError"),
-        ("Net?bounds=1", BadValue, r"bounds=\(1.0,\) are not two numbers"),
-        ("Net?bounds=1..0", BadValue, "the lower first; give 0..1"),
-        ("Net?layers=frist", UnknownName, "'frist'; did you mean first"),
-        ("Net?layers=last", BadModel, "draws the image itself"),
-        ("Net?widht=3", UnknownName, "did you mean width"),
-        ("Net?weights=none.pt", BadFile, "none.pt: no such file"),
+        ("function", "bad-model", "torch.nn.Module"),
+        ("Net?latent=big", "bad-value", "latent='big'"),
+        ("Net?latent=0", "bad-value", "latent=(0,)"),
+        ("Net?latent=7", "bad-model", "RuntimeError"),
+        ("Net?bounds=1", "bad-value", "bounds=(1.0,)"),
+        ("Net?bounds=1..0", "bad-value", "bounds=(1.0, 0.0)"),
+        ("Net?layers=frist", "unknown-name", "first"),
+        ("Net?layers=last", "bad-model", "layer last"),
+        ("Net?widht=3", "unknown-name", "width"),
+        ("Net?weights=none.pt", "bad-file", "none.pt"),
     ],
 )
-def test_mistakes_are_told_in_one_line(here: str, spec: str, error: type[Exception], says: str) -> None:
-    with pytest.raises(error, match=says) as caught:
+def test_mistakes_are_told_in_one_line(here: str, spec: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         open_generator(here + spec)
-    assert "\n" not in str(caught.value)
 
 
 class Reshaping(nn.Module):
@@ -139,9 +138,9 @@ def test_the_latent_is_found() -> None:
 
 def test_a_latent_that_is_not_found_must_be_said() -> None:
     """A decoder of maps draws images of any size: one of a few pixels is no sign of the right latent."""
-    with pytest.raises(BadModel, match=r"cannot find the latent size of net \(tried 7x1x1, 7, 3x1x1, 3\); say it: lat"):
+    with mistake("bad-model", "net", "7x1x1, 7, 3x1x1, 3", "latent=128"):
         find_latent(nn.Conv2d(7, 3, 1), "net")
-    with pytest.raises(BadModel, match=r"\(tried none\)"):
+    with mistake("bad-model", "net", "none"):
         find_latent(nn.Identity(), "net")
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from mistakes import mistake
 from safetensors.torch import load_file
 from stylegan_files import Kept, stylegan2, stylegan3, write
 from torch import Tensor
 
-from ganatomy.core.errors import BadFile, BadValue, GanatomyError, UnknownName
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators import LayerShape, open_generator
 from ganatomy.models.generators.stylegan import StyleGAN
@@ -307,24 +307,24 @@ def test_the_network_can_be_chosen(tmp_path: Path) -> None:
     networks = {"G": stylegan2(1), "D": Kept("Discriminator"), "G_ema": stylegan2(0)}
     chosen, mean = (opened(tmp_path, options, **networks) for options in ("network=G", ""))
     assert chosen.fingerprint == opened(tmp_path, G_ema=stylegan2(1)).fingerprint != mean.fingerprint
-    with pytest.raises(UnknownName, match="'D'; there are: G, G_ema"):
+    with mistake("unknown-name", "D", "G, G_ema"):
         opened(tmp_path, "network=D", **networks)
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "match"),
+    ("options", "code", "fact"),
     [
-        ("class=3", BadValue, "class=3: the classes are 0 to 2"),
-        ("class=x", BadValue, "class='x' is not of type int"),
-        ("clas=3", UnknownName, "did you mean class"),
-        ("noise=random", UnknownName, "const, none"),
-        ("truncation=nan", BadValue, "truncation=nan"),
-        ("truncation_cutoff=9", BadValue, "takes 6 w"),
-        ("dtype=int8", UnknownName, "float16"),
+        ("class=3", "bad-value", "class=3"),
+        ("class=x", "bad-value", "class='x'"),
+        ("clas=3", "unknown-name", "class"),
+        ("noise=random", "unknown-name", "const, none"),
+        ("truncation=nan", "bad-value", "truncation=nan"),
+        ("truncation_cutoff=9", "bad-value", "truncation_cutoff=9"),
+        ("dtype=int8", "unknown-name", "float16"),
     ],
 )
-def test_options_are_checked(tmp_path: Path, options: str, kind: type[GanatomyError], match: str) -> None:
-    with pytest.raises(kind, match=match):
+def test_options_are_checked(tmp_path: Path, options: str, code: str, fact: str) -> None:
+    with mistake(code, fact):
         opened(tmp_path, options, G_ema=stylegan2(0, classes=3))
 
 
@@ -332,9 +332,9 @@ def test_options_that_need_what_the_file_lacks(tmp_path: Path) -> None:
     network = stylegan2(0)
     del network.parts["mapping"].tensors["w_avg"]
     assert opened(tmp_path, G_ema=network).layers
-    with pytest.raises(BadValue, match="no mean w"):
+    with mistake("bad-value", "truncation", "mapping.w_avg"):
         opened(tmp_path, "truncation=0.7", G_ema=network)
-    with pytest.raises(BadValue, match="class=0: the model has no classes"):
+    with mistake("bad-value", "class=0"):
         opened(tmp_path, "class=0", G_ema=network)
 
 
@@ -365,63 +365,62 @@ def without(path: str) -> Damage:
 ONE, CLASSES = torch.ones(1), {"weight": torch.ones(6, 2), "bias": torch.ones(6)}
 EMBED = Kept("FullyConnectedLayer", CLASSES, activation="linear", weight_gain=1, bias_gain=1)
 DAMAGE: dict[str, Damage] = {
-    "lacks tensor G_ema.synthesis.b8.conv0.weight": without("synthesis.b8.conv0.weight"),
-    "lacks G_ema.mapping": without("mapping"),
-    "lacks G_ema.mapping.fc0": without("mapping.fc0"),
-    "lacks G_ema.synthesis.b4.conv1.affine": without("synthesis.b4.conv1.affine"),
-    r"b8.conv1.bias has shape \[3\], the model needs \[7\]": tensors("synthesis.b8.conv1", bias=torch.ones(3)),
-    r"noise_const has shape \[1\], the model needs \[8, 8\]": tensors("synthesis.b8.conv1", noise_const=ONE),
+    "G_ema.synthesis.b8.conv0.weight": without("synthesis.b8.conv0.weight"),
+    "G_ema.mapping": without("mapping"),
+    "G_ema.mapping.fc0": without("mapping.fc0"),
+    "G_ema.synthesis.b4.conv1.affine": without("synthesis.b4.conv1.affine"),
+    "b8.conv1.bias has shape [3], the model needs [7]": tensors("synthesis.b8.conv1", bias=torch.ones(3)),
+    "noise_const has shape [1], the model needs [8, 8]": tensors("synthesis.b8.conv1", noise_const=ONE),
     "b8.torgb.bias holds NaN": tensors("synthesis.b8.torgb", bias=torch.full([3], math.nan)),
-    "no official StyleGAN has, G_ema.mapping.extra and 1 more": tensors("mapping", extra=ONE, more=ONE),
-    "no official StyleGAN has, G_ema.synthesis.b12": lambda n: at(n, "synthesis").parts.update(b12=Kept("X")),
-    "b8.conv0.up is none of 1, 2": facts("synthesis.b8.conv0", up=3),
-    "conv0 must double": facts("synthesis.b8.conv0", up=1),
-    "act_gain is not a number": facts("synthesis.b8.conv0", act_gain=math.nan),
-    "conv_clamp is not a number": facts("synthesis.b8.conv0", conv_clamp="256"),
-    "activation is none of lrelu": facts("synthesis.b8.conv0", activation="relu"),
-    "architecture is none of": facts("synthesis.b8", architecture=["skip"]),
-    "torgb in other blocks": facts("synthesis.b4", architecture="orig"),
-    "torgb draws 4 channels": tensors("synthesis.b8.torgb", weight=torch.ones(4, 7, 1, 1), bias=torch.ones(4)),
-    "takes no latent": lambda n: at(n, "mapping").parts.update(embed=EMBED),
+    "G_ema.mapping.extra and 1 more": tensors("mapping", extra=ONE, more=ONE),
+    "G_ema.synthesis.b12": lambda n: at(n, "synthesis").parts.update(b12=Kept("X")),
+    "b8.conv0.up": facts("synthesis.b8.conv0", up=3),
+    "b8.conv0": facts("synthesis.b8.conv0", up=1),
+    "b8.conv0.act_gain": facts("synthesis.b8.conv0", act_gain=math.nan),
+    "b8.conv0.conv_clamp": facts("synthesis.b8.conv0", conv_clamp="256"),
+    "b8.conv0.activation": facts("synthesis.b8.conv0", activation="relu"),
+    "b8.architecture": facts("synthesis.b8", architecture=["skip"]),
+    "torgb": facts("synthesis.b4", architecture="orig"),
+    "b8.torgb draws 4 channels": tensors("synthesis.b8.torgb", weight=torch.ones(4, 7, 1, 1), bias=torch.ones(4)),
+    "latent": lambda n: at(n, "mapping").parts.update(embed=EMBED),
     "G_ema.mapping is not a torch module": tensors("mapping", **{"a\nb": ONE}),
     "G_ema.synthesis is not a torch module": lambda n: n.parts.update(synthesis=7),
 }
 
 
-@pytest.mark.parametrize("match", DAMAGE)
-def test_a_network_that_does_not_fit_is_refused_by_name(tmp_path: Path, match: str) -> None:
+@pytest.mark.parametrize("fact", DAMAGE)
+def test_a_network_that_does_not_fit_is_refused_by_name(tmp_path: Path, fact: str) -> None:
     network = stylegan2(0, 8)
-    DAMAGE[match](network)
-    with pytest.raises(BadFile, match=match) as caught:
+    DAMAGE[fact](network)
+    with mistake("bad-file", fact):
         opened(tmp_path, G_ema=network)
-    assert "\n" not in str(caught.value)
 
 
 DAMAGE3: dict[str, Damage] = {
-    "sizes of .*L1_20_8 do not fit": facts("synthesis.L1_20_8", padding=[-90, 0, -90, 0]),
-    "padding is not 4 whole numbers": facts("synthesis.L1_20_8", padding=[1, 2]),
-    "up_factor is not a number": facts("synthesis.L1_20_8", up_factor=99),
+    "G_ema.synthesis.L1_20_8": facts("synthesis.L1_20_8", padding=[-90, 0, -90, 0]),
+    "L1_20_8.padding": facts("synthesis.L1_20_8", padding=[1, 2]),
+    "up_factor is not a number from 1 to 8": facts("synthesis.L1_20_8", up_factor=99),
     "up_factor is not a whole number": facts("synthesis.L1_20_8", up_factor=2.5),
-    "size is not 2 whole numbers": facts("synthesis.input", size=[10**9, 10**9]),
-    "input is not square": facts("synthesis.input", size=[12, 13]),
-    "L3_16_3 is not a 1 × 1": facts("synthesis.L3_16_3", up_factor=2),
-    "lacks tensor .*down_filter": without("synthesis.L0_12_8.down_filter"),
-    "has 103 layers; 64 are the most": lambda n: at(n, "synthesis").parts.update({f"X{i}": EMBED for i in range(100)}),
-    "output_scale is not a number": facts("synthesis", output_scale=None),
+    "input.size": facts("synthesis.input", size=[10**9, 10**9]),
+    "G_ema.synthesis.input": facts("synthesis.input", size=[12, 13]),
+    "L3_16_3": facts("synthesis.L3_16_3", up_factor=2),
+    "L0_12_8.down_filter": without("synthesis.L0_12_8.down_filter"),
+    "103 layers": lambda n: at(n, "synthesis").parts.update({f"X{i}": EMBED for i in range(100)}),
+    "output_scale": facts("synthesis", output_scale=None),
 }
 
 
-@pytest.mark.parametrize("match", DAMAGE3)
-def test_a_stylegan3_that_does_not_fit_is_refused_by_name(tmp_path: Path, match: str) -> None:
+@pytest.mark.parametrize("fact", DAMAGE3)
+def test_a_stylegan3_that_does_not_fit_is_refused_by_name(tmp_path: Path, fact: str) -> None:
     network = stylegan3(0)
-    DAMAGE3[match](network)
-    with pytest.raises(BadFile, match=match):
+    DAMAGE3[fact](network)
+    with mistake("bad-file", fact):
         opened(tmp_path, G_ema=network)
 
 
 @pytest.mark.parametrize("content", [{"G": Kept("Discriminator")}, {"G_ema": 7}, {}])
 def test_a_file_without_a_generator_is_refused(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(BadFile, match="holds no StyleGAN generator"):
+    with mistake("bad-file", "StyleGAN"):
         opened(tmp_path, **content)
 
 

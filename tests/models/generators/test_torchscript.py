@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mistakes import mistake
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -154,14 +155,14 @@ def test_control_flow_and_functions_of_scripts_are_refused(tmp_path: Path) -> No
                 z = z + 1
             return z
 
-    with pytest.raises(BadFile, match=r"s\.pt: forward, line \d+, is no step of a trace .*save torch\.jit\.trace\("):
+    with mistake("bad-file", "s.pt", "torch.jit.trace("):
         open_generator(scripted(Branching(), tmp_path / "s.pt"))
-    with pytest.raises(BadFile, match=r"s\.pt: forward, line \d+, calls _0, which is not run; save torch"):
+    with mistake("bad-file", "s.pt", "_0"):
         open_generator(scripted(nn.LeakyReLU(), tmp_path / "s.pt"))
 
 
 def test_a_trace_in_training_or_for_one_size_of_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"an image depends on those beside it; save torch\.jit\.trace\(net\.eval\(\)"):
+    with mistake("bad-model", "torch.jit.trace(net.eval()"):
         open_generator(traced(stirred(dcgan()).train(), tmp_path / "t.pt", 6, 1, 1))
 
     class Fixed(nn.Module):
@@ -172,7 +173,7 @@ def test_a_trace_in_training_or_for_one_size_of_batch_is_refused(tmp_path: Path)
         def forward(self, z: Tensor) -> Tensor:
             return self.conv(z[:, :, None, None].reshape(2, 6, 1, 1).expand(2, 6, 16, 16))
 
-    with pytest.raises(BadModel, match=r"made for any batch\? save torch\.jit\.trace"):
+    with mistake("bad-model", "any batch", "torch.jit.trace("):
         open_generator(traced(Fixed(), tmp_path / "t.pt"))
 
 
@@ -207,21 +208,20 @@ def rewritten(path: Path, old: str, new: str, suffix: str = ".py") -> str:
 def test_other_calls_are_refused_and_nothing_runs(path: Path, tmp_path: Path, call: str) -> None:
     code = call.format(ran=tmp_path / "ran") if "{" in call else f"{call}(argument_1)"
     name = rewritten(path, "torch.tanh(argument_1)", code)
-    with pytest.raises(BadFile, match=r"g\.pt: forward, line \d+, (calls|is no step)") as caught:
+    with mistake("bad-file", path, "forward"):
         open_generator(name)
-    assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "fact"),
     [
-        ("torch._utils\n_rebuild_tensor_v2", "os\nsystem", "calls 'os.system', which may be code"),
-        ("__torch__.torch", "builtins.torch", "calls 'builtins.torch"),
+        ("torch._utils\n_rebuild_tensor_v2", "os\nsystem", "'os.system'"),
+        ("__torch__.torch", "builtins.torch", "'builtins.torch"),
     ],
 )
-def test_no_pickle_in_the_archive_runs(path: Path, old: str, new: str, says: str) -> None:
-    with pytest.raises(BadFile, match=says):
+def test_no_pickle_in_the_archive_runs(path: Path, old: str, new: str, fact: str) -> None:
+    with mistake("bad-file", fact):
         open_generator(rewritten(path, old, new, "data.pkl"))
 
 
@@ -245,14 +245,14 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(whole: bytes, path: P
     messages = []
     for content in (b"", b"text", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(BadFile, match=r"g\.pt: not a whole TorchScript file") as caught:
+        with mistake("bad-file", path, "not a whole TorchScript file") as caught:
             open_generator(name)
         messages.append(str(caught.value))
     torch.save(dcgan().state_dict(), path)
-    with pytest.raises(BadFile, match=r"holds no TorchScript") as caught:
+    with mistake("bad-file", path, "TorchScript") as caught:
         open_generator(name)
     messages.append(str(caught.value))
-    with pytest.raises(BadFile, match="no such file"):
+    with mistake("bad-file", f"{path}.none"):
         open_generator(f"{name}.none")
     for old, new, suffix in (
         ("torch.tanh(", "torch.tanh((", ".py"),

@@ -2,18 +2,18 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from mistakes import mistake
 from tiny_transformers import save
 from torch import Tensor
 
 from ganatomy.cli import main
-from ganatomy.core.errors import BadFile, BadModel, BadValue
 from ganatomy.core.tensor_types import Images
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissect import facts
@@ -141,23 +141,23 @@ def test_concepts_are_words_between_commas(clip: tuple[Path, Any], text: str, na
 def test_what_goes_wrong_inside_is_told_in_one_line(clip: tuple[Path, Any], images: Images) -> None:
     segmenter = opened(clip)
     words, segmenter._embeddings = segmenter._embeddings, segmenter._embeddings[:, :5]
-    with pytest.raises(BadModel, match=r"^CLIPSeg's decoder raised RuntimeError: "):
+    with mistake("bad-model", "CLIPSeg", "RuntimeError"):
         segmenter(images)
     segmenter._embeddings = words * torch.nan
-    with pytest.raises(BadModel, match=r"^CLIPSeg returned NaN in torch\.float32$"):
+    with mistake("bad-model", "CLIPSeg", "NaN", "torch.float32"):
         segmenter(images)
 
 
 def test_options_that_are_wrong(clip: tuple[Path, Any]) -> None:
     for text in ("", " , "):
-        with pytest.raises(BadValue, match=r"needs the words to look for; add \?concepts=tree,door"):
+        with mistake("bad-value", "concepts=tree,door"):
             opened(clip, concepts=text)
-    with pytest.raises(BadValue, match="concepts=tree, tree names one twice"):
+    with mistake("bad-value", "concepts=tree, tree"):
         opened(clip, concepts="tree, tree")
-    with pytest.raises(BadValue, match="one has more than the 24 tokens that the model can read"):
+    with mistake("bad-value", "24 tokens"):
         opened(clip, concepts="tree," + "abcde " * 6)
     for text in ("high", "0.1,0.2,0.3", "1.5", "-0.1", "nan", "0.1,"):
-        with pytest.raises(BadValue, match="is not one number from 0 to 1, nor one for each of 2 concepts"):
+        with mistake("bad-value", "0 to 1", "2 concepts"):
             opened(clip, thresholds=text)
     assert read_thresholds("", 2) == [0.3, 0.3]
 
@@ -165,10 +165,10 @@ def test_options_that_are_wrong(clip: tuple[Path, Any]) -> None:
 def test_files_that_are_no_clipseg(tmp_path: Path) -> None:
     save(tmp_path, "clipseg")
     (tmp_path / "vocab.json").rename(tmp_path / "elsewhere.json")
-    with pytest.raises(BadFile, match=r"lacks its tokenizer"):
+    with mistake("bad-file", tmp_path, "tokenizer.json"):
         open_segmenter(f"clipseg:{tmp_path}?concepts=tree")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "segformer"}))
-    with pytest.raises(BadFile, match="a segformer, not a clipseg; open it as hf:"):
+    with mistake("bad-file", tmp_path, "segformer", "hf:"):
         open_segmenter(f"clipseg:{tmp_path}?concepts=tree")
 
 
@@ -279,9 +279,8 @@ def test_the_command_prints_a_name_that_opens(clip: tuple[Path, Any], capsys: py
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["bundled:scenes"], "bundled:scenes has no thresholds to choose"), (["colors", "--images", "0"], "at least 1")],
+    ("arguments", "fact"),
+    [(["bundled:scenes"], "bundled:scenes"), (["colors", "--images", "0"], "--images 0")],
 )
-def test_what_cannot_be_calibrated(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["calibrate", *arguments]) == 2
-    assert said in capsys.readouterr().err
+def test_what_cannot_be_calibrated(arguments: list[str], fact: str, refused: Callable[..., None]) -> None:
+    refused(["calibrate", *arguments], fact)

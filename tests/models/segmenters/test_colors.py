@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.models.segmenters.colors import Colors
 
@@ -59,5 +59,5 @@ def test_black_can_be_made_brighter(colors: Colors) -> None:
 
 
 def test_it_takes_no_argument() -> None:
-    with pytest.raises(BadValue, match="takes no argument"):
+    with mistake("bad-value", "colors:eleven", "colors"):
         open_segmenter("colors:eleven")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mistakes import mistake
 from PIL import Image
 from toy_classifier import SIDE, write_images
 
-from ganatomy.core.errors import BadFile, BadModel, BadValue
 from ganatomy.datasets import CropSpec, ImageRefs
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import Observation
@@ -35,16 +35,16 @@ def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
 
 def test_other_images_have_no_labels(tmp_path: Path) -> None:
     labels = labels_of(write_images(tmp_path, 6))
-    with pytest.raises(BadModel, match="are of the images of that set alone"):
+    with mistake("bad-model", f"labels:{tmp_path}", "segmenter"):
         labels(torch.zeros(1, 3, SIDE, SIDE))
-    with pytest.raises(BadModel, match="are of the images of that set alone"):
+    with mistake("bad-model", f"labels:{tmp_path}", "segmenter"):
         labels.of(None)
-    with pytest.raises(BadValue, match="are of other images than the classifier looks at"):
+    with mistake("bad-value", f"labels:{tmp_path}", "images="):
         labels.of(ImageRefs("0" * 64, (0,), CropSpec(SIDE)))
 
 
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="has no label maps; they lie in labels/PLANE"):
+    with mistake("bad-file", "labels/PLANE"):
         labels_of(write_images(tmp_path, 6, labels=False))
 
 
@@ -61,7 +61,7 @@ def test_a_label_of_pixels_that_nobody_labelled(tmp_path: Path) -> None:
     path, frame = with_label(write_images(tmp_path, 6), 255), CropSpec(SIDE)
     plain = labels_of(tmp_path)
     shown = ImageRefs(plain.images.fingerprint, tuple(range(6)), frame)
-    with pytest.raises(BadFile, match=r"has label 255; the vocabulary has 0 to 3.*\?ignore=255") as caught:
+    with mistake("bad-file", "label 255", "0 to 3", "?ignore=255") as caught:
         plain.of(shown)
     assert str(caught.value).startswith(f"{path}: ")
     ignoring = open_segmenter(f"labels:{tmp_path}?ignore=255")
@@ -79,9 +79,9 @@ def test_a_label_of_pixels_that_nobody_labelled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ignore", ["-1", "255.0", "void", "1,,2"])
 def test_what_is_no_number_of_a_label(tmp_path: Path, ignore: str) -> None:
     write_images(tmp_path, 6)
-    with pytest.raises(BadValue, match="give numbers of labels with commas between them, such as 255"):
+    with mistake("bad-value", f"ignore={ignore}", 255):
         open_segmenter(f"labels:{tmp_path}?ignore={ignore}")
-    with pytest.raises(BadValue, match="is for label maps in a folder"):
+    with mistake("bad-value", "ignore=255", "scenes:church"):
         open_segmenter("labels:scenes:church?ignore=255")
 
 

@@ -13,10 +13,11 @@ import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F
+from mistakes import mistake
 from tiny_transformers import LABELS, QUERYING, SCORING, save
 from torch import Tensor
 
-from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.core.errors import BadFile, BadModel
 from ganatomy.core.tensor_types import Images
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.models.segmenters import open_segmenter
@@ -164,11 +165,11 @@ def test_sizes_of_older_files(tmp_path: Path) -> None:
         {"shortest_edge": 2.5},
         {"shortest_edge": 9, "longest_edge": "x"},
     ):
-        with pytest.raises(BadFile, match=r"preprocessor_config\.json"):
+        with mistake("bad-file", "preprocessor_config.json"):
             read("segformer", size=size)
-    with pytest.raises(BadFile, match="is no number for each of three channels"):
+    with mistake("bad-file", "preprocessor_config.json", [0.5]):
         read("segformer", image_mean=[0.5])
-    with pytest.raises(BadValue, match="size=0 is too small"):
+    with mistake("bad-value", "size=0"):
         read("segformer", 0)
 
 
@@ -224,25 +225,25 @@ def test_the_background_is_nothing(segformer: Path, images: Images) -> None:
     for name in ("decode_head.classifier.weight", "decode_head.classifier.bias"):
         weights[name] = weights[name][:1].clone()
     safetensors.torch.save_file(weights, segformer / "model.safetensors")
-    with pytest.raises(BadFile, match="names no class but the background"):
+    with mistake("bad-file", segformer, "config.json", "background"):
         open_segmenter(f"hf:{segformer}")
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "fact"),
     [
-        ({"id2label": {1: "a", 2: "b", 3: "c", 4: "d", 5: "e"}}, "lacks the ids 0 and has the ids 5; .*the ids 0 to 4"),
+        ({"id2label": {1: "a", 2: "b", 3: "c", 4: "d", 5: "e"}}, "lacks the ids 0 and has the ids 5"),
         ({"id2label": {0: "a", 1: "b", 2: "c", 3: "d", 7: "e"}}, "lacks the ids 4 and has the ids 7"),
-        ({"id2label": {0: "a", 1: "b", 2: "c", 3: "d"}, "num_labels": 5}, "names 4 classes, lacks the ids 4"),
-        ({"id2label": LABELS, "num_labels": 4}, "names 5 classes, has the ids 4; the scores of 4 classes"),
-        ({"id2label": {"0": "a", "00": "b", "1": "c"}}, "names 3 classes, lacks the ids 2; "),
-        ({"id2label": {"sky": 0, "tree": 1}}, "id2label has the ids sky, tree, which must be whole numbers"),
-        ({"id2label": ["sky", "tree"]}, "id2label is a list, not an object"),
+        ({"id2label": {0: "a", 1: "b", 2: "c", 3: "d"}, "num_labels": 5}, "4 classes, lacks the ids 4"),
+        ({"id2label": LABELS, "num_labels": 4}, "5 classes, has the ids 4"),
+        ({"id2label": {"0": "a", "00": "b", "1": "c"}}, "3 classes, lacks the ids 2"),
+        ({"id2label": {"sky": 0, "tree": 1}}, "sky, tree"),
+        ({"id2label": ["sky", "tree"]}, "list"),
     ],
 )
-def test_names_whose_ids_are_not_those_of_the_scores(segformer: Path, entries: dict[str, Any], said: str) -> None:
+def test_names_whose_ids_are_not_those_of_the_scores(segformer: Path, entries: dict[str, Any], fact: str) -> None:
     change(segformer, "config.json", **entries)
-    with pytest.raises(BadFile, match=rf"config\.json: id2label .*{said}|config\.json: {said}"):
+    with mistake("bad-file", "config.json", "id2label", fact):
         open_segmenter(f"hf:{segformer}")
 
 
@@ -250,7 +251,7 @@ def test_a_head_with_other_channels_than_names(segformer: Path, images: Images) 
     segmenter = open_segmenter(f"hf:{segformer}")
     assert isinstance(segmenter, HuggingFaceSegmenter)
     segmenter._concepts = segmenter._concepts[:4]
-    with pytest.raises(BadModel, match=r"scores 5 classes, and the id2label of its config\.json names 4"):
+    with mistake("bad-model", "5 classes", "id2label", "config.json", 4):
         segmenter(images)
 
 
@@ -290,16 +291,15 @@ def respell(directory: Path, edit: Callable[[dict[str, Tensor]], None]) -> None:
 def test_a_tensor_that_lacks_is_not_made_up(segformer: Path) -> None:
     respell(segformer, lambda weights: weights.pop("decode_head.classifier.weight"))
     before = torch.get_rng_state()
-    with pytest.raises(BadFile, match=r"lacks tensor decode_head\.classifier\.weight; are these weights of"):
+    with mistake("bad-file", "decode_head.classifier.weight"):
         open_segmenter(f"hf:{segformer}")
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_tensor_of_another_shape(segformer: Path) -> None:
     change(segformer, "config.json", id2label={0: "one", 1: "two"})
-    with pytest.raises(BadFile, match=r"has shape \[5.*\], its config\.json needs \[2") as said:
+    with mistake("bad-file", "decode_head.classifier.", "shape [5", "config.json", "[2"):
         open_segmenter(f"hf:{segformer}")
-    assert "decode_head.classifier." in str(said.value)
 
 
 def test_a_tensor_that_nothing_depends_on_may_lack(tmp_path: Path, images: Images) -> None:
@@ -321,7 +321,7 @@ def test_older_files_of_tensors(segformer: Path, images: Images) -> None:
     torch.save(weights, segformer / "pytorch_model.bin")
     assert torch.equal(open_segmenter(f"hf:{segformer}")(images), labels)
     torch.save({**weights, "code": importlib.import_module}, segformer / "pytorch_model.bin")
-    with pytest.raises(BadFile, match="not a state dict of plain tensors"):
+    with mistake("bad-file", segformer / "pytorch_model.bin", "importlib.import_module"):
         open_segmenter(f"hf:{segformer}")
 
 
@@ -340,18 +340,18 @@ def test_a_checkpoint_names_no_code(segformer: Path, images: Images) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "fact"),
     [
-        ({"model_type": "bert"}, "no semantic segmentation by a model of type bert; there are: .*segformer"),
-        ({"model_type": "clipseg"}, "by a model of type clipseg; open it as clipseg:"),
-        ({"model_type": "no such"}, "model type 'no such' is unknown to transformers"),
-        ({"model_type": None}, r"config\.json: names no model_type"),
-        ({"quantization_config": {}}, "its weights are quantised"),
+        ({"model_type": "bert"}, "bert"),
+        ({"model_type": "clipseg"}, "clipseg:"),
+        ({"model_type": "no such"}, "'no such'"),
+        ({"model_type": None}, "model_type"),
+        ({"quantization_config": {}}, "quantised"),
     ],
 )
-def test_configs_that_are_no_segmentation(segformer: Path, entries: dict[str, Any], said: str) -> None:
+def test_configs_that_are_no_segmentation(segformer: Path, entries: dict[str, Any], fact: str) -> None:
     change(segformer, "config.json", **entries)
-    with pytest.raises(BadFile, match=said):
+    with mistake("bad-file", fact):
         open_segmenter(f"hf:{segformer}")
 
 
@@ -363,16 +363,16 @@ def test_settings_that_fit_nothing(segformer: Path) -> None:
 
 
 def test_options_that_are_wrong(segformer: Path) -> None:
-    for options, said in (("category=objects", "did you mean object"), ("dtype=int8", "unknown dtype 'int8'")):
-        with pytest.raises(UnknownName, match=said):
+    for options, fact in (("category=objects", "object"), ("dtype=int8", "int8")):
+        with mistake("unknown-name", fact):
             open_segmenter(f"hf:{segformer}?{options}")
-    with pytest.raises(BadValue, match="option size='big' is not of type int"):
+    with mistake("bad-value", "size='big'", "int"):
         open_segmenter(f"hf:{segformer}?size=big")
 
 
 def test_a_size_that_the_model_cannot_read(saved: Callable, images: Images) -> None:
     segmenter = open_segmenter(f"hf:{saved('data2vec')[0]}")
-    with pytest.raises(BadModel, match="given images of 64 x 64 where it was built for 32, raised"):
+    with mistake("bad-model", "64 x 64", 32):
         segmenter(images)
 
 
@@ -380,14 +380,14 @@ def test_a_model_that_returns_nan(segformer: Path, images: Images) -> None:
     segmenter = open_segmenter(f"hf:{segformer}?dtype=bfloat16")
     assert isinstance(segmenter, HuggingFaceSegmenter)
     next(segmenter._net.parameters()).fill_(torch.nan)
-    with pytest.raises(BadModel, match=r"SegformerForSemanticSegmentation returned NaN in torch\.bfloat16"):
+    with mistake("bad-model", "SegformerForSemanticSegmentation", "NaN", "torch.bfloat16"):
         segmenter(images)
 
 
 def test_oneformer_needs_its_tokenizer(tmp_path: Path) -> None:
     save(tmp_path, "oneformer")
     (tmp_path / "merges.txt").unlink()
-    with pytest.raises(BadFile, match=r"lacks its tokenizer, tokenizer\.json or vocab\.json and merges\.txt"):
+    with mistake("bad-file", "tokenizer.json", "vocab.json", "merges.txt"):
         open_segmenter(f"hf:{tmp_path}")
 
 
@@ -406,8 +406,8 @@ def test_opening_leaves_no_trace(segformer: Path, capfd: pytest.CaptureFixture[s
 
 def test_without_the_package(segformer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(BadValue, match=r"pip install 'ganatomy\[hf\]'"):
+    with mistake("bad-value", "pip install 'ganatomy[hf]'"):
         open_segmenter(f"hf:{segformer}")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(BadValue, match=r"pip install 'ganatomy\[hf\]'"):
+    with mistake("bad-value", "pip install 'ganatomy[hf]'"):
         open_segmenter("hf:org/model")

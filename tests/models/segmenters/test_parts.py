@@ -1,9 +1,8 @@
 """The wrapper around a segmenter: its words, its planes, its options."""
 
-import pytest
 import torch
+from mistakes import mistake
 
-from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.models.segmenters.module import as_segmenter
@@ -45,13 +44,13 @@ def test_without_objects_the_first_plane_is_expanded() -> None:
 
 
 def test_options_go_to_the_inner_segmenter() -> None:
-    with pytest.raises(UnknownName, match="unknown option of colors 'size'"):
+    with mistake("unknown-name", "colors", "size"):
         open_segmenter("parts:colors?size=3")
-    with pytest.raises(UnknownName, match="unknown segmenter 'colours'; did you mean colors"):
+    with mistake("unknown-name", "colours", "colors"):
         open_segmenter("parts:colours")
 
 
 def test_nothing_to_expand() -> None:
     inner = as_segmenter(lambda x: x, WORDS[:2], planes=["anything"])
-    with pytest.raises(BadValue, match="no concept of category 'anything'"):
+    with mistake("bad-value", "anything"):
         Parts(inner)

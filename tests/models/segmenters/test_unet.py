@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from mistakes import mistake
 from torch import nn
 
-from ganatomy.core.errors import BadFile, BadValue, UnknownName
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.models.segmenters.unet import UNet, UNetSegmenter, heads
@@ -84,27 +84,27 @@ def test_files_that_are_no_unet(tmp_path: Path) -> None:
     state = small().state_dict()
     file, beside = tmp_path / "net.safetensors", tmp_path / "net.json"
     safetensors.torch.save_file(state, file)
-    with pytest.raises(BadFile, match=r"net\.json: no such card"):
+    with mistake("bad-file", "net.json"):
         open_segmenter(f"unet:{file}")
     beside.write_text(json.dumps({"words": []}))
-    with pytest.raises(BadFile, match="not a card with a vocabulary"):
+    with mistake("bad-file", beside, "vocabulary"):
         open_segmenter(f"unet:{file}")
     beside.write_text(json.dumps({"vocabulary": WORDS[:-1]}))
-    with pytest.raises(BadFile, match=r"tensor head\.weight has shape \[5, 4, 1, 1\], the model needs \[4, 4, 1, 1\]"):
+    with mistake("bad-file", "head.weight", [5, 4, 1, 1], [4, 4, 1, 1]):
         open_segmenter(f"unet:{file}")
     beside.write_text(json.dumps({"vocabulary": WORDS}))
     assert open_segmenter(f"unet:{file}").vocabulary == tuple(WORDS)
-    with pytest.raises(BadValue, match="size=2 is too small; give at least 4"):
+    with mistake("bad-value", "size=2", 4):
         open_segmenter(f"unet:{file}?size=2")
     safetensors.torch.save_file({"head.weight": state["head.weight"]}, file)
-    with pytest.raises(BadFile, match="not the weights of a U-Net"):
+    with mistake("bad-file", file, "U-Net"):
         open_segmenter(f"unet:{file}")
 
 
 def test_bundled_names() -> None:
-    with pytest.raises(UnknownName, match=r"unknown bundled segmenter 'scene'; did you mean scenes\?"):
+    with mistake("unknown-name", "scene", "scenes"):
         open_segmenter("bundled:scene")
-    with pytest.raises(UnknownName, match="unknown option of unet 'sizes'"):
+    with mistake("unknown-name", "unet", "sizes"):
         open_segmenter("bundled:scenes?sizes=3")
 
 

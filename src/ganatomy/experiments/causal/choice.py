@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.core.tensor_types import PerUnit
-from ganatomy.experiments.causal.dissected_model import DissectedModel
+from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.remote import local_path
@@ -208,8 +208,7 @@ def ace_path(source: DissectedModel, layer: str, concept: str, schedule: str = "
 
 def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
     check_units(layer, count, units)
-    if not units or len(set(units)) != len(units):
-        raise BadValue(f"units {', '.join(map(str, units))}: give different ones, at least one")
+    checked_set(units)
     listed = ", ".join(map(str, units)) if len(units) <= 8 else f"{units[0]}, {units[1]} … {units[-1]}"
     name = "-".join(map(str, units)) if len(units) <= 8 else f"{len(units)}-from-{units[0]}-to-{units[-1]}"
     return UnitSelection(tuple(units), f"units {listed}", f"units-{name}")
