@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_dissections import made_dissection
+from made_dissections import WORDS, made_dissection
 from mistakes import assert_mistake_line, mistake
 from small_runs import small_commands, verbs
 
 import ganatomy
 from ganatomy.cli import main
 from ganatomy.core import trust
+from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.models.generators import GENERATORS, open_generator, repaired
 from ganatomy.models.generators.repaired import RECORD, WEIGHTS
@@ -35,7 +36,8 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def stranger(directory: Path, **names: str) -> Path:
     """Return the study of a stranger, which names these models."""
-    record = made_dissection(directory, {"layer1": ["tree", "door"]}) / "study.json"
+    layers = {"layer1": ["tree", "door"], "layer2": ["tree"], "see": ["tree"]}
+    record = made_dissection(directory, layers, (*WORDS, Concept("ball", "object"))) / "study.json"
     content = json.loads(record.read_text())
     content["spec"] |= names
     record.write_text(json.dumps(content))
@@ -130,7 +132,7 @@ def test_no_name_within_a_repair_is_opened_unasked(name: str, canary: Path, monk
     repair("folded", name, weights=b"weights")
     repair("within", "repaired:folded", weights=b"weights")
     for place in ("first", "folded", "within"):
-        with pytest.raises(BadValue, match=r"fetches a model|reads from the network"):
+        with mistake("bad-value", name, "ganatomy trust"):
             repaired.open_repaired(place, device=torch.device("cpu"))
     assert not opened
     assert not (Path("cache") / "remote").exists()
@@ -138,7 +140,7 @@ def test_no_name_within_a_repair_is_opened_unasked(name: str, canary: Path, monk
 
 def test_the_second_name_of_a_repair_is_not_opened_unasked(canary: Path) -> None:
     for i, name in enumerate(ELSEWHERE):
-        with pytest.raises(BadValue, match=r"fetches a model|reads from the network"):
+        with mistake("bad-value", name, "ganatomy trust"):
             open_generator(f"repaired:{repair(str(i), 'progan:gone.pth', near=name)}")
 
 
@@ -146,7 +148,7 @@ def test_code_two_repairs_deep_is_not_run(canary: Path) -> None:
     repair("inner", "torch:evilcode:build", weights=b"weights")
     repair("outer", "repaired:inner", weights=b"weights")
     for study in (None, stranger(Path("study"), generator="repaired:outer")):
-        with pytest.raises(BadValue, match="runs code"):
+        with mistake("bad-value", "torch:evilcode:build", "ganatomy trust"):
             open_generator("repaired:outer") if study is None else open_source(study)
     assert not canary.exists()
 
