@@ -15,7 +15,7 @@ from ganatomy.annotations import Annotations
 from ganatomy.core.errors import GanatomyError, UnknownName
 from ganatomy.web.app_state import AppState
 from ganatomy.web.model_thread import WARM, Busy, ModelThread, Outdated, Priority
-from ganatomy.web.pages import annotate, browse, home, paint
+from ganatomy.web.pages import annotate, browse, brushes, home, paint
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.schemas import ErrorBody
 from ganatomy.web.security import LIMITS, Limits, SecurityMiddleware
@@ -51,7 +51,7 @@ def create_app(
     refusals = {code: {"model": ErrorBody} for code in (404, 409, 413, 422, 429, 503)}
     app = FastAPI(title="ganatomy", docs_url=None, redoc_url=None, lifespan=lifespan, responses=refusals)  # type: ignore[arg-type]
     app.state.shared = state
-    for routes in (home.routes, paint.routes, browse.routes, annotate.routes):
+    for routes in (home.routes, paint.routes, brushes.routes, browse.routes, annotate.routes):
         app.include_router(routes)
     app.mount("/static/report", StaticFiles(directory=str(files("ganatomy.report") / "static")))
     app.mount("/static", StaticFiles(directory=str(files("ganatomy.web") / "static")))

@@ -27,9 +27,10 @@ from ganatomy.remote import display_path
 from ganatomy.report.palette import concept_colours
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
+from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
 from ganatomy.web.raster import rasterized
 from ganatomy.web.readers import ImageBytes, Reader, pixels
-from ganatomy.web.schemas import Brush, Change, Changes, Ranking, Stroke
+from ganatomy.web.schemas import Change, Changes, Ranking, Stroke
 
 POOL_IMAGES = 256
 """Images on which class constants are measured, where no study has pooled more."""
@@ -82,7 +83,7 @@ class Painter(Reader):
         """
         by_layer: dict[str, Intervention] = {}
         for stroke in strokes:
-            for edit in self._measured_edits(stroke) or [self._edit(stroke)]:
+            for edit in self._stroke_edits(stroke):
                 earlier = by_layer.get(edit.layer)
                 by_layer[edit.layer] = edit if earlier is None else earlier.then(edit)
         return list(by_layer.values())
@@ -99,7 +100,15 @@ class Painter(Reader):
         names = addresses(vocabulary)
         shares = zip((before / before[0]).tolist(), (after / after[0]).tolist(), strict=True)
         found = [
-            Change(concept=names[concept], category=concept.category, before=b, after=a)
+            Change(
+                concept=names[concept],
+                category=concept.category,
+                before=b,
+                after=a,
+                points=100 * (a - b),
+                painted=names[concept] in {stroke.concept for stroke in strokes},
+                sentence=f"{names[concept]}: {100 * (a - b):+.1f} points of the image",
+            )
             for concept, (b, a) in zip(vocabulary, shares, strict=True)
             if concept.category != "nothing" and max(a, b) > 0
         ]
@@ -117,7 +126,7 @@ class Painter(Reader):
         colours, names = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
         pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
         matched = {names[concept] for concept in set(zip(pairs.concept, pairs.category, strict=True))}
-        found = []
+        found: list[Brush] = []
         for concept in map(self.source.named, self.source.scored()):
             name = names[concept]
             try:
@@ -129,8 +138,11 @@ class Painter(Reader):
                 category=concept.category,
                 colour=colours[concept],
                 by="best" if self._setting(layer, name) else by,
+                setting="",
                 units=list(units),
                 iou=float(self.source.ious(layer, name).max()),
+                radius=0.08,
+                first=len(found) < 8,
             )
             found.append(brush)
         return sorted(found, key=lambda brush: (brush.by != "best", brush.concept not in matched, -brush.iou))
@@ -180,9 +192,51 @@ class Painter(Reader):
             lambda: self._pool(self.best_layer()),
         ]
 
+    def settings(self) -> BrushSettings:
+        """Return how far the measuring of the brushes is."""
+        return BrushSettings(measuring=False, kept=True, note="", brushes=[])
+
+    def start(self) -> Start:
+        """Return a good image to start with, and a brush that works."""
+        layer = self.best_layer()
+        return Start(id=0, seed=0, layer=layer, concept=self.brushes(layer)[0].concept, concepts=[])
+
+    def example(self, layer: str, concept: str) -> ImageBytes:
+        """Return an image before and after one dab of a brush, side by side."""
+        dab = Stroke(action="draw", layer=layer, concept=concept, points=[(0.5, 0.5)], radius=0.15)
+        return np.concatenate([self.image(0, 0), self.paint(0, 0, [dab])], 1)
+
+    def snippet(self, id: int, seed: int) -> str:
+        """Return a Python program that draws an image with the interventions of a file."""
+        generator = self.source.dissection.spec.generator
+        return (
+            "from pathlib import Path\n\nimport ganatomy\nfrom ganatomy.interventions import read_edits\n\n"
+            f"generator = ganatomy.open_generator({generator!r})\n"
+            f'edits = read_edits(Path("edits-{id}.json"), generator.layers, generator.fingerprint)\n'
+            f"images = generator.edited(generator.latents(range({id}, {id + 1}), seed={seed}), edits)  # in [-1, 1]\n"
+        )
+
+    def _stroke_edits(self, stroke: Stroke) -> list[Intervention]:
+        if stroke.action == "clone":
+            return self._clones(stroke)
+        return self._measured_edits(stroke) or [self._edit(stroke)]
+
+    def _clones(self, stroke: Stroke) -> list[Intervention]:
+        """Return the features of the source at the places of the stroke, in each layer."""
+        assert stroke.source is not None
+        edits = []
+        for layer in stroke.layers or self._default_layers:
+            source = self._observe(stroke.source.id, stroke.source.seed, layer).features[layer][0]
+            grid = (source.shape[1], source.shape[2])
+            offset = np.subtract(stroke.points[0], stroke.source.at)[::-1] * grid
+            where = self._mask(tuple(stroke.points), stroke.radius, grid, "mean")
+            rows, columns = (round(float(each)) for each in offset)
+            edits.append(Intervention.clone(layer, source, where, (rows, columns), stroke.strength))
+        return edits
+
     def _measured_edits(self, stroke: Stroke) -> list[Intervention]:
         """Return the measured setting of a stroke's concept; nothing where it has none and does not ask for it."""
-        if stroke.action != "draw" or stroke.units is not None or stroke.concept is None:
+        if stroke.action != "draw" or stroke.units is not None or stroke.concept is None or stroke.layer is None:
             return []
         if stroke.by != "best" and (stroke.by is not None or "top" in stroke.model_fields_set):
             return []
@@ -200,11 +254,12 @@ class Painter(Reader):
         return [self._insert(stroke, part.layer, part.shape, part.units, part.value) for part in self._parts[key]]
 
     def _edit(self, stroke: Stroke) -> Intervention:
+        assert stroke.layer is not None
         shape = self.source.shape(stroke.layer)
         if stroke.units is not None:
             units: Sequence[int] = stroke.units
         elif stroke.concept is not None:
-            by = None if stroke.by == "best" else stroke.by
+            by = stroke.by if stroke.by in ("ace", "iou") else None
             units = self._ranked(stroke.layer, stroke.concept, by, stroke.top)[0]
         else:
             raise BadValue("a stroke needs a concept, or units")
@@ -226,6 +281,7 @@ class Painter(Reader):
         return pooled(torch.from_numpy(rasterized(points, radius, self.size))[None], grid, how)
 
     def _value(self, stroke: Stroke) -> PerUnit:
+        assert stroke.layer is not None
         if stroke.concept is not None:
             return self._pool(stroke.layer).constant(self.source.concept(stroke.concept)).cpu()
         fractions, values = self.source.dissection.levels(stroke.layer)
