@@ -7,7 +7,7 @@ import { fit } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { encode } from "./link.js";
 import { element, showErrors, rater, validImageId } from "./page.js";
-import { OwnSets } from "./tools.js";
+import { OwnSets } from "./own_sets.js";
 
 /** @typedef {import("./api.js").ActiveUnit} ActiveUnit */
 /** @typedef {import("./api.js").Study} Study */
