@@ -1,7 +1,7 @@
 // @ts-check
 /** The effect of strokes: what was painted, in words, then two bars for each other concept that changed. */
 
-import { h, percent, put } from "/static/report/dom.js";
+import { h, put } from "/static/report/dom.js";
 
 /** @typedef {import("./api.js").Change} Change */
 /** @typedef {{colour: (concept: string | null) => string}} Palette */
@@ -15,7 +15,7 @@ export function showChanges(container, result, palette) {
   const painted = result.changes.filter((row) => row.painted);
   const others = result.changes.filter((row) => !row.painted && Math.abs(row.points) >= MIN_POINTS).slice(0, MAX_ROWS);
   return put(container,
-    painted.map((row) => h("p", { class: "painted", style: `border-color:${palette.colour(row.concept)}` }, h("strong", {}, row.sentence), h("small", {}, `${percent(row.before)} of the image before, ${percent(row.after)} after`))),
+    painted.map((row) => h("p", { class: "painted", style: `border-color:${palette.colour(row.concept)}` }, h("strong", {}, row.sentence), h("small", {}, `${(100 * row.before).toFixed(1)} % of the image before, ${(100 * row.after).toFixed(1)} % after`))),
     others.length ? table(others, palette, painted.length > 0) : !painted.length && h("p", { class: "small" }, "No concept changed."),
     h("p", { class: "small" }, "As the segmenter sees the image. A point is 1 % of the image."));
 }

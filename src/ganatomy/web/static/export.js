@@ -25,6 +25,10 @@ export class Export {
       ["save-program", () => download(new Blob([this.#code.textContent ?? ""], { type: "text/x-python" }), `edit-${this.edited.id()}.py`)],
       ["close-program", () => element("program", HTMLDialogElement).close()],
     ];
+    const menu = element("menu", HTMLDetailsElement);
+    const close = () => { menu.open = false; };
+    menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { close(); menu.querySelector("summary")?.focus(); } });
+    document.addEventListener("click", ({ target }) => { if (!(target instanceof Element && target.closest("#menu > summary"))) close(); });
     for (const [id, run] of clicks) element(id, HTMLButtonElement).addEventListener("click", () => showErrors("save", async () => { await run(); }));
   }
 
@@ -57,14 +61,14 @@ export class Export {
   }
 }
 
-/** Images next to each other, each pixel a square of scale × scale; a very large image is enlarged less. @param {ImageBitmap[]} images @param {number} scale */
+/** Images next to each other, enlarged as the page shows them: smooth, or in squares; a very large image is enlarged less. @param {ImageBitmap[]} images @param {number} scale */
 function enlarged(images, scale) {
   const { width, height } = images[0];
   const by = Math.max(1, Math.min(scale, Math.floor(MAX_SIDE / Math.max(width * images.length, height))));
   const gap = images.length > 1 ? by : 0;
   const canvas = new OffscreenCanvas((width * by + gap) * images.length - gap, height * by);
   const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.imageSmoothingEnabled = false;
+  Object.assign(context, { imageSmoothingEnabled: !element("main", HTMLElement).classList.contains("pixels"), imageSmoothingQuality: "high" });
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   images.forEach((image, i) => context.drawImage(image, i * (width * by + gap), 0, width * by, height * by));

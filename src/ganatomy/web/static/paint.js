@@ -172,12 +172,6 @@ class Studio {
     this.canvas.drawOverlay();
   }
 
-  #toggleGrid() {
-    const button = element("grid", HTMLButtonElement);
-    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
-    this.#showGrid();
-  }
-
   /** The handle between before and after is there once something is painted. @param {boolean} painted */
   #showSplit(painted) {
     const split = element("split", HTMLInputElement);
@@ -263,7 +257,8 @@ class Studio {
       ["random", () => this.goTo(Math.floor(Math.random() * 1e6))],
       ["whole", () => this.#addStroke([])],
       ["take", () => this.#setPicking(!this.canvas.picking)],
-      ["grid", () => this.#toggleGrid()],
+      ["grid", () => { toggle("grid"); this.#showGrid(); }],
+      ["pixels", () => element("main", HTMLElement).classList.toggle("pixels", toggle("pixels"))],
       ["link", () => this.#link()],
       ["paste", () => showErrors("paste", () => this.#paste())],
     ];
@@ -310,6 +305,14 @@ class Studio {
     event.preventDefault();
     if (undo ? this.history.undo() : this.history.redo()) this.changed();
   }
+}
+
+/** Press a button, or release it; returns whether it is pressed. @param {string} id */
+function toggle(id) {
+  const button = element(id, HTMLButtonElement);
+  const pressed = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(pressed));
+  return pressed;
 }
 
 /** Describe a stroke. @param {Stroke} stroke */
