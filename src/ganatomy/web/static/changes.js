@@ -1,7 +1,7 @@
 // @ts-check
 /** The effect of strokes on each concept: two bars, before and after. */
 
-import { h, percent, put } from "/static/report/dom.js";
+import { h, percent, put } from "./report/dom.js";
 
 const MAX_ROWS = 10;
 const MIN_CHANGE = 0.0005;

@@ -1,8 +1,8 @@
 // @ts-check
 /** The page to paint with units: an image, a brush, strokes and their effect. The URL holds the whole edit. */
 
-import { h, put } from "/static/report/dom.js";
-import { ApiError, studyUrl, fetchFile, fetchImage, fetchJson, newestOnly } from "./api.js";
+import { h, put } from "./report/dom.js";
+import { ApiError, ROOT, studyUrl, fetchFile, fetchImage, fetchJson, newestOnly } from "./api.js";
 import { PaintCanvas } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { History } from "./history.js";
@@ -267,7 +267,7 @@ function download(blob, name) {
 
 async function start() {
   const name = element("main", HTMLElement).dataset.study ?? "";
-  const study = /** @type {Study[]} */ (await fetchJson("/api/studies")).find((each) => each.name === name);
+  const study = /** @type {Study[]} */ (await fetchJson(`${ROOT}api/studies`)).find((each) => each.name === name);
   if (!study) throw new ApiError(404, `No study ${name} is served.`);
   const studio = new Studio(study, new Tools(element("tools", HTMLFormElement), study));
   const restore = async () => studio.restore(await decodeEdit(window.location.hash.slice(1), study));

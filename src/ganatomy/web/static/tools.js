@@ -1,7 +1,7 @@
 // @ts-check
 /** The settings of the brush: action, units, size and strength. */
 
-import { h, percent, put } from "/static/report/dom.js";
+import { h, percent, put } from "./report/dom.js";
 import { studyUrl, fetchJson } from "./api.js";
 import { storage } from "./page.js";
 
