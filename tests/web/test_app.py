@@ -95,7 +95,7 @@ def test_features_are_the_generators_own(client: TestClient, painter: Painter) -
         ("/paint", {"id": 1, "strokes": [{**STROKE, "points": [[0, 0]] * 500}] * 21}, 422, "10500 points"),
         ("/features", {"id": 1, "layer": "layer2", "units": [99999]}, 404, "99999"),
         ("/features", {"id": 1, "layer": "layer2", "units": [0] * 4096, "maps": True}, 422, "4096 maps"),
-        ("/nothing", {}, 404, "Not Found"),
+        ("/nothing", {}, 404, "no page has the address"),
     ],
 )
 def test_bad_requests_are_told_why(client: TestClient, path: str, body: Any, status: int, says: str) -> None:

@@ -91,6 +91,6 @@ def png_response(content: bytes, cached: bool = True) -> Response:
     return Response(content, media_type="image/png", headers=headers)
 
 
-def page(name: str, **facts: Any) -> str:
-    """Return a page from its template, in the language of the report."""
-    return template(name, "ganatomy.web").render(**facts)
+def page(name: str, root: str = "../", **facts: Any) -> str:
+    """Return a page from its template, in the language of the report; `root` is the way from it to the home page."""
+    return template(name, "ganatomy.web").render(root=root, **facts)

@@ -200,6 +200,8 @@ class UnitRow(_ScoredUnit):
 
     category: str | None
     control: float | None = Field(description="the same with features and images mismatched")
+    threshold: float = Field(description="the activation above which it counts as on")
+    greatest: float = Field(description="its greatest activation in the sample")
 
 
 class Active(BaseModel):
@@ -250,6 +252,18 @@ class StudyFacts(BaseModel):
     width: int
     layers: list[LayerFacts]
     layer: str = Field(description="where painting starts: the layer with the best brushes")
+    units: int
+    matched: int = Field(description="units that match a concept")
+    concepts: int = Field(description="concepts that are the label of a matched unit")
+
+
+class Report(BaseModel):
+    """A page about a study, or about what was measured with its units."""
+
+    title: str = Field(description="the question that it asks")
+    answer: str = Field(description="its first finding, in a line")
+    path: str
+    address: str = Field(description="the path as it stands in an address, after reports/STUDY/")
 
 
 class _UnitAnswer(Strict):

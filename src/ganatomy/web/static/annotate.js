@@ -1,7 +1,7 @@
 // @ts-check
 /** Questions to raters: what does this unit show, does it cause artifacts, which image is more real? */
 
-import { h, percent, put } from "/static/report/dom.js";
+import { h, percent, put } from "./report/dom.js";
 import { studyUrl, fetchJson } from "./api.js";
 import { element, showErrors, rater } from "./page.js";
 

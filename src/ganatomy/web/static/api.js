@@ -32,6 +32,9 @@
 /** @typedef {{concept: string, category: string, before: number, after: number, points: number, painted: boolean, sentence: string}} Change */
 /** @typedef {{layer: string, unit: number, activation: number, quantile: number, label: string | null, iou: number | null, matched: boolean}} ActiveUnit */
 
+/** The path of the home page, as this file was found: a proxy may serve the app below any path. */
+export const ROOT = new URL("..", import.meta.url).pathname;
+
 export class ApiError extends Error {
   /** @param {number} status @param {string} reason */
   constructor(status, reason) {
@@ -64,7 +67,7 @@ export const fetchImage = async (path, body) => createImageBitmap(await (await r
 export const fetchFile = async (path, body) => (await request(path, body)).blob();
 
 /** The URL of a study's API. @param {string} study */
-export const studyUrl = (study) => `/api/studies/${encodeURIComponent(study)}`;
+export const studyUrl = (study) => `${ROOT}api/studies/${encodeURIComponent(study)}`;
 
 /**
  * Run a job for the newest state only: states that arrive while it runs wait, and all but the last are dropped.

@@ -1,7 +1,7 @@
 // @ts-check
 /** The brushes: eight with an image of what each does, the others behind a search. */
 
-import { h, put } from "/static/report/dom.js";
+import { h, put } from "./report/dom.js";
 import { element } from "./page.js";
 import { aboutBrush } from "./settings.js";
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** The effect of strokes: what was painted, in words, then two bars for each other concept that changed. */
 
-import { h, put } from "/static/report/dom.js";
+import { h, put } from "./report/dom.js";
 
 /** @typedef {import("./api.js").Change} Change */
 /** @typedef {{colour: (concept: string | null) => string}} Palette */

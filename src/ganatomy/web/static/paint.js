@@ -1,8 +1,8 @@
 // @ts-check
 /** The page to paint with units: an image, a brush, strokes and their effect. The URL holds the whole edit. */
 
-import { h, put } from "/static/report/dom.js";
-import { ApiError, studyUrl, fetchImage, fetchJson, newestOnly } from "./api.js";
+import { h, put } from "./report/dom.js";
+import { ApiError, ROOT, studyUrl, fetchImage, fetchJson, newestOnly } from "./api.js";
 import { PaintCanvas } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { ClonePicker } from "./clone.js";
@@ -337,7 +337,7 @@ async function openingEdit(study) {
 
 async function start() {
   const name = element("main", HTMLElement).dataset.study ?? "";
-  const study = /** @type {Study[]} */ (await fetchJson("/api/studies")).find((each) => each.name === name);
+  const study = /** @type {Study[]} */ (await fetchJson(`${ROOT}api/studies`)).find((each) => each.name === name);
   if (!study) throw new ApiError(404, `No study ${name} is served.`);
   const tools = new Tools(element("tools", HTMLFormElement), study);
   const studio = new Studio(study, tools);

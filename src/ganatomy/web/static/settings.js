@@ -1,7 +1,7 @@
 // @ts-check
 /** How each brush was measured, in words, and how far the measuring is. */
 
-import { h, percent } from "/static/report/dom.js";
+import { h, percent } from "./report/dom.js";
 import { fetchJson } from "./api.js";
 
 /** @typedef {import("./api.js").BrushSetting} BrushSetting */

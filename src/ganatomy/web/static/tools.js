@@ -1,7 +1,7 @@
 // @ts-check
 /** The tools: action, brush, size and strength. */
 
-import { h, percent, put } from "/static/report/dom.js";
+import { h, percent, put } from "./report/dom.js";
 import { studyUrl, fetchJson } from "./api.js";
 import { BrushList } from "./brushes.js";
 import { OwnSets } from "./own_sets.js";
