@@ -1,5 +1,6 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
+import argparse
 import contextlib
 import secrets
 import sys
@@ -24,6 +25,8 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
     text = "a SQLite file or a database URL (beside the first study)"
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
+    text = "while nobody paints, find the setting that inserts each of eight concepts best, once a study (yes)"
+    parser.add_argument("--measure-brushes", action=argparse.BooleanOptionalAction, default=True, help=text)
     add_device(parser)
 
 
@@ -47,7 +50,7 @@ def serve(arguments: Namespace) -> None:
     if token is None and not is_this_machine(host):
         token = secrets.token_urlsafe(16)
     kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
-    app = create_app(painters, token=token, annotations=kept)
+    app = create_app(painters, token=token, annotations=kept, measure=arguments.measure_brushes)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     listening = _listen(host, arguments.port)
     address = f"http://{shown_host(host)}:{listening.getsockname()[1]}/"
