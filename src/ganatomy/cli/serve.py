@@ -1,5 +1,6 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
+import argparse
 import contextlib
 import secrets
 import sys
@@ -26,6 +27,8 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
     text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub"
     parser.add_argument("--root-path", default="", metavar="PATH", help=text)
+    text = "while nobody paints, find the setting that inserts each of eight concepts best, once a study (yes)"
+    parser.add_argument("--measure-brushes", action=argparse.BooleanOptionalAction, default=True, help=text)
     add_device(parser)
 
 
@@ -49,7 +52,8 @@ def serve(arguments: Namespace) -> None:
     if token is None and (arguments.root_path or not is_this_machine(host)):  # who reaches the proxy reaches it
         token = secrets.token_urlsafe(16)
     kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
-    app = create_app(painters, token=token, annotations=kept, root_path=arguments.root_path)
+    how = {"measure": arguments.measure_brushes, "root_path": arguments.root_path}
+    app = create_app(painters, token=token, annotations=kept, **how)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     listening = _listen(host, arguments.port)
     address = f"http://{shown_host(host)}:{listening.getsockname()[1]}{arguments.root_path.rstrip('/')}/"

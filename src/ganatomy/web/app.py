@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ganatomy.annotations import Annotations
 from ganatomy.core.errors import GanatomyError, UnknownName
 from ganatomy.web.app_state import AppState
+from ganatomy.web.brush_search import BrushSearch
 from ganatomy.web.model_thread import WARM, Busy, ModelThread, Outdated, Priority
 from ganatomy.web.pages import annotate, browse, brushes, home, paint
 from ganatomy.web.paint_sessions import Painter
@@ -31,6 +33,7 @@ def create_app(
     token: str | None = None,
     limits: Limits = LIMITS,
     annotations: Annotations | None = None,
+    measure: bool = False,
     root_path: str = "",
 ) -> SubPath:
     """Return the web app, to be served by any ASGI server.
@@ -40,6 +43,7 @@ def create_app(
         token: what every request must carry; None for a server that only this machine can reach.
         limits: limits of the server.
         annotations: where annotations are kept; None: nowhere.
+        measure: whether the best settings of the first brushes are measured, while nobody paints.
         root_path: where a proxy puts it, such as ``/proxy/8000``; links work without it, cookies are narrowed by it.
 
     Raises:
@@ -49,9 +53,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warmup = asyncio.ensure_future(_warm_up(state))
+        background = asyncio.ensure_future(_work_in_background(state, measure))
         yield
-        warmup.cancel()
+        background.cancel()
+        for search in state.searches():
+            search.end()
+        await asyncio.gather(background, return_exceptions=True)
         state.models.close()
 
     refusals = {code: {"model": ErrorBody} for code in (404, 409, 413, 422, 429, 503)}
@@ -71,6 +78,18 @@ def create_app(
     for kind in (GanatomyError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _error_answer)
     return SubPath(SecurityMiddleware(app, limits, token), root_path)
+
+
+async def _work_in_background(state: AppState, measure: bool) -> None:
+    await _warm_up(state)
+    if not measure:
+        return
+    loop = asyncio.get_running_loop()
+    for painter in state.painters.values():
+        first = await state.models.run(partial(getattr, painter.values, "first"))
+        painter.values.search = BrushSearch(painter.source, first)
+    for search in state.searches():
+        await asyncio.to_thread(search.run, state.models, loop)
 
 
 async def _warm_up(state: AppState) -> None:

@@ -24,7 +24,7 @@ async def example(context: Context, layer: str, concept: str) -> Response:
 @routes.get("/api/studies/{study}/settings")
 async def settings(context: Context) -> BrushSettings:
     """Return how far the measuring of the brushes is, and what was found."""
-    return context.painter.settings()
+    return await context.ask(lambda painter: painter.settings())
 
 
 @routes.get("/api/studies/{study}/start")
