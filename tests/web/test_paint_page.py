@@ -165,7 +165,7 @@ def test_the_measured_setting_is_said_in_plain_words(studio: Page, painter: Meas
     studio.ask("document.querySelector('[name=find]').dispatchEvent(new Event('input'))")
     studio.ask("document.querySelector('[name=brush][value=door]').click()")
     about = text(studio, "#about-brush")
-    assert "Not measured yet" in about
+    assert "not measured yet: all units of" in about
     assert "25 %, about 3 minutes left" in about
     assert "read-only" in about
     try:

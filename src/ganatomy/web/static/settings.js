@@ -8,7 +8,9 @@ import { fetchJson } from "./api.js";
 /** @typedef {import("./api.js").BrushSettings} BrushSettings */
 /** @typedef {import("./api.js").Appearance} Appearance */
 
-const POLL_MS = 4000;
+/** Milliseconds between questions while a brush is being measured, and otherwise. */
+const BUSY_MS = 4000;
+const IDLE_MS = 20000;
 
 export class MeasuredSettings {
   /** @param {string} api @param {() => unknown} onChange runs when progress or results have changed */
@@ -24,13 +26,13 @@ export class MeasuredSettings {
     return this.answer.brushes.find((each) => each.concept === concept);
   }
 
-  /** Ask for the settings, and again for as long as the server measures. */
+  /** Ask for the settings, again and again: the server may begin to measure, or another program may have measured. */
   async follow() {
     const before = JSON.stringify(this.answer);
     if (!document.hidden) this.answer = await fetchJson(`${this.api}/settings`).catch(() => this.answer);
     if (JSON.stringify(this.answer) !== before) await this.onChange();
-    const open = this.answer.brushes.some(({ state }) => state === "running" || state === "waiting");
-    if (this.answer.measuring && open) setTimeout(() => this.follow(), POLL_MS);
+    const busy = this.answer.brushes.some(({ state }) => state === "running");
+    setTimeout(() => this.follow(), busy ? BUSY_MS : IDLE_MS);
   }
 }
 
@@ -42,8 +44,8 @@ export function shareWithError({ share, error }) {
 
 /** What is known of a brush, as elements. @param {string} how what a stroke sets @param {BrushSetting | undefined} setting @param {string} note of all settings */
 export function aboutBrush(how, setting, note) {
-  const { result, state } = setting ?? {};
-  if (!result) return [h("p", {}, h("strong", {}, "Not measured yet. "), how), ...progress(setting), note && h("p", { class: "small" }, note)];
+  const { result } = setting ?? {};
+  if (!result) return [h("p", { class: "how" }, how), ...progress(setting), setting && note && h("p", { class: "small" }, note)];
   const { likely, unlikely } = result.measured;
   const means = (/** @type {string} */ words, /** @type {Appearance} */ { places }) => `${places} places: ${words}`;
   return [
@@ -51,7 +53,6 @@ export function aboutBrush(how, setting, note) {
     h("details", {}, h("summary", {}, "How this was measured"),
       h("p", { class: "small" }, `${result.name}. May stand: ${means(result.likely_means, likely)}. May not: ${means(result.unlikely_means, unlikely)}.`),
       h("p", { class: "small" }, `Control (${result.control_means}): ${shareWithError(result.control.likely)} where it may stand. The paper's setting: ${shareWithError(result.paper.likely)}, ${shareWithError(result.paper.unlikely)} where it may not.`)),
-    state === "measured" ? null : progress(setting),
   ];
 }
 
@@ -59,7 +60,7 @@ export function aboutBrush(how, setting, note) {
 function progress(setting) {
   if (!setting || setting.state === "measured") return [];
   if (setting.state === "failed") return [h("p", { class: "small" }, `It could not be measured: ${setting.reason ?? "no reason is known"}`)];
-  if (setting.state === "waiting") return [h("p", { class: "small" }, "It waits to be measured.")];
+  if (setting.state === "waiting") return [h("p", { class: "small" }, "It will be measured.")];
   const minutes = setting.seconds_left === null ? "" : `, ${duration(setting.seconds_left)} left`;
   return [h("p", { class: "small" }, `Being measured: ${Math.round(100 * setting.progress)} %${minutes} `, h("progress", { max: "1", value: String(setting.progress), "aria-label": "Measured so far" }))];
 }

@@ -112,9 +112,9 @@ export class Tools {
 
   /** @param {Brush} brush @returns {BrushChoice} */
   #choice({ concept, colour, by, iou, setting, radius, first }) {
-    const note = by === "best" ? "measured" : by === "all" ? "not measured" : by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}`;
+    const note = by === "best" ? "measured" : by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}`;
     const example = `${this.api}/layers/${encodeURIComponent(this.layer)}/brushes/${encodeURIComponent(concept)}/example.png?by=${by}`;
-    return { key: concept, name: concept, colour, concept, units: null, by, note, how: setting && `A stroke sets ${setting}.`, radius, first, example };
+    return { key: concept, name: concept, colour, concept, units: null, by, note, how: setting, radius, first, example };
   }
 
   async #settingsChanged() {
@@ -191,5 +191,5 @@ export class Tools {
 /** @param {OwnSet} set @returns {BrushChoice} */
 function ownChoice({ name, units }) {
   const note = `${units.length} own units`;
-  return { key: `own ${name}`, name, colour: OWN_COLOUR, concept: null, units, by: null, note, how: `A stroke sets ${note}.`, radius: 0.1, first: true, example: null };
+  return { key: `own ${name}`, name, colour: OWN_COLOUR, concept: null, units, by: null, note, how: note, radius: 0.1, first: true, example: null };
 }
