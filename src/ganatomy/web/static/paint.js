@@ -206,7 +206,10 @@ class Studio {
   }
 
   #showNeighbours() {
-    put(element("film", HTMLElement), imageIds(this.id - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `Image ${id}`, `${this.api}/images/${id}.png`)));
+    const film = element("film", HTMLElement);
+    put(film, imageIds(this.id - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `Image ${id}`, `${this.api}/images/${id}.png`)));
+    const current = /** @type {HTMLElement | null} */ (film.querySelector("[aria-current]"));
+    if (current) film.scrollLeft = current.offsetLeft - film.offsetLeft - (film.clientWidth - current.offsetWidth) / 2;
   }
 
   async #paste() {
