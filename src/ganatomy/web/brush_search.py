@@ -104,7 +104,9 @@ class BrushSearch:
     def run(self, models: ModelThread, loop: asyncio.AbstractEventLoop) -> None:
         """Measure all of them, in this thread, while the models run in theirs, whenever there is time to spare."""
         if not self.kept:
-            self._lost = tempfile.TemporaryDirectory()  # as long as this search, whose results may read there
+            self._lost = tempfile.TemporaryDirectory(
+                ignore_cleanup_errors=True
+            )  # as long as this search, whose results may read there
         try:
             self._run(_Spare(self, models, loop), Path(self._lost.name) if self._lost else None)
         except _Ended:
@@ -115,6 +117,8 @@ class BrushSearch:
         self.ended.set()
         if (call := self.call) is not None:
             call.cancel()
+        if self._lost is not None:
+            self._lost.cleanup()
 
     def _run(self, submit: Submit, home: Path | None) -> None:
         layers = submit(lambda: default_layers(self._source))
