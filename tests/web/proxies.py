@@ -48,7 +48,8 @@ def proxy(port: int, prefix: str, strips: bool) -> Iterator[str]:
             headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP]
             return self._answer(answer.status, headers, content)
 
-        do_GET = do_POST = _pass  # noqa: N815  the names that the base class looks for
+        # the names that the base class looks for
+        do_GET = do_POST = _pass
 
         def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
             self.send_response_only(status)

@@ -22,7 +22,9 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("directories", nargs="+", type=study, metavar="STUDY", help="finished dissections")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
-    parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host or --root-path)")
+    parser.add_argument(
+        "--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host or --root-path)"
+    )
     text = "a SQLite file or a database URL (beside the first study)"
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
     text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub"

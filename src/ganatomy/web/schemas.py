@@ -290,6 +290,8 @@ class PairRequest(Strict):
     layer: Name
     rater: Rater
     units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else those that people flagged")
+    skip: list[ImageId] = Field(default_factory=list, max_length=500, description="images that are not asked about")
+    image: ImageId | None = Field(default=None, description="ask about this one again, to change an answer")
 
 
 class Pair(BaseModel):
@@ -307,7 +309,7 @@ class PairAnswer(Strict):
     comparison: Name
     image: ImageId
     rater: Rater
-    choice: Literal["left", "right"]
+    choice: Literal["left", "right", "same"]
 
 
 class UnitAnnotations(BaseModel):
@@ -327,22 +329,38 @@ class NextUnit(BaseModel):
 
 
 class AgreementCounts(BaseModel):
-    """How far people and dissection agree (S-6.2)."""
+    """How far people and dissection agree (S-6.2), with 95 % intervals of the shares; None of nothing."""
 
     labelled: int
     consistent: int
     confident: int
     same: int
+    consistent_interval: tuple[float, float] | None = Field(description="of consistent / labelled")
+    same_interval: tuple[float, float] | None = Field(description="of same / confident")
 
 
 class Preference(BaseModel):
     """How often the edited image was found more real, with a 95 % interval."""
 
     comparison: str
-    share: float
-    low: float
-    high: float
+    share: float | None = Field(description="of the answers; None where there are none")
+    low: float | None
+    high: float | None
+    answers: int = Field(description="without those of people who saw no difference")
+    same: int = Field(description="people who saw no difference")
+
+
+class RatersAgreement(BaseModel):
+    """How far people agree with each other: Krippendorff's alpha; None where it is not defined."""
+
+    table: Literal["labels", "flags", "preferences"]
+    comparison: str | None = Field(description="of preferences")
+    alpha: float | None = Field(description="1: full agreement; 0: that of chance")
+    low: float | None = Field(description="of its 95 % interval")
+    high: float | None
+    items: int = Field(description="units or images that several people answered")
     answers: int
+    raters: int
 
 
 class ErrorBody(BaseModel):
