@@ -15,7 +15,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.best_setting import known_setting
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.interventions import edits_from_json
-from ganatomy.web import Painter
+from ganatomy.web import Painter, create_app
 from ganatomy.web.brush_search import BrushSearch
 from ganatomy.web.model_thread import PAINT, ModelThread, Priority
 from ganatomy.web.schemas import Stroke
@@ -229,3 +229,11 @@ def test_where_nothing_can_be_written_nothing_is_kept_and_it_is_said(
     assert "Nothing can be written" in told.note
     assert next(row for row in told.brushes if row.concept == "ball").state == "measured"
     search.end()
+
+
+def test_a_server_that_has_not_begun_to_measure_says_that_it_will(studied: Path) -> None:
+    for measure in (True, False):
+        app = create_app({"planted": Painter(open_source(studied))}, measure=measure)
+        answer = TestClient(app, base_url="http://localhost").get(f"{BASE}/settings").json()
+        assert answer["measuring"] is measure
+        assert ("does not measure" in answer["note"]) is not measure

@@ -50,6 +50,8 @@ def create_app(
         BadValue: a token or a root path that cannot be one.
     """
     state = AppState(painters, ModelThread(limits.waiting), annotations)
+    for painter in painters.values():
+        painter.values.measures = measure
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -34,14 +34,14 @@ def brush_radius(source: DissectedModel, setting: Setting) -> float:
 
 def brush_settings(values: BrushValues) -> BrushSettings:
     """Return how far the measuring of the first brushes is, and what was found."""
-    search = values.search
-    note = ""
-    if search is None:
+    search, note = values.search, ""
+    measures = values.measures or search is not None
+    if not measures:
         note = "This server does not measure brushes; start it with --measure-brushes, or use ganatomy setting."
-    elif not search.kept:
+    elif search is not None and not search.kept:
         note = "Nothing can be written beside the study: what is measured is lost when the server ends."
     rows = [_setting_row(values, concept) for concept in values.first]
-    return BrushSettings(measuring=search is not None, kept=search is None or search.kept, note=note, brushes=rows)
+    return BrushSettings(measuring=measures, kept=search is None or search.kept, note=note, brushes=rows)
 
 
 def _setting_row(values: BrushValues, concept: str) -> BrushSetting:

@@ -34,11 +34,13 @@ class BrushValues:
     """What the brushes of a study set; used by one thread at a time.
 
     Attributes:
-        search: measures the first brushes, if this server does that.
+        measures: whether this server measures the first brushes, now or once it has warmed up.
+        search: measures them, once it runs.
     """
 
     def __init__(self, source: DissectedModel) -> None:
         self.source = source
+        self.measures = False
         self.search: BrushSearch | None = None
         self._pools: dict[str, Pool] = {}
         self._measured: dict[tuple[str, str], Measured] = {}
