@@ -33,6 +33,7 @@ PIXELS = """(() => {
   copy.drawImage(c, 0, 0);
   return Array.from(copy.getImageData(0, 0, c.width, c.height).data);
 })()"""
+NEWEST = "document.body.dataset.drawn === document.body.dataset.drawing"
 LOADED = "document.readyState === 'complete'"
 UNIT, CONCEPT = "/browse/church#unit=layer4/3", "/browse/church#concept=sky"
 GRASS = (0.12, 0.78)
@@ -88,11 +89,7 @@ def drawn(page: Page) -> int:
 
 def settled(page: Page, since: int) -> None:
     """Wait until an image newer than `since` is drawn, and no newer one is coming."""
-    page.wait(f"Number(document.body.dataset.drawn ?? 0) > {since}", 60)
-    before = -1
-    while before != drawn(page):
-        before = drawn(page)
-        time.sleep(0.4)
+    page.wait(f"Number(document.body.dataset.drawn ?? 0) > {since} && {NEWEST}")
 
 
 def studio(page: Page, served: str, end: str = "") -> None:

@@ -99,6 +99,7 @@ class Studio {
   async #paint(strokes) {
     const start = performance.now();
     const body = { id: this.id, strokes, stream: this.stream, number: ++this.requestNumber };
+    document.body.dataset.drawing = String(body.number);
     const edited = await fetchImage(`${this.api}/paint`, body);
     if (body.id !== this.id) return;
     this.canvas.show(strokes.length ? { edited } : { edited, original: edited });
@@ -108,11 +109,14 @@ class Studio {
 
   /** @param {readonly Stroke[]} strokes */
   async #measure(strokes) {
-    if (!strokes.length) return showChanges(element("changes", HTMLElement), null, this.tools);
+    const container = element("changes", HTMLElement);
+    container.setAttribute("aria-busy", String(strokes.length > 0)); // what stands there is of other strokes
+    if (!strokes.length) return showChanges(container, null, this.tools);
     const body = { id: this.id, strokes, stream: this.stream, number: ++this.requestNumber };
     const changes = await fetchJson(`${this.api}/changes`, body);
-    if (body.id === this.id && strokes === this.history.strokes) showChanges(element("changes", HTMLElement), changes, this.tools);
-    return undefined;
+    if (body.id !== this.id || strokes !== this.history.strokes) return undefined;
+    container.removeAttribute("aria-busy");
+    return showChanges(container, changes, this.tools);
   }
 
   /** @param {string} text */
