@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.setting_spec import Setting
-from ganatomy.web.brush_schemas import BrushSetting, BrushSettings, MeasuredSetting, Outcome, Shown
+from ganatomy.web.brush_schemas import Appearance, BrushSetting, BrushSettings, MeasuredSetting, Outcome
 from ganatomy.web.brush_search import Measured, SearchState
 from ganatomy.web.brush_values import BrushValues, RankedBy
 
@@ -82,12 +82,12 @@ def _result(source: DissectedModel, found: Measured) -> MeasuredSetting:
 
 
 def _outcome(row: dict[Any, Any]) -> Outcome:
-    return Outcome(likely=_shown(row, "likely"), unlikely=_shown(row, "unlikely"))
+    return Outcome(likely=_appearance(row, "likely"), unlikely=_appearance(row, "unlikely"))
 
 
-def _shown(row: dict[Any, Any], kind: str) -> Shown:
+def _appearance(row: dict[Any, Any], kind: str) -> Appearance:
     share, error, places = float(row[kind]), float(row[f"{kind}_error"]), int(row[f"{kind}_places"])
     if math.isnan(share):
-        return Shown(share=None, error=None, low=None, high=None, places=places)
+        return Appearance(share=None, error=None, low=None, high=None, places=places)
     low, high = max(0.0, share - 1.96 * error), min(1.0, share + 1.96 * error)
-    return Shown(share=share, error=error, low=low, high=high, places=places)
+    return Appearance(share=share, error=error, low=low, high=high, places=places)

@@ -22,7 +22,7 @@ class Brush(BaseModel):
     first: bool = Field(description="whether it is one of the eight that are shown first")
 
 
-class Shown(BaseModel):
+class Appearance(BaseModel):
     """At what share of places the concept appeared, with a 95 % interval."""
 
     share: float | None = Field(description="None: no such place was found")
@@ -35,8 +35,8 @@ class Shown(BaseModel):
 class Outcome(BaseModel):
     """What a setting does, at places where the concept is likely and where it is not."""
 
-    likely: Shown
-    unlikely: Shown
+    likely: Appearance
+    unlikely: Appearance
 
 
 class MeasuredSetting(BaseModel):

@@ -11,7 +11,7 @@ import numpy as np
 from ganatomy.core.errors import BadValue, StudyError
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.core.vocabulary import CATEGORIES, Concept, addresses
-from ganatomy.experiments.causal.best_setting import known_setting
+from ganatomy.experiments.causal.best_setting import known_setting, wider_layers
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import Part, measured_parts
@@ -54,8 +54,8 @@ class BrushValues:
 
     @cached_property
     def clone_layers(self) -> list[str]:
-        """The layers that a clone copies where none are named."""
-        return self.default_layers
+        """The layers that a clone copies where none are named: the default ones, and a coarser one before them."""
+        return wider_layers(self.source, self.default_layers)[0]
 
     @cached_property
     def sample(self) -> ConstantsSample:

@@ -90,8 +90,8 @@ class Examples:
         """Dab at the place where the concept is most usual and is not yet, in several images; keep the clearest."""
         painter, c, seen = self._painter, self._painter.source.concept(concept), self._candidates()
         shown = F.adaptive_avg_pool2d((seen.labels == c).any(1)[:, None].double().cpu(), _GRID)[:, 0]
-        usual = shown.mean(0)
-        score = torch.where(shown == 0, usual, -1.0).flatten(1)
+        frequent = shown.mean(0)
+        score = torch.where(shown == 0, frequent, -1.0).flatten(1)
         order = score.max(1).values.argsort(descending=True, stable=True)[:TRIED]
         best, gained = (0, (0.5, 0.5)), -1.0
         for i in order.tolist():

@@ -18,7 +18,7 @@ from ganatomy.web.raster import rasterized
 from ganatomy.web.schemas import Change, Stroke
 
 NO_CHANGE = 0.05
-"""Percentage points that are told as no change."""
+"""Percentage points below which nothing is said to have changed."""
 
 
 class Painted(NamedTuple):
@@ -96,8 +96,8 @@ def _refusal(source: DissectedModel, painted: Painted, before: Labels, after: La
         least = min(least, 0.5 * typical_area(bank, source.named(c)) / float(under.double().mean()))
     if float(old) > 0 or float(new) >= least:
         return None
-    told = f"no {name} appeared"
-    return told if bank is None else f"{told}: {_probability(source, bank, c, before, stroke)}"
+    sentence = f"no {name} appeared"
+    return sentence if bank is None else f"{sentence}: {_probability(source, bank, c, before, stroke)}"
 
 
 def _probability(source: DissectedModel, bank: Bank, c: int, labels: Labels, stroke: Stroke) -> str:

@@ -55,7 +55,7 @@ def test_constants_of_several_layers_are_measured_in_one_pass(source: DissectedM
 
 
 def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: BestSetting) -> None:
-    score = balls.table.likely.fillna(0) - balls.table.unlikely.fillna(0)
+    score = balls.table.likely.fillna(0) - 2 * balls.table.unlikely.fillna(0)
     assert len(balls.table[balls.table.picked]) == 1
     assert score[balls.table.picked].iloc[0] == pytest.approx(score.max())
     measured = balls.measured.set_index("setting")

@@ -2,7 +2,7 @@
 
 The setting of the paper, 20 units of one layer at k, shows most objects nowhere. So for a set of layers every one of
 some settings is tried at places of each image where the object may be and where it may not. The best is the one by
-which the object appears most often at the first kind, less how often at the second. What it does is then measured on
+which the object appears most often at the first kind, less twice how often at the second. What it does is measured on
 other images, beside a control and beside the paper's setting.
 """
 
@@ -27,7 +27,7 @@ from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     LayerUnits,
     check_insertion,
-    measured_parts,
+    constant_parts,
 )
 from ganatomy.experiments.causal.place_truth import (
     truth_category,
@@ -81,7 +81,7 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
         for top in sorted({min(top, most) for top in TOPS} - {most}):
             query = UnitQuery(concept=concept, top=top, by=by)
             sets.append((f"{by}-{top}", tuple((name, select_units(source, name, query).units) for name in names)))
-    for several in (names, names[-1:], *_wider(source, names)):
+    for several in (names, names[-1:], *wider_layers(source, names)):
         whole = ("all", tuple((name, tuple(range(source.shape(name).units))) for name in several))
         sets += [whole] if whole not in sets else []
     side = min(source.grid(names[-1]))
@@ -98,7 +98,7 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
     )
 
 
-def _wider(source: DissectedModel, layers: Sequence[str]) -> list[list[str]]:
+def wider_layers(source: DissectedModel, layers: Sequence[str]) -> list[list[str]]:
     """Return the default layers with the last layer of the next coarser grid, and with the first of the next finer.
 
     Of other layers nothing: they are what a person asks for.
@@ -195,12 +195,15 @@ def run_setting(
     facts = truth_facts(category, source.named(concept))
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
-            places = find_places(source, spec, category, engine, progress)
-            trials = _trials(source, spec, settings, places, engine, progress)
+            layers = source.in_order(spec.layers())
+            means = place_means(source, layers, spec.concept, spec.pool, engine, progress)
+            k = {layer: own.mean() for layer, own in means.items()}
+            places = find_places(source, spec, category, means[spec.places].mass, progress)
+            trials = [Trial(constant_parts(source, each, k, means), places[each.cell]) for each in settings]
             table = _choose(source, spec, study, trials, places)
             picked = trials[int(table["picked"].to_numpy().argmax())]
             paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)
-            parts = measured_parts(source, paper, spec.concept, engine, progress)
+            parts = constant_parts(source, paper, k, means)
             own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
             shards = source.run.shards(spec.rounds()[2])
             measured = study.sharded("measuring", GainTable, partial(try_shard, source, spec, own), shards)
@@ -208,19 +211,6 @@ def run_setting(
             study.write_table("measured", measured_table(measured, picked.places.least))
             study.finish()
     return BestSetting.open(directory)
-
-
-def _trials(
-    source: DissectedModel,
-    spec: SettingSpec,
-    settings: Sequence[Setting],
-    places: dict[int, Places],
-    engine: Engine,
-    progress: Progress | None,
-) -> list[Trial]:
-    """Return a trial of every setting; the constants of all layers are measured in one pass."""
-    place_means(source, source.in_order(spec.layers()), spec.concept, spec.pool, engine, progress)
-    return [Trial(measured_parts(source, each, spec.concept, engine, progress), places[each.cell]) for each in settings]
 
 
 def _choose(

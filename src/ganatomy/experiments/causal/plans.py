@@ -99,17 +99,17 @@ def effect_seconds(source: DissectedModel, spec: SampleSpec, trials: int) -> flo
 def pooling_trials(source: DissectedModel, spec: SampleSpec) -> int:
     """Return how many trials of each image it takes to measure the constants that are not there yet.
 
-    What is inserted has a pool in each layer, and one pass for all layers where it is measured at every place.
+    One pass measures all layers that need constants of every place; each other layer has a pool.
     """
     images: int | None = getattr(spec, "pool", None)
     concept: str | None = getattr(spec, "concept", None)
     if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
         return 0
     seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
-    directories = {pool_path(source, layer, images, seed) for layer in spec.layers()}
     placed = placed_layers(source, spec) if isinstance(spec, InsertionSpec) else []
     if isinstance(spec, SettingSpec):
         placed = source.in_order(spec.layers())
+    directories = {pool_path(source, layer, images, seed) for layer in spec.layers() if layer not in placed}
     if placed:
         directories.add(places_path(source, placed, concept, images))
     return round(images / spec.images) * len([each for each in directories if not is_study(each)])

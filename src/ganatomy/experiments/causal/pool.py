@@ -208,6 +208,12 @@ class LayerMeans(NamedTuple):
     times: Tensor
     images: float
 
+    def mean(self) -> PerUnit:
+        """Return the class constant k, as `Pool.constant`."""
+        if not float(self.mass.sum()) > 0:
+            raise BadValue("none of the pooled images shows the concept; pool more of them")
+        return (self.shown.sum((1, 2)) / self.mass.sum()).float()
+
     def constant(self, k: PerUnit) -> PerPlace:
         """Return k(place): the mean activation at each place where the concept is there (SPEC 6).
 

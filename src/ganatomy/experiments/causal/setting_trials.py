@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ganatomy.core.cache import cache_directory
 from ganatomy.core.progress import Progress
-from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -36,7 +35,6 @@ from ganatomy.experiments.causal.places import (
     read_at,
     relative_frequency,
 )
-from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.setting_spec import SettingSpec
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.models.generators.protocol import Edit
@@ -49,6 +47,10 @@ SALT = 0x5E77
 LIKELY, UNLIKELY = range(2)
 DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
 """The places of each image that are tried, by kind: where an object may be there is often little room for it."""
+
+
+WRONG = 2
+"""An object where it should not be counts so much against a setting as one where it may be counts for it."""
 
 
 class Places(NamedTuple):
@@ -91,21 +93,17 @@ class Trial(NamedTuple):
 
 
 def find_places(
-    source: DissectedModel, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
+    source: DissectedModel, spec: SettingSpec, category: str | None, shown: Tensor, progress: Progress | None
 ) -> dict[int, Places]:
-    """Return where the concept is usual and where it never is, for every cell.
-
-    The pool of that layer is drawn if it is not there.
-    """
+    """Return where the concept is usual and where it never is, for every cell; for `shown` see `relative_frequency`."""
     layer, concept, area = spec.places, source.concept(spec.concept), None
     grid, found = source.grid(layer), {}
     for cell in spec.cells:
         corners(grid, cell)
-    pool = layer_pool(source, layer, spec.pool, engine, progress)
     if category is not None:
         area = typical_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
     for cell in spec.cells:
-        often = relative_frequency(pool, concept, cell).cpu()
+        often = relative_frequency(shown, cell).cpu()
         least = LEAST if area is None else min(LEAST, 0.5 * area * grid[0] * grid[1] / cell**2)
         found[cell] = Places(concept, grid, cell, category, often >= FREQUENT, often == 0, least - 1e-6)
     return found
@@ -179,9 +177,9 @@ def setting_table(
 
 
 def scores(table: pd.DataFrame) -> "pd.Series[float]":
-    """Return how good each setting is: where it shows the object, less where it should not; of equals, the most."""
-    shown: pd.Series[float] = table.likely.fillna(0) - table.unlikely.fillna(0) + 1e-3 * table.gain.fillna(0)
-    return shown
+    """Return how good each setting is: where it shows the object, less where it should not, which counts more."""
+    score: pd.Series[float] = table.likely.fillna(0) - WRONG * table.unlikely.fillna(0) + 1e-3 * table.gain.fillna(0)
+    return score
 
 
 def measured_table(tried: GainTable, least: float) -> pd.DataFrame:
