@@ -209,9 +209,10 @@ def test_the_browser_of_units_is_the_report_whose_pieces_are_served(client: Test
 
 def test_studies_are_counted_and_their_reports_listed(client: TestClient, painter: Painter) -> None:
     (study,) = client.get("/api/studies").json()
-    units = painter.source.dissection.units
-    matched = units[units.matched]
-    assert (study["units"], study["matched"], study["concepts"]) == (len(units), len(matched), matched.label.nunique())
+    dissection = painter.source.dissection
+    assert (study["units"], study["matched"]) == (len(dissection.units), int(dissection.units.matched.sum()))
+    matched = dissection.pairs[dissection.pairs.matched]
+    assert study["concepts"] == len(matched[["concept", "category"]].drop_duplicates())
     assert client.get(f"{BASE}/reports").json() == []
     assert client.get("/reports/planted/planted/study.json").status_code == 404
 
