@@ -252,12 +252,11 @@ def test_an_own_set_is_a_brush(page: Page, served: str) -> None:
     page.wait("!document.querySelector('input[value=\"own units 3, 17\"]')")
 
 
-def test_a_concept_has_an_address_and_its_units_are_lit(page: Page, served: str) -> None:
+def test_a_concept_has_an_address_and_its_units_are_outlined(page: Page, served: str) -> None:
     page.open(f"{served}/browse/church#concept=sky")
     page.wait("document.body.dataset.live?.endsWith('sky')", 60)
     assert "best for sky" in page.ask("document.getElementById('about-unit').textContent")
-    glow = "Math.max(...document.getElementById('overlay').getContext('2d').getImageData(0, 0, 64, 64).data)"
-    assert page.ask(glow) > 50
+    assert "threshold" in page.ask("document.getElementById('legend').textContent")
     page.click("#add")
     page.wait("document.querySelectorAll('#own-set li').length === 20")
     page.ask("document.querySelector('#own-set form').requestSubmit()")
@@ -279,7 +278,7 @@ def test_a_unit_is_flagged_where_it_is_looked_at(page: Page, served: str, kept: 
     assert page.ask("document.querySelector('[name=rater]').value") == "bob"
 
 
-def test_a_unit_has_an_address_glows_and_can_be_left_out(page: Page, served: str) -> None:
+def test_a_unit_has_an_address_is_outlined_and_can_be_left_out(page: Page, served: str) -> None:
     page.open(f"{served}/browse/church#unit=layer4/3")
     page.wait("document.body.dataset.live?.endsWith('layer4/3')", 60)
     assert "layer4/3" in page.ask("document.getElementById('unit-title').textContent")

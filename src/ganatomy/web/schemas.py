@@ -254,7 +254,7 @@ class StudyFacts(BaseModel):
     layer: str = Field(description="where painting starts: the layer with the best brushes")
     units: int
     matched: int = Field(description="units that match a concept")
-    concepts: int = Field(description="concepts that are the label of a matched unit")
+    concepts: int = Field(description="concepts that some unit matches")
 
 
 class Report(BaseModel):

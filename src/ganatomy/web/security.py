@@ -105,7 +105,7 @@ class SecurityMiddleware:
             return 429, reason, {"retry-after": "1"}
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if self._token is None and not _is_loopback(host):
-            return 421, f"this server answers to localhost only, not to {host[:100]!r}", {}
+            return 421, f"this server answers to localhost only, not to {host[:100]!r}; --token TEXT lets others in", {}
         if origin is not None and origin.partition("://")[2] != host:
             reason = f"requests from {origin[:100]!r} are not answered; open the page from this server itself"
             return 403, reason, {}

@@ -68,7 +68,10 @@ def next_unit(
     rater: Annotated[Rater, Query(max_length=100)],
     skip: Annotated[list[int] | None, Query(max_length=500, description="units that are asked about last")] = None,
 ) -> NextUnit:
-    """Return the next unit of a layer that a person has not judged: one that few have, in another order for each."""
+    """Return the next unit of a layer that a person has not judged, in another order for each.
+
+    First those that one other has judged, as agreement needs two; then those that the fewest have.
+    """
     units = context.painter.source.shape(layer).units
     answers = context.annotations.read(table, context.digest)
     answers = answers[answers.layer == layer]
@@ -76,7 +79,12 @@ def next_unit(
     times = answers.unit.value_counts()
     remaining = [unit for unit in range(units) if unit not in done]
     later = set(skip or ())
-    unit = min(remaining, key=lambda u: (u in later, int(times.get(u, 0)), _digest(rater, layer, u)), default=None)
+
+    def turn(unit: int) -> tuple[bool, bool, int, str]:
+        had = int(times.get(unit, 0))
+        return unit in later, had != 1, had, _digest(rater, layer, unit)
+
+    unit = min(remaining, key=turn, default=None)
     return NextUnit(layer=layer, unit=unit, done=len(done), of=units)
 
 

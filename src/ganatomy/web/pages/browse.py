@@ -28,6 +28,8 @@ from ganatomy.web.schemas import (
 )
 
 routes = APIRouter()
+GAP, PAPER = 2, 255
+"""Pixels between rows of images, and their grey."""
 LAYER = "/api/studies/{study}/layers/{layer}"
 
 
@@ -84,7 +86,7 @@ async def card(
     layer: str,
     unit: UnitNumber,
     images: Annotated[int, Query(ge=1, le=64, description="of its top images, the first")] = 64,
-    columns: Annotated[int, Query(ge=1, le=64, description="images side by side")] = 64,
+    columns: Annotated[int, Query(ge=1, le=64, description="of them side by side, at most")] = 64,
 ) -> Response:
     """Return a unit's top images in rows, with outlines where it is on."""
     dissection = context.painter.source.dissection
@@ -110,10 +112,13 @@ async def common(context: Context, request: CommonRequest) -> list[ActiveUnit]:
 
 
 def top_images(dissection: Dissection, layer: str, unit: int, count: int, columns: int) -> ImageBytes:
-    """Return the first of a unit's top images, outlined where it is on, in rows of `columns`: uint8 [h, w, 3]."""
+    """Return the first of a unit's top images, outlined where it is on, in rows of one length: uint8 [h, w, 3]."""
     strip = dissection.top(layer, unit)
     images = outlined(strip, whole_zoom(strip.images, 96))[:count]
-    columns = min(columns, max(1, len(images)))
-    blank = np.full((-len(images) % columns, *images.shape[1:]), 255, np.uint8)
-    rows = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
-    return np.concatenate([side_by_side(row) for row in rows])
+    rows = max(1, -(-len(images) // columns))
+    columns = -(-len(images) // rows)
+    blank = np.full((rows * columns - len(images), *images.shape[1:]), PAPER, np.uint8)
+    grid = np.concatenate([images, blank]).reshape(rows, columns, *images.shape[1:])
+    gap = ((0, GAP), (0, 0), (0, 0))
+    lines = [np.pad(side_by_side(row), gap, constant_values=PAPER) for row in grid]
+    return np.concatenate(lines)[:-GAP]

@@ -86,7 +86,6 @@ async def _facts(state: AppState) -> list[StudyFacts]:
     for name, painter in state.painters.items():
         height, width = await state.models.run(lambda painter=painter: painter.size)  # type: ignore[misc]
         dissection = painter.source.dissection
-        matched = dissection.units[dissection.units.matched]
         facts = StudyFacts(
             name=name,
             generator=dissection.spec.generator,
@@ -97,8 +96,8 @@ async def _facts(state: AppState) -> list[StudyFacts]:
             layers=[LayerFacts(name=layer, **shape._asdict()) for layer, shape in dissection.layers.items()],
             layer=painter.best_layer(),
             units=len(dissection.units),
-            matched=len(matched),
-            concepts=matched.label.nunique(),
+            matched=int(dissection.units.matched.sum()),
+            concepts=int(dissection.concepts.units_matched.gt(0).sum()),
         )
         found.append(facts)
     return found

@@ -75,8 +75,8 @@ function showUnit(table, task) {
 function topImages({ layer, unit }) {
   const url = `${api}/layers/${encodeURIComponent(layer)}/units/${unit}/card.png`;
   return h("picture", {},
-    h("source", { media: "(max-width: 720px)", srcset: `${url}?columns=4` }),
-    h("img", { class: "unit-card", alt: `Top images of unit ${unit} of ${layer}, outlined where it is on`, src: `${url}?columns=8` }));
+    h("source", { media: "(max-width: 720px)", srcset: `${url}?columns=5` }),
+    h("img", { class: "unit-card", alt: `Top images of unit ${unit} of ${layer}, outlined where it is on`, src: `${url}?columns=10` }));
 }
 
 /** A button with the key that presses it. @param {string} key @param {string} text @param {() => void} click @param {object} [more] */

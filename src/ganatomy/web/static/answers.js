@@ -19,6 +19,9 @@ export class Answer {
     try {
       const children = await job();
       if (question === this.question) this.show(children);
+    } catch (error) {
+      if (question === this.question) this.#mark("The last question got no answer.");
+      throw error;
     } finally {
       if (question === this.question) this.container.removeAttribute("aria-busy");
     }
@@ -41,12 +44,11 @@ export class Answer {
   stale(why) {
     this.question++;
     this.container.removeAttribute("aria-busy");
-    this.#mark(why);
+    if (this.container.hasChildNodes()) this.#mark(why);
   }
 
   /** @param {string} why */
   #mark(why) {
-    if (!this.container.hasChildNodes()) return;
     this.container.querySelector(":scope > .stale-note")?.remove();
     this.container.dataset.stale = "yes";
     this.container.prepend(h("p", { class: "stale-note" }, why));

@@ -279,7 +279,7 @@ class ImageInspector {
   #listenToImage(overlay) {
     overlay.addEventListener("click", (event) => {
       const box = overlay.getBoundingClientRect();
-      this.#askPoint([(event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height]);
+      this.#askPoint([within((event.clientX - box.x) / box.width), within((event.clientY - box.y) / box.height)]);
     });
     overlay.addEventListener("keydown", (event) => {
       const step = ARROWS[event.key];
