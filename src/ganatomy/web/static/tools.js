@@ -164,7 +164,8 @@ export class Tools {
     const { action, brush } = this;
     const isClone = action === "clone";
     this.#field("top").disabled = Boolean(brush?.units) || !this.#ranked;
-    for (const id of ["concepts", "about-brush"]) element(id, HTMLElement).hidden = isClone;
+    element("concepts", HTMLElement).hidden = isClone;
+    element("about-brush", HTMLElement).hidden = action !== "draw"; // what is measured is drawing
     for (const id of ["clone", "clone-layers"]) element(id, HTMLElement).hidden = !isClone;
     const whole = element("whole", HTMLButtonElement);
     whole.hidden = isClone || !brush;
