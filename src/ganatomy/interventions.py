@@ -180,7 +180,7 @@ class Intervention:
     def clone(
         cls,
         layer: str,
-        features: Float[Tensor, "u h w"],
+        features: Float[Tensor, "u rows columns"],
         where: Where,
         shift: tuple[int, int] = (0, 0),
         strength: float = 1.0,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from ganatomy.web.readers import ImageBytes, Reader, pixels
 from ganatomy.web.schemas import Changes, Ranking, Stroke
 from ganatomy.web.what_changed import list_changes
 
+CLONES = 64
+"""Strokes that clone whose edits are cached: each holds features of its layers."""
+
 
 class Painter(Reader):
     """A finished dissection with its models open, to draw with."""
@@ -36,6 +39,7 @@ class Painter(Reader):
         self.values = BrushValues(source)
         self._examples = Examples(self)
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
+        self._cloned = lru_cache(maxsize=CLONES)(lambda stroke: self._clones(Stroke.model_validate_json(stroke)))
 
     def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> ImageBytes:
         """Return an image with strokes on it.
@@ -117,16 +121,20 @@ class Painter(Reader):
         return sorted(found, key=lambda brush: (brush.by != "best", not brush.first))
 
     def best_layer(self) -> str:
-        """Return where painting starts: a layer with measured settings, else with ACE studies, else the best matched.
+        """Return where painting starts: the last default layer if it has brushes, else the best matched one."""
+        return self._best_layer
 
-        The best matched is the one whose brushes overlap their concepts most, of grids that are neither too coarse to
-        aim nor too fine to make an object (4 places to a quarter of the image's side), where there are any.
+    @cached_property
+    def _best_layer(self) -> str:
+        """The best matched layer is the one whose brushes overlap their concepts most.
+
+        Its grid is neither too coarse to aim nor too fine to make an object (4 places to a quarter of the image's
+        side), if there are such.
         """
-        layers, values = self.source.dissection.layers, self.values
-        measured = [layer for layer in values.default_layers if any(values.measured(layer, n) for n in values.names)]
-        by_ace = [layer for layer in layers if any(values.has_ace(layer, name) for name in values.names)]
-        if measured or by_ace:
-            return measured[-1] if measured else by_ace[0]
+        default = self.values.default_layers[-1]
+        if self.brushes(default):
+            return default
+        layers = self.source.dissection.layers
         apt = [name for name, shape in layers.items() if 4 <= shape.height <= self.size[0] // 4] or list(layers)
         units = self.source.dissection.units
         matched = units[units.matched & units.layer.isin(apt)]
@@ -191,7 +199,7 @@ class Painter(Reader):
 
     def _stroke_edits(self, stroke: Stroke) -> list[Intervention]:
         if stroke.action == "clone":
-            return self._clones(stroke)
+            return self._cloned(stroke.model_dump_json())
         if stroke.layer is None:
             raise BadValue("a stroke needs a layer")
         if stroke.units is not None or stroke.concept is None:

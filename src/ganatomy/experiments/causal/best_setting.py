@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.core.errors import StudyError
+from ganatomy.core.errors import BadFile, StudyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
@@ -179,7 +179,7 @@ def known_setting(source: DissectedModel, layers: Sequence[str], concept: str) -
         return None
     try:
         found = BestSetting.open(directory)
-    except StudyError:  # it is not finished
+    except (StudyError, BadFile):  # it is not finished, or of an earlier version
         return None
     return found if found.spec.dissection == source.dissection.study.digest else None
 
