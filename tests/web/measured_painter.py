@@ -1,5 +1,7 @@
 """A painter whose brushes are measured as the tests say, so that no measuring has to be waited for."""
 
+from typing import Any
+
 from ganatomy.web import Painter
 from ganatomy.web.brush_schemas import BrushSettings, Start
 
@@ -13,7 +15,7 @@ SOME, NONE = (
         [("likely", 0, 0, 120), ("unlikely", 0, 0, 96)],
     )
 )
-RESULT = {
+RESULT: dict[str, Any] = {
     "name": "all units of layer4",
     "layers": ["layer4"],
     "units": [128],
@@ -28,7 +30,7 @@ RESULT = {
     "control_means": "as many units by chance",
     "paper": NONE,
 }
-BRUSH = {"category": "object", "reason": None, "progress": 1, "seconds_left": 180}
+BRUSH: dict[str, Any] = {"category": "object", "reason": None, "progress": 1, "seconds_left": 180}
 
 
 class MeasuredPainter(Painter):
