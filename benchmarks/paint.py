@@ -3,16 +3,18 @@
     python benchmarks/paint.py STUDY
     python benchmarks/paint.py STUDY --people 1 4 --strokes 200 --json
     python benchmarks/paint.py STUDY --layers layer6 layer8
+    python benchmarks/paint.py STUDY --people 20 --strokes 500 --measure-brushes
 
 A server of its own serves STUDY. Each person draws and removes in strokes that grow under the brush, as the page sends
 them; a request that is answered 409 was made useless by a newer one, and is not counted. Meanwhile a health check is
-asked all the time.
+asked all the time. The server's processor seconds and memory come from /proc.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import os
 import platform
 import re
 import statistics
@@ -30,15 +32,16 @@ PAUSE = 0.03
 
 
 @contextlib.asynccontextmanager
-async def serving(study: Path) -> AsyncIterator[str]:
-    """Serve a study; give the address."""
-    command = [sys.executable, "-m", "ganatomy", "serve", str(study), "--port", "0"]
+async def serving(study: Path, measures: bool) -> AsyncIterator[tuple[str, int]]:
+    """Serve a study; give the address, and the number of the process."""
+    measuring = "--measure-brushes" if measures else "--no-measure-brushes"
+    command = [sys.executable, "-m", "ganatomy", "serve", str(study), "--port", "0", measuring]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     try:
         line = (await process.stdout.readline()).decode() if process.stdout else ""
         if not (found := re.search(r"http://\S+?(?=/)", line)):
             raise SystemExit(f"{study} could not be served")
-        yield found[0]
+        yield found[0], process.pid
     finally:
         process.terminate()
         await process.wait()
@@ -71,6 +74,16 @@ async def person(client: httpx2.AsyncClient, base: str, number: int, args: argpa
     return waits
 
 
+def used(process: int) -> tuple[float, float]:
+    """Return the processor seconds of a process so far, and its memory in MB; nothing where there is no /proc."""
+    own = Path(f"/proc/{process}")
+    if not own.exists():
+        return 0.0, 0.0
+    fields = (own / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    pages = int((own / "statm").read_text(encoding="ascii").split()[1])
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 async def health(client: httpx2.AsyncClient, address: str) -> list[float]:
     """Ask for the server's health until called off."""
     waits: list[float] = []
@@ -86,19 +99,26 @@ async def health(client: httpx2.AsyncClient, address: str) -> list[float]:
 async def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Have people paint, as many at once as requested."""
     rows = []
-    async with serving(args.study) as address, httpx2.AsyncClient(timeout=60) as client:
+    async with (
+        serving(args.study, args.measure_brushes) as (address, process),
+        httpx2.AsyncClient(timeout=60) as client,
+    ):
         (study,) = (await client.get(f"{address}/api/studies")).json()
         base = f"{address}/api/studies/{study['name']}"
         args.layers = args.layers or [study["layer"]]
         await person(client, base, 99, argparse.Namespace(**{**vars(args), "strokes": 3}))  # warm
         for people in args.people:
+            before = used(process)
             watching = asyncio.ensure_future(health(client, address))
             found = await asyncio.gather(*(person(client, base, 10 * people + n, args) for n in range(people)))
             watching.cancel()
             waits = sorted(1000 * wait for own in found for wait in own)
             alive = sorted(1000 * wait for wait in await watching)
+            after = used(process)
             rows.append(
                 {
+                    "processor_s": round(after[0] - before[0], 1),
+                    "memory_mb": [round(before[1]), round(after[1])],
                     "people": people,
                     "images": len(waits),
                     "median_ms": statistics.median(waits),
@@ -121,6 +141,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=120, help="images that each asks for")
     parser.add_argument("--concept", default="tree")
     parser.add_argument("--layers", nargs="+", help="where they paint, stroke by stroke (where the page starts)")
+    parser.add_argument("--measure-brushes", action="store_true", help="while the server measures brushes")
     parser.add_argument("--json", action="store_true", help="print numbers only")
     args = parser.parse_args()
     rows = asyncio.run(measure(args))
@@ -131,7 +152,9 @@ def main() -> None:
         print(
             f"{row['people']} painting at once, {row['side']} px, {row['layer']}: median {row['median_ms']:.0f} ms, "
             f"95 % within {row['p95_ms']:.0f} ms ({row['images']} images); health check median "
-            f"{row['health_median_ms']:.1f}, 95 % within {row['health_p95_ms']:.1f}, most {row['health_max_ms']:.0f} ms"
+            f"{row['health_median_ms']:.1f}, 95 % within {row['health_p95_ms']:.1f}, most {row['health_max_ms']:.0f} "
+            f"ms; the server took {row['processor_s']} processor seconds, memory {row['memory_mb'][0]} to "
+            f"{row['memory_mb'][1]} MB"
         )
 
 

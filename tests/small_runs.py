@@ -32,7 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ace": {"layer": "layer2", "concept": "ball", "pool": 32, "train": 8, "held": 4, "candidates": 8, "steps": 2,
             "pairs": 2, "random": 1, "places": 2, "sizes": [1, 2], "controls": [2], "top": 2, **FEW},
     "capacity": {"tops": [2], "cells": [4], **LAYERS},
-    "best_setting": {"cell": 4, **LAYERS},
+    "best_setting": {"cells": [4], **LAYERS},
     "trace": {**BALL, "cell": 8, "pool": 16},
     "accuracy": {"units": [0], **SEE},
     "unit_accuracy": {"sizes": [1, 2], **SEE},

@@ -471,3 +471,27 @@ def test_maps_of_values_that_do_not_fit_are_refused(value: object) -> None:
     text = json.dumps({"format": 1, "generator": "f", "edits": [{"layer": "layer1", "strokes": [stroke]}]})
     with mistake("bad-file", "edits", "value"):
         edits_from_json(text, {"layer1": (3, 2, 2)}, "f")
+
+
+def test_a_clone_stamps_features_where_they_arrive_and_keeps_the_rest() -> None:
+    features = torch.arange(24.0).view(2, 3, 4)
+    where = torch.full((1, 3, 4), 0.5)
+    stamp = Intervention.clone("layer", features, where, shift=(-1, 2), strength=0.5)
+    r = torch.full((1, 2, 3, 4), 100.0)
+    edited = stamp(r)[0]
+    assert torch.allclose(edited[:, :2, 2:], 75 + 0.25 * features[:, 1:, :2])
+    assert bool((edited[:, 2] == 100).all())
+    assert bool((edited[:, :, :2] == 100).all())
+    again = edits_from_json(edits_json([stamp], "f"), {"layer": (2, 3, 4)}, "f")
+    assert torch.equal(again[0](r)[0], edited)
+
+
+def test_a_clone_from_beyond_the_grid_is_no_change() -> None:
+    stamp = Intervention.clone("layer", torch.ones(2, 3, 4), torch.ones(1, 3, 4), shift=(9, -9))
+    r = torch.randn(1, 2, 3, 4)
+    assert torch.equal(stamp(r), r)
+
+
+def test_a_clone_for_another_grid_is_refused() -> None:
+    with pytest.raises(BadValue, match=r"where has shape \[1, 4, 4\]"):
+        Intervention.clone("layer", torch.ones(2, 3, 4), torch.ones(1, 4, 4))

@@ -15,7 +15,7 @@ from ganatomy.core.vocabulary import addresses
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
-from ganatomy.experiments.causal.best_setting import BestSetting, run_setting, setting_spec
+from ganatomy.experiments.causal.best_setting import BestSetting, cell_of, run_setting, setting_spec
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
@@ -162,11 +162,11 @@ class Bench:
         self.found.settings += found
         if found:
             setting = found[0]
-            side = self.source.shape(layers[-1]).height
+            side = self.source.grid(setting.best.layers()[-1])[0]
             context = ContextSpec(
                 **self.source.names(), **setting.best.fields(), concept=concept, chosen=setting.best.name,
-                cell=setting.spec.cell, stride=max(1, side // ACROSS), images=max(2, self.plan.context // 2),
-                pool=self.plan.pool,
+                cell=cell_of(self.source, setting.best), stride=max(1, side // ACROSS), pool=self.plan.pool,
+                images=max(2, self.plan.context // 2),
             )  # fmt: skip
             self.found.accepted += self.attempt(f"context-{name}-best", run_context, lambda: context)
 

@@ -176,6 +176,49 @@ class Intervention:
         alpha[list(units)] = strength
         return cls(layer, alpha, value, where)
 
+    @classmethod
+    def clone(
+        cls,
+        layer: str,
+        features: Float[Tensor, "u rows columns"],
+        where: Where,
+        shift: tuple[int, int] = (0, 0),
+        strength: float = 1.0,
+    ) -> "Intervention":
+        """Return the edit that stamps features of an image into another: all units, each place to what it is there.
+
+        >>> r = torch.arange(4.0).view(1, 2, 2)
+        >>> stamp = Intervention.clone("layer4", r, place((2, 2), 1, 0), shift=(1, 0))
+        >>> stamp(torch.full((1, 1, 2, 2), 9.0)).flatten().tolist()
+        [9.0, 9.0, 0.0, 9.0]
+
+        Args:
+            layer: its name.
+            features: of the layer in the image that is copied, from ``generator.observe``.
+            where: how far each place is replaced: less than 1 at the edges for a soft transition.
+            shift: rows down and columns to the right that the features move; what comes from beyond the image is left
+                out, so those places keep what they have.
+            strength: alpha of all units.
+
+        Raises:
+            BadValue: where is of another grid or for several images, strength is not within [0, 1], or the features
+                are not finite.
+        """
+        units, *grid = features.shape
+        if tuple(where.shape) != (1, *grid):
+            raise BadValue(f"where has shape {list(where.shape)}; for these features of {layer} it is {[1, *grid]}")
+        own, there = torch.zeros(units, *grid), torch.zeros(1, *grid)
+        to, since = zip(*(_overlap(side, by) for side, by in zip(grid, shift, strict=True)), strict=True)
+        there[0][to] = where[0][to].cpu()
+        own[:, *to] = features[:, *since].cpu() * (there[:, *to] > 0)  # what is not used is not kept, see `edits_json`
+        return cls(layer, torch.full((units,), float(strength)), own, there)
+
+
+def _overlap(side: int, by: int) -> tuple[slice, slice]:
+    """Return where an axis that is moved by so many places arrives within itself, and where that came from."""
+    by = max(-side, min(side, by))
+    return slice(max(0, by), side + min(0, by)), slice(max(0, -by), side + min(0, -by))
+
 
 def check_units(layer: str, count: int, units: Sequence[int]) -> None:
     """Refuse units that a layer does not have.

@@ -1,10 +1,12 @@
 """People against dissection, counted by hand."""
 
+import math
+
 import pandas as pd
 import pytest
 
-from ganatomy.annotations import agreement, artifact_units, preference
-from ganatomy.annotations.agreement import common_word
+from ganatomy.annotations import agreement, artifact_units, preference, reliability
+from ganatomy.annotations.agreement import common_word, share_a_word
 
 UNITS = pd.DataFrame(
     [("l", 0, "tree", 0.3), ("l", 1, "sky", 0.02), ("l", 2, "door", 0.4), ("l", 3, None, float("nan"))],
@@ -63,3 +65,46 @@ def test_the_interval_of_a_preference_is_wilsons() -> None:
     assert (share, count) == (0.8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
     assert preference(table[:0])[3] == 0
+
+
+KRIPPENDORFF = [  # Krippendorff 2011, example C: twelve units, four observers, None where one did not answer
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+
+
+def answered(by_rater: list[list[object]]) -> pd.DataFrame:
+    rows = [(f"rater {r}", u, value) for r, own in enumerate(by_rater) for u, value in enumerate(own) if value]
+    return pd.DataFrame(rows, columns=["rater", "unit", "value"])
+
+
+def test_alpha_is_that_of_krippendorffs_examples() -> None:
+    found = reliability(answered(KRIPPENDORFF), ["unit"], "value")
+    assert found.alpha == pytest.approx(0.743, abs=5e-4)
+    assert (found.items, found.answers, found.raters) == (11, 40, 4)
+    assert 0 < found.low < found.alpha < found.high <= 1
+    binary = [list("nynnnnnnyn"), list("yyynnynnnn")]  # his example A
+    assert reliability(answered(binary), ["unit"], "value").alpha == pytest.approx(0.095, abs=5e-4)
+
+
+def test_alpha_is_not_defined_without_two_people_or_two_answers() -> None:
+    for answers in ([["a", "b"]], [["a", "a"], ["a", "a"]], []):
+        found = reliability(answered(answers), ["unit"], "value")
+        assert math.isnan(found.alpha)
+        assert math.isnan(found.low)
+
+
+def test_labels_with_a_word_in_common_agree() -> None:
+    labels = answered([["green tree", "door"], ["trees", "window"]])
+    assert reliability(labels, ["unit"], "value").alpha < reliability(labels, ["unit"], "value", share_a_word).alpha
+
+
+def test_who_sees_no_difference_is_left_out_and_unclear_is_no_word() -> None:
+    preferred = ["edited", "same", "original", "edited", "same"]
+    share, low, high, count = preference(pd.DataFrame({"preferred": preferred}))
+    assert (share, count) == (pytest.approx(2 / 3), 3)
+    assert 0 < low < share < high < 1
+    assert common_word(["unclear", "unclear", "tree"]) == ("tree", pytest.approx(1 / 3))
+    assert common_word(["unclear"]) == ("", 0.0)

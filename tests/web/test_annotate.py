@@ -1,7 +1,7 @@
 """Questions to people over HTTP: blind, in everybody's own order, each answer kept."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,56 @@ def test_everybody_is_asked_every_unit_once(asking: TestClient, painter: Painter
     assert sorted(seen) == list(range(units))
     assert asking.get(f"{BASE}/agreement").json()["labelled"] == units
     assert asking.get(f"{BASE}/layers/{layer}/tasks/labels", params={"rater": "bob"}).json()["unit"] is not None
+
+
+def test_a_second_person_is_asked_what_one_has_answered_and_skipped_units_come_last(
+    asking: TestClient, painter: Painter
+) -> None:
+    layer = painter.best_layer()
+
+    def next_unit(rater: str, skip: Sequence[int] = ()) -> int:
+        asked = {"rater": rater, "skip": list(skip)}
+        unit: int = asking.get(f"{BASE}/layers/{layer}/tasks/flags", params=asked).json()["unit"]
+        return unit
+
+    first = next_unit("ann")
+    asking.post(f"{BASE}/flags", json={"layer": layer, "unit": first, "rater": "ann", "artifact": True})
+    assert next_unit("ann") != first
+    assert next_unit("bob") == first
+    assert next_unit("bob", [first]) != first
+    every = range(painter.source.shape(layer).units)
+    assert next_unit("bob", every) == first
+
+
+def test_people_are_compared_with_each_other(asking: TestClient, painter: Painter) -> None:
+    layer = painter.best_layer()
+    for unit, ann, bob in ((0, True, True), (1, False, False), (2, True, False), (3, True, True)):
+        for rater, artifact in (("ann", ann), ("bob", bob)):
+            body = {"layer": layer, "unit": unit, "rater": rater, "artifact": artifact}
+            assert asking.post(f"{BASE}/flags", json=body).status_code == 201
+    labels, flags = asking.get(f"{BASE}/reliability").json()
+    assert labels["alpha"] is None
+    assert flags["alpha"] == pytest.approx(1 - (2 / 8) / (2 * 5 * 3 / (8 * 7)))
+    assert (flags["items"], flags["answers"], flags["raters"]) == (4, 8, 2)
+    assert flags["low"] <= flags["alpha"] <= flags["high"]
+
+
+def test_an_image_is_skipped_asked_again_or_looks_the_same(asking: TestClient, painter: Painter) -> None:
+    body = {"layer": painter.best_layer(), "rater": "ann", "units": [1]}
+    assert asking.post(f"{BASE}/pairs", json={**body, "skip": [0, 1]}).json()["image"] == 2
+    pair = asking.post(f"{BASE}/pairs", json={**body, "image": 7}).json()
+    assert pair["image"] == 7
+    answer = {"comparison": pair["comparison"], "image": 7, "rater": "ann", "choice": "same"}
+    assert asking.post(f"{BASE}/preferences", json=answer).status_code == 201
+    (found,) = asking.get(f"{BASE}/preferences").json()
+    assert found == {
+        "comparison": pair["comparison"],
+        "share": None,
+        "low": None,
+        "high": None,
+        "answers": 0,
+        "same": 1,
+    }
 
 
 def test_the_order_of_a_pair_is_blind_and_the_answer_is_understood(asking: TestClient, painter: Painter) -> None:

@@ -4,7 +4,10 @@ import asyncio
 import base64
 import io
 import json
+import shutil
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from mistakes import assert_facts
 from PIL import Image
 from starlette.testclient import TestClient
 
+import ganatomy
+from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.interventions import edits_from_json
 from ganatomy.web import Limits, Painter, create_app
 
@@ -96,7 +101,7 @@ def test_features_are_the_generators_own(client: TestClient, painter: Painter) -
         ("/paint", {"id": 1, "strokes": [{**STROKE, "points": [[0, 0]] * 500}] * 21}, 422, "10500 points"),
         ("/features", {"id": 1, "layer": "layer2", "units": [99999]}, 404, "99999"),
         ("/features", {"id": 1, "layer": "layer2", "units": [0] * 4096, "maps": True}, 422, "4096 maps"),
-        ("/nothing", {}, 404, "Not Found"),
+        ("/nothing", {}, 404, "no page has the address"),
     ],
 )
 def test_bad_requests_are_told_why(client: TestClient, path: str, body: Any, status: int, fact: str) -> None:
@@ -201,3 +206,49 @@ def test_the_browser_of_units_is_the_report_whose_pieces_are_served(client: Test
     assert missing.status_code == 404
     assert "unknown piece 'sheet-9'" in missing.json()["reason"]
     assert missing.json()["code"] == "unknown-name"
+
+
+def test_studies_are_counted_and_their_reports_listed(client: TestClient, painter: Painter) -> None:
+    (study,) = client.get("/api/studies").json()
+    dissection = painter.source.dissection
+    assert (study["units"], study["matched"]) == (len(dissection.units), int(dissection.units.matched.sum()))
+    matched = dissection.pairs[dissection.pairs.matched]
+    assert study["concepts"] == len(matched[["concept", "category"]].drop_duplicates())
+    assert client.get(f"{BASE}/reports").json() == []
+    assert client.get("/reports/planted/planted/study.json").status_code == 404
+
+
+def test_reports_are_shown_where_their_scripts_reach_nothing(painter: Painter, tmp_path: Path) -> None:
+    copied = tmp_path / "a study"
+    shutil.copytree(painter.source.dissection.study.directory, copied)
+    ganatomy.write_report(ganatomy.open_dissection(copied), copied / "report.html")
+    with TestClient(create_app({"a": Painter(open_source(copied))}), base_url="http://localhost") as client:
+        (report,) = client.get("/api/studies/a/reports").json()
+        assert report["path"] == "a study/report.html"
+        answer = client.get(f"/reports/a/{report['address']}")
+        assert answer.text == (copied / "report.html").read_text(encoding="utf-8")
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("sandbox ")
+        assert "allow-same-origin" not in policy
+        assert f'href="./reports/a/{report["address"]}"' in client.get("/").text
+        index = client.get("/reports/a/a%20study/index.html", follow_redirects=False)
+        assert urljoin("/reports/a/a%20study/index.html", index.headers["location"]) == "/"
+        for path in ("study.json", "a study/study.json", "../report.html", "..%2f..%2fetc%2fpasswd"):
+            assert client.get(f"/reports/a/{path}").status_code == 404
+
+
+def test_a_person_who_needs_the_token_gets_a_page(painter: Painter) -> None:
+    with TestClient(create_app({"planted": painter}, token="secret"), base_url="http://studio.example") as client:
+        answer = client.get("/paint/planted", headers={"accept": "text/html"})
+        assert answer.status_code == 401
+        assert '<input type="text" name="token"' in answer.text
+        assert client.get("/static/web.css").status_code == 200
+        assert client.get("/api/studies", headers={"accept": "text/html"}).json()["reason"]
+
+
+def test_a_unit_is_shown_by_as_many_images_as_wanted(client: TestClient) -> None:
+    address = f"{BASE}/layers/layer2/units/1/card.png"
+    one, rows, whole = (decoded(client.get(address + end).content) for end in ("?images=1", "?columns=3", ""))
+    assert np.array_equal(one, whole[:, : one.shape[1]])
+    assert rows.shape[1] < whole.shape[1]
+    assert rows.shape[0] >= 2 * one.shape[0]

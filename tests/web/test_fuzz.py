@@ -28,7 +28,7 @@ def open_client(painter: Painter, tmp_path_factory: pytest.TempPathFactory) -> I
     kept.close()
 
 
-CALLS = [(path, method) for path, calls in create_app({}).app.openapi()["paths"].items() for method in calls]
+CALLS = [(path, method) for path, calls in create_app({}).app.app.openapi()["paths"].items() for method in calls]
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))

@@ -42,7 +42,7 @@ def test_a_stroke_is_the_intervention_that_it_says(painter: Painter) -> None:
 def test_drawing_sets_units_to_the_class_constant(painter: Painter) -> None:
     given = stroke(painter, action="draw", multiple=2.0)
     (edit,) = painter.edits([given])
-    k = painter._pool(given.layer).constant(painter.source.concept(given.concept or ""))
+    k = painter.values.pool(given.layer).constant(painter.source.concept(given.concept or ""))
     assert torch.allclose(edit.value, 2 * k)
 
 
@@ -178,7 +178,7 @@ def test_a_measured_setting_is_what_a_concept_is_drawn_with(dissect_once: Any, t
     with mistake("bad-value", "ganatomy setting", "--concept ball"):
         painter.edits([stroke.model_copy(update={"by": "best"})])
     by_rank = painter.edits([stroke])
-    found = ganatomy.best_setting(study, layers=["layer2"], concept="ball", images=8, pool=16, cell=4)
+    found = ganatomy.best_setting(study, layers=["layer2"], concept="ball", images=8, pool=16, cells=[4])
     assert {brush.concept: brush.by for brush in painter.brushes("layer2")}["ball"] == "best"
     (edit,) = painter.edits([stroke])
     assert edit.alpha.nonzero()[:, 0].tolist() == sorted(found.best.units)

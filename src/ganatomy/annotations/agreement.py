@@ -10,6 +10,8 @@ SHARE = 0.5
 """A unit is interpretable to people if so many of its labels have a word in common."""
 CONFIDENT = 0.05
 """A unit's label by dissection counts above this IoU."""
+UNCLEAR = "unclear"
+"""The label of who sees nothing in common: it counts as a label, and is no word that labels share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,15 @@ def agreement(labels: pd.DataFrame, units: pd.DataFrame, fewest: int = 1) -> Agr
 def common_word(labels: list[str]) -> tuple[str, float]:
     """Return the word, or the pair of words, that most labels have, and the share of labels that do.
 
-    A pair counts for itself and for each of its words; of equals a pair, then the first in the alphabet.
+    A pair counts for itself and for each of its words; of equals a pair, then the first in the alphabet. Without any
+    words, as all labels are "unclear", they are empty, and the share is 0.
 
     >>> common_word(["tree", "green tree", "sky"])
     ('tree', 0.6666666666666666)
     """
-    counts = Counter(each for label in labels for each in {label, *label.split()})
+    counts = Counter(each for label in labels if label != UNCLEAR for each in {label, *label.split()})
+    if not counts:
+        return "", 0.0
     word, count = min(counts.items(), key=lambda item: (-item[1], -len(item[0].split()), item[0]))
     return word, count / len(labels)
 
@@ -78,21 +83,42 @@ def artifact_units(flags: pd.DataFrame, layer: str, share: float = SHARE) -> lis
     return sorted(int(unit) for unit in votes[votes > share].index)
 
 
-def preference(preferences: pd.DataFrame, confidence: float = 1.959964) -> tuple[float, float, float, int]:
-    """Return how often the edited image was found more real, a 95 % interval (Wilson 1927), and of how many answers.
+def preference(preferences: pd.DataFrame) -> tuple[float, float, float, int]:
+    """Return how often the edited image was found more real, a 95 % interval, and of how many answers.
+
+    Who saw no difference is left out.
 
     Args:
         preferences: `Annotations.read("preferences", study)`, of one comparison.
-        confidence: standard errors of the interval.
     """
-    count = len(preferences)
-    if not count:
-        return math.nan, math.nan, math.nan, 0
-    share = float((preferences.preferred == "edited").mean())
-    square = confidence**2 / count
+    chosen = preferences.preferred[preferences.preferred != "same"]
+    edited = int((chosen == "edited").sum())
+    return (edited / len(chosen) if len(chosen) else math.nan, *wilson(edited, len(chosen)), len(chosen))
+
+
+def wilson(count: int, of: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927); NaN and NaN of none.
+
+    Args:
+        count: hits.
+        of: trials.
+        z: standard errors of the interval.
+    """
+    if not of:
+        return math.nan, math.nan
+    share, square = count / of, z**2 / of
     middle = (share + square / 2) / (1 + square)
-    half = confidence / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
-    return share, max(0.0, middle - half), min(1.0, middle + half), count
+    half = z / (1 + square) * math.sqrt(share * (1 - share) / of + square / (4 * of))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_a_word(one: str, other: str) -> bool:
+    """Return whether two labels have a word in common, in the singular where that is plain to see.
+
+    >>> share_a_word("green tree", "trees"), share_a_word("unclear", "tree")
+    (True, False)
+    """
+    return bool(_words(one) & _words(other))
 
 
 def _words(text: str) -> set[str]:

@@ -52,9 +52,9 @@ class Annotations:
         self._add("flags", study, rater, {"layer": layer, "unit": unit, "artifact": artifact})
 
     def prefer(self, study: str, comparison: str, image: int, rater: str, preferred: str) -> None:
-        """Keep which of two images a person finds more real: ``original`` or ``edited`` (Table 1); else BadValue."""
-        if preferred not in ("original", "edited"):
-            raise BadValue(f"preferred={preferred[:LONGEST]!r}; give original or edited")
+        """Keep which of two images a person finds more real: ``original``, ``edited`` or ``same``; else BadValue."""
+        if preferred not in ("original", "edited", "same"):
+            raise BadValue(f"preferred={preferred[:LONGEST]!r}; give original, edited or same")
         content = {"comparison": comparison, "image": image, "preferred": preferred}
         self._add("preferences", study, rater, content)
 

@@ -583,7 +583,7 @@ def best_setting(
     first: int = 3000000,
     seed: int = 0,
     values: Sequence[tuple[str, float]] = (("k", 1.0), ("k", 2.0), ("place", 1.0)),
-    cell: int | None = None,
+    cells: Sequence[int] | None = None,
     pool: int = 2000,
     grammar: str | None = None,
     batch: int = 32,
@@ -604,8 +604,9 @@ def best_setting(
         concept: what is inserted; it must be given.
         images: half of them choose, the others are measured on (120).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
-        values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
-        cell: a place is cell × cell of the last layer's grid (1).
+        values: constants and multiples; each is tried with each set, all units only once each constant (k:1.0 k:2.0
+            place:1.0).
+        cells: a place is so many places of the last layer's grid high and wide; each is tried (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         shard: images between two savings (16).

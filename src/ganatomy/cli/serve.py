@@ -1,5 +1,6 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
+import argparse
 import contextlib
 import secrets
 import sys
@@ -21,9 +22,15 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("directories", nargs="+", type=study, metavar="STUDY", help="finished dissections")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
-    parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
+    parser.add_argument(
+        "--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host or --root-path)"
+    )
     text = "a SQLite file or a database URL (next to the first study)"
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
+    text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub"
+    parser.add_argument("--root-path", default="", metavar="PATH", help=text)
+    text = "while nobody paints, find the setting that inserts each of eight concepts best, once a study (yes)"
+    parser.add_argument("--measure-brushes", action=argparse.BooleanOptionalAction, default=True, help=text)
     add_device(parser)
 
 
@@ -45,13 +52,14 @@ def serve(arguments: Namespace) -> None:
     directories, host, token = arguments.directories, arguments.host, arguments.token
     names = zip(study_names(directories), directories, strict=True)
     painters = {name: Painter(open_source(directory, arguments.device)) for name, directory in names}
-    if token is None and not is_this_machine(host):
+    if token is None and (arguments.root_path or not is_this_machine(host)):  # who reaches the proxy reaches it
         token = secrets.token_urlsafe(16)
     kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
-    app = create_app(painters, token=token, annotations=kept)
+    how = {"measure": arguments.measure_brushes, "root_path": arguments.root_path}
+    app = create_app(painters, token=token, annotations=kept, **how)
     config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, http=Connection)
     listening = _listen(host, arguments.port)
-    address = f"http://{shown_host(host)}:{listening.getsockname()[1]}/"
+    address = f"http://{shown_host(host)}:{listening.getsockname()[1]}{arguments.root_path.rstrip('/')}/"
     sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
     sys.stdout.flush()
     with contextlib.ExitStack() as held:

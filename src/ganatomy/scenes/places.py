@@ -154,6 +154,14 @@ def open_bank(category: str, directory: Path, scenes: int | None = None, progres
     return _BANKS[path]
 
 
+def kept_bank(category: str, directory: Path) -> Bank | None:
+    """Return the bank of a category if it is kept in a directory, or open; nothing is rendered."""
+    path = directory / f"scenes-{category}-{BANK}-{_renderer(category)}.npz"
+    if path not in _BANKS and (labels := _kept(path, BANK)) is not None:
+        _BANKS[path] = Bank(category, labels)
+    return _BANKS.get(path)
+
+
 _BANKS: dict[Path, Bank] = {}
 """Those that this process has open."""
 
@@ -181,6 +189,7 @@ def _kept(path: Path, scenes: int) -> Bytes | None:
     return labels if whole and int(labels.max(initial=0)) < len(VOCABULARY) else None
 
 
+@cache
 def _renderer(category: str) -> str:
     """Return what tells apart renderers that draw other scenes."""
     names = "|".join(concept.name for concept in VOCABULARY)

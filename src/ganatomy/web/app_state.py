@@ -13,6 +13,7 @@ from PIL import Image
 from ganatomy.annotations import Annotations
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.report.page import template
+from ganatomy.web.brush_search import BrushSearch
 from ganatomy.web.model_thread import LOWEST, ModelThread, Priority
 from ganatomy.web.paint_sessions import Painter
 
@@ -28,6 +29,10 @@ class AppState:
     painters: Mapping[str, Painter]
     models: ModelThread
     annotations: Annotations | None = None
+
+    def searches(self) -> list[BrushSearch]:
+        """Return what measures the brushes of each study, if anything does."""
+        return [painter.values.search for painter in self.painters.values() if painter.values.search is not None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,6 @@ def png_response(content: bytes, cached: bool = True) -> Response:
     return Response(content, media_type="image/png", headers=headers)
 
 
-def page(name: str, **facts: Any) -> str:
-    """Return a page from its template, in the language of the report."""
-    return template(name, "ganatomy.web").render(**facts)
+def page(name: str, root: str = "../", **facts: Any) -> str:
+    """Return a page from its template, in the language of the report; `root` is the way from it to the home page."""
+    return template(name, "ganatomy.web").render(root=root, **facts)

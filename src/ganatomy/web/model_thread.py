@@ -1,19 +1,23 @@
 """The one thread that runs the models, and the queue before it: the event loop never waits for an image."""
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import NamedTuple, TypeVar
 
 from ganatomy.core.errors import GanatomyError
 from ganatomy.engines.memory import trim_heap
 
 T = TypeVar("T")
-PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
-"""What runs first: the image of a stroke, what it changed, all other requests, warm-up jobs."""
+PAINT, READ, BROWSE, WARM, SPARE = 0, 1, 2, 3, 4
+"""What runs first: the image of a stroke, what it changed, all other requests, warm-up jobs, measuring."""
+QUIET = 0.5
+"""Seconds without a request after which there is time to spare."""
 MAX_STREAMS = 4096
 """Streams whose newest number is kept."""
 
@@ -51,6 +55,7 @@ class ModelThread:
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._count = itertools.count()
         self._running = False
+        self._asked = 0.0
 
     async def run(self, job: Callable[[], T], priority: Priority = LOWEST) -> T:
         """Return what the job returns, once it has run.
@@ -59,6 +64,8 @@ class ModelThread:
             Outdated: a newer job of its stream came while it waited.
             Busy: too many jobs wait.
         """
+        if priority.urgency < WARM:
+            self._asked = monotonic()
         self._drop_outdated(priority)
         if self._running:
             await self._enqueue(priority)
@@ -67,6 +74,14 @@ class ModelThread:
             return await asyncio.get_running_loop().run_in_executor(self._thread, _trimmed, job)
         finally:
             self._start_next()
+
+    async def run_in_spare_time(self, job: Callable[[], T]) -> T:
+        """Return what the job returns; it starts when nobody has asked for anything for a while, and nothing waits."""
+        while True:
+            while (wait := self._asked + QUIET - monotonic()) > 0 or self._queue:
+                await asyncio.sleep(max(wait, QUIET / 10))
+            with contextlib.suppress(Busy):
+                return await self.run(job, Priority(SPARE))
 
     def close(self) -> None:
         """Cancel the waiting jobs and end the thread after its present job."""

@@ -1,41 +1,34 @@
 """A brush of units: strokes become interventions, and interventions images."""
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from ganatomy.core.errors import BadValue, StudyError
+from ganatomy.core.errors import BadValue
 from ganatomy.core.resample import pooled
-from ganatomy.core.tensor_types import Images, PerUnit, Where
-from ganatomy.core.vocabulary import addresses
-from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
-from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
+from ganatomy.core.tensor_types import Constant, Images, Labels, Where
 from ganatomy.experiments.causal.dissected_model import DissectedModel
-from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.places import as_bytes
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, pool_shard
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
 from ganatomy.models.generators import LayerShape
 from ganatomy.models.generators.protocol import applied
-from ganatomy.remote import display_path
 from ganatomy.report.palette import concept_colours
-from ganatomy.stats.regions import concept_counts
-from ganatomy.study import Study
-from ganatomy.web.raster import rasterized
+from ganatomy.web.brush_facts import brush_settings, describe_brush
+from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
+from ganatomy.web.brush_values import BrushValues, RankedBy
+from ganatomy.web.examples import Examples
+from ganatomy.web.raster import rasterized, softened
 from ganatomy.web.readers import ImageBytes, Reader, pixels
-from ganatomy.web.schemas import Brush, Change, Changes, Ranking, Stroke
+from ganatomy.web.schemas import Changes, Ranking, Stroke
+from ganatomy.web.what_changed import list_changes
 
-POOL_IMAGES = 256
-"""Images on which class constants are measured, where no study has pooled more."""
-STRONG = 0.01
-"""A unit that is drawn with, for no concept, is set to what it exceeds on this share of all pixels."""
-RankedBy = Literal["ace", "iou"]
+CLONES = 64
+"""Strokes that clone whose edits are cached: each holds features of its layers."""
 
 
 class Painter(Reader):
@@ -43,11 +36,10 @@ class Painter(Reader):
 
     def __init__(self, source: DissectedModel) -> None:
         super().__init__(source)
-        self._pools: dict[str, Pool] = {}
-        self._settings: dict[tuple[str, str], BestSetting] = {}
-        self._parts: dict[tuple[str, str], list[Part]] = {}
-        self._ranked = lru_cache(maxsize=4096)(self._rank)
+        self.values = BrushValues(source)
+        self._examples = Examples(self)
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
+        self._cloned = lru_cache(maxsize=CLONES)(lambda stroke: self._clones(Stroke.model_validate_json(stroke)))
 
     def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> ImageBytes:
         """Return an image with strokes on it.
@@ -60,6 +52,10 @@ class Painter(Reader):
     def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> ImageBytes:
         """Return an image with interventions."""
         return pixels(self._edited(id, seed, edits))
+
+    def edited_labels(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Labels:
+        """Return the labels of an image with strokes on it, [1, plane, H, W]."""
+        return self.source.models.segmenter(self._edited(id, seed, self.edits(strokes)))
 
     def read_edits(self, content: Any) -> list[Intervention]:
         """Return the interventions of a file of edits, given as the JSON object that it holds.
@@ -82,71 +78,63 @@ class Painter(Reader):
         """
         by_layer: dict[str, Intervention] = {}
         for stroke in strokes:
-            for edit in self._measured_edits(stroke) or [self._edit(stroke)]:
+            for edit in self._stroke_edits(stroke):
                 earlier = by_layer.get(edit.layer)
                 by_layer[edit.layer] = edit if earlier is None else earlier.then(edit)
         return list(by_layer.values())
 
     def changes(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Changes:
-        """Return what strokes did to every concept, the greatest change first."""
+        """Return what strokes did: to the concepts that they are of, then to all others, the greatest change first."""
         cached = self._observe(id, seed)
         images = self._edited(id, seed, self.edits(strokes))
-        vocabulary = self.source.dissection.vocabulary
-        before, after = (
-            concept_counts(labels, self.source.concepts)[0].double()
-            for labels in (self._labels(cached), self.source.models.segmenter(images))
-        )
-        names = addresses(vocabulary)
-        shares = zip((before / before[0]).tolist(), (after / after[0]).tolist(), strict=True)
-        found = [
-            Change(concept=names[concept], category=concept.category, before=b, after=a)
-            for concept, (b, a) in zip(vocabulary, shares, strict=True)
-            if concept.category != "nothing" and max(a, b) > 0
-        ]
-        found.sort(key=lambda row: -abs(row.after - row.before))
+        found = list_changes(self.source, self._labels(cached), self.source.models.segmenter(images), strokes)
         difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
         return Changes(changes=found, pixels=float(difference))
 
     def brushes(self, layer: str) -> list[Brush]:
         """Return what can be painted at a layer: every scored concept for which a unit has any IoU.
 
-        First those with a measured setting, then those that units of the layer are matched to, by the greatest IoU.
+        First those with a measured setting, then those that are shown first, then the others as in `BrushValues.names`.
         """
         self.source.shape(layer)
-        dissection = self.source.dissection
-        colours, names = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
-        pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
-        matched = {names[concept] for concept in set(zip(pairs.concept, pairs.category, strict=True))}
-        found = []
-        for concept in map(self.source.named, self.source.scored()):
-            name = names[concept]
+        dissection, first = self.source.dissection, set(self.values.first)
+        colours, found = concept_colours(dissection.vocabulary), []
+        for name in self.values.names:
             try:
-                units, by = self._ranked(layer, name, None, 20)
+                units, ranked_by = self.values.ranked(layer, name, None, 20)
             except BadValue:
                 continue  # no unit of the layer has any IoU with it
+            concept = self.source.named(self.source.concept(name))
+            by, setting, radius = describe_brush(self.values, layer, name, ranked_by)
             brush = Brush(
                 concept=name,
                 category=concept.category,
                 colour=colours[concept],
-                by="best" if self._setting(layer, name) else by,
+                by=by,
+                setting=setting,
                 units=list(units),
                 iou=float(self.source.ious(layer, name).max()),
+                radius=radius,
+                first=name in first,
             )
             found.append(brush)
-        return sorted(found, key=lambda brush: (brush.by != "best", brush.concept not in matched, -brush.iou))
+        return sorted(found, key=lambda brush: (brush.by != "best", not brush.first))
 
     def best_layer(self) -> str:
-        """Return where painting starts: a layer with measured settings, else with ACE studies, else the best matched.
+        """Return where painting starts: the last default layer if it has brushes, else the best matched one."""
+        return self._best_layer
 
-        The best matched is the one whose brushes overlap their concepts most, of grids that are neither too coarse to
-        aim nor too fine to make an object (4 places to a quarter of the image's side), where there are any.
+    @cached_property
+    def _best_layer(self) -> str:
+        """The best matched layer is the one whose brushes overlap their concepts most.
+
+        Its grid is neither too coarse to aim nor too fine to make an object (4 places to a quarter of the image's
+        side), if there are such.
         """
-        layers, names = self.source.dissection.layers, addresses(self.source.dissection.vocabulary)
-        scored = [names[self.source.named(c)] for c in self.source.scored()]
-        measured = [layer for layer in self._default_layers if any(self._setting(layer, name) for name in scored)]
-        by_ace = [layer for layer in layers if any(self._has_ace(layer, name) for name in scored)]
-        if measured or by_ace:
-            return measured[-1] if measured else by_ace[0]
+        default = self.values.default_layers[-1]
+        if self.brushes(default):
+            return default
+        layers = self.source.dissection.layers
         apt = [name for name, shape in layers.items() if 4 <= shape.height <= self.size[0] // 4] or list(layers)
         units = self.source.dissection.units
         matched = units[units.matched & units.layer.isin(apt)]
@@ -160,7 +148,7 @@ class Painter(Reader):
         Raises:
             GanatomyError: no such layer or concept, or nothing to rank by.
         """
-        units, used = self._ranked(layer, concept, by, top)
+        units, used = self.values.ranked(layer, concept, by, top)
         ious = self.source.ious(layer, concept)
         return Ranking(layer=layer, concept=concept, by=used, units=list(units), ious=[float(ious[u]) for u in units])
 
@@ -173,97 +161,124 @@ class Painter(Reader):
             self.source.models.generator.render(cached.features[layer], layer, cached.z)
             self._labels(cached)
 
+        sample = self.values.sample
         return [
             lambda: self.size,
             lambda: self.brushes(self.best_layer()),
             draw,
-            lambda: self._pool(self.best_layer()),
+            *(sample.draw for _ in range(sample.batches)),
+            lambda: self.values.pool(self.best_layer()),
+            *self._examples.warmup_jobs(),
         ]
 
-    def _measured_edits(self, stroke: Stroke) -> list[Intervention]:
-        """Return the measured setting of a stroke's concept; nothing where it has none and does not ask for it."""
-        if stroke.action != "draw" or stroke.units is not None or stroke.concept is None:
-            return []
-        if stroke.by != "best" and (stroke.by is not None or "top" in stroke.model_fields_set):
-            return []
-        setting = self._setting(stroke.layer, stroke.concept)
-        if setting is None and stroke.by == "best":
-            raise BadValue(
-                f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
-                f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
-            )
-        if setting is None:
-            return []
-        key = (stroke.concept, setting.study.digest)
-        if key not in self._parts:
-            self._parts[key] = measured_parts(self.source, setting.best, stroke.concept)
-        return [self._insert(stroke, part.layer, part.shape, part.units, part.value) for part in self._parts[key]]
+    def settings(self) -> BrushSettings:
+        """Return how far the measuring of the brushes is, and what was found."""
+        return brush_settings(self.values)
 
-    def _edit(self, stroke: Stroke) -> Intervention:
-        shape = self.source.shape(stroke.layer)
-        if stroke.units is not None:
-            units: Sequence[int] = stroke.units
-        elif stroke.concept is not None:
-            by = None if stroke.by == "best" else stroke.by
-            units = self._ranked(stroke.layer, stroke.concept, by, stroke.top)[0]
-        else:
+    def start(self) -> Start:
+        """Return a good image to start with, and a brush that works."""
+        return self._examples.start()
+
+    def example(self, layer: str, concept: str) -> ImageBytes:
+        """Return an image before and after one dab of a brush, side by side.
+
+        Raises:
+            GanatomyError: no such layer, or no such brush.
+        """
+        return self._examples.example(layer, concept)
+
+    def snippet(self, id: int, seed: int) -> str:
+        """Return a Python program that draws an image with the interventions of a file."""
+        generator = self.source.dissection.spec.generator
+        return (
+            "from pathlib import Path\n\nimport ganatomy\nfrom ganatomy.interventions import read_edits\n\n"
+            f"generator = ganatomy.open_generator({generator!r})\n"
+            f'edits = read_edits(Path("edits-{id}.json"), generator.layers, generator.fingerprint)\n'
+            f"images = generator.edited(generator.latents(range({id}, {id + 1}), seed={seed}), edits)  # in [-1, 1]\n"
+        )
+
+    def _stroke_edits(self, stroke: Stroke) -> list[Intervention]:
+        if stroke.action == "clone":
+            return self._cloned(stroke.model_dump_json())
+        if stroke.layer is None:
+            raise BadValue("a stroke needs a layer")
+        if stroke.units is not None or stroke.concept is None:
+            return [self._own_units(stroke, stroke.layer)]
+        ranked = stroke.by in ("ace", "iou") or (stroke.by is None and "top" in stroke.model_fields_set)
+        whole = [] if ranked else self._whole_places(stroke, stroke.layer, stroke.concept)
+        return whole or [self._ranked_units(stroke, stroke.layer, stroke.concept)]
+
+    def _whole_places(self, stroke: Stroke, layer: str, concept: str) -> list[Intervention]:
+        """Return the measured setting of a concept, else all units at k(place); to remove, at what they are without it.
+
+        The whole image is not set to what places are without the concept: it would be the mean of all images.
+        """
+        if stroke.action == "draw" and stroke.by != "all":
+            found = (
+                self.values.required(layer, concept) if stroke.by == "best" else self.values.measured(layer, concept)
+            )
+            if found is not None:
+                return [self._insert(stroke, *part[:3], part.value) for part in found.parts]
+        if stroke.action == "remove" and not stroke.points:
+            return []
+        parts = self.values.all_units(layer, concept)
+        if stroke.by == "all" and not parts:
+            raise BadValue(f"all units are set in {', '.join(self.values.default_layers)}; {layer} is none of them")
+        drawn = stroke.action == "draw"
+        return [
+            self._insert(stroke, *part[:3], part.value if drawn or part.without is None else part.without)
+            for part in parts
+        ]
+
+    def _own_units(self, stroke: Stroke, layer: str) -> Intervention:
+        """Return the edit of the units that a stroke names."""
+        if stroke.units is None:
             raise BadValue("a stroke needs a concept, or units")
-        self.check(stroke.layer, units)
-        value = torch.zeros(shape.units) if stroke.action == "remove" else self._value(stroke)
-        return self._insert(stroke, stroke.layer, shape, units, value)
+        self.check(layer, stroke.units)
+        if stroke.action == "draw" and stroke.concept is None:
+            return self._insert(stroke, layer, self.source.shape(layer), stroke.units, self.values.strong(layer))
+        return self._insert(stroke, layer, self.source.shape(layer), stroke.units, self._constant(stroke, layer))
+
+    def _ranked_units(self, stroke: Stroke, layer: str, concept: str) -> Intervention:
+        """Return the edit of the units that rank highest for a concept."""
+        by: RankedBy | None = "ace" if stroke.by == "ace" else "iou" if stroke.by == "iou" else None
+        units, _ = self.values.ranked(layer, concept, by, stroke.top)
+        return self._insert(stroke, layer, self.source.shape(layer), units, self._constant(stroke, layer))
+
+    def _constant(self, stroke: Stroke, layer: str) -> Constant:
+        if stroke.action == "remove" or stroke.concept is None:
+            return torch.zeros(self.source.shape(layer).units)
+        return self.values.pool(layer).constant(self.source.concept(stroke.concept)).cpu()
 
     def _insert(
-        self, stroke: Stroke, layer: str, shape: LayerShape, units: Sequence[int], value: PerUnit
+        self, stroke: Stroke, layer: str, shape: LayerShape, units: Sequence[int], value: Constant
     ) -> Intervention:
         grid = (shape.height, shape.width)
         points = tuple(stroke.points)
         where = self._mask(points, stroke.radius, grid, stroke.pooling) if points else everywhere(grid)
-        return Intervention.insert(layer, shape, units, value * stroke.multiple, where, stroke.strength)
+        multiple = stroke.multiple if stroke.action == "draw" else 1.0
+        return Intervention.insert(layer, shape, units, value * multiple, where, stroke.strength)
 
     def _pooled_mask(
         self, points: tuple[tuple[float, float], ...], radius: float, grid: tuple[int, int], how: str
     ) -> Where:
         return pooled(torch.from_numpy(rasterized(points, radius, self.size))[None], grid, how)
 
-    def _value(self, stroke: Stroke) -> PerUnit:
-        if stroke.concept is not None:
-            return self._pool(stroke.layer).constant(self.source.concept(stroke.concept)).cpu()
-        fractions, values = self.source.dissection.levels(stroke.layer)
-        return values[:, int(np.abs(fractions - STRONG).argmin())].float()
-
-    def _setting(self, layer: str, concept: str) -> BestSetting | None:
-        """Return the measured setting of a concept at a layer: alone, or with the others that are set by default."""
-        for layers in ([layer], self._default_layers):
-            if (layer, concept) not in self._settings and layer in layers:
-                setting = known_setting(self.source, layers, concept)
-                if setting is not None:
-                    self._settings[layer, concept] = setting
-        return self._settings.get((layer, concept))
-
-    @cached_property
-    def _default_layers(self) -> list[str]:
-        return default_layers(self.source)
-
-    def _rank(self, layer: str, concept: str, by: RankedBy | None, top: int) -> tuple[tuple[int, ...], RankedBy]:
-        """Return the best units for a concept, and by which ranking: ACE if it is there, unless one is asked for."""
-        used = by or ("ace" if self._has_ace(layer, concept) else "iou")
-        top = min(top, self.source.shape(layer).units)
-        return select_units(self.source, layer, UnitQuery(concept=concept, by=used, top=top)).units, used
-
-    def _has_ace(self, layer: str, concept: str) -> bool:
-        homes = (ace_path(self.source, layer, concept, schedule) for schedule in ("fast", "published", "quick"))
-        return any(_finished(home) for home in homes)
-
-    def _pool(self, layer: str) -> Pool:
-        """Return the layer's pool: that of other studies if there is one, else a small one."""
-        if layer not in self._pools:
-            images = PoolSpec.images if _finished(self.source.sibling_path(layer, "pool")) else POOL_IMAGES
-            try:
-                self._pools[layer] = layer_pool(self.source, layer, images)
-            except StudyError:  # nothing can be written there, or another process writes
-                spec = PoolSpec(**self.source.names(), layer=layer, images=POOL_IMAGES)
-                self._pools[layer] = pool_shard(self.source, spec, spec.ids())
-        return self._pools[layer]
+    def _clones(self, stroke: Stroke) -> list[Intervention]:
+        """Return the features of the source at the places of a stroke, in each layer."""
+        source = stroke.source
+        if source is None:
+            raise BadValue("a stroke that clones needs a source")
+        offset = np.subtract(stroke.points[0], source.at)[::-1]
+        mask = torch.from_numpy(softened(stroke.points, stroke.radius, self.size))[None, None]
+        edits = []
+        for layer in stroke.layers or self.values.clone_layers:
+            features = self._observe(source.id, source.seed, layer).features[layer][0]
+            grid = (features.shape[1], features.shape[2])
+            rows, columns = (round(float(each)) for each in offset * grid)
+            where = F.adaptive_avg_pool2d(mask, grid)[0].clamp(0, 1)
+            edits.append(Intervention.clone(layer, features, where, (rows, columns), stroke.strength))
+        return edits
 
     def _edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> Images:
         if not edits:
@@ -275,11 +290,3 @@ class Painter(Reader):
         r = applied([edit for edit in edits if edit.layer == first], cached.features[first])
         with torch.no_grad():
             return generator.render(r, first, cached.z, later)
-
-
-def _finished(directory: Path) -> bool:
-    try:
-        Study.open(directory)
-    except StudyError:
-        return False
-    return True

@@ -32,3 +32,12 @@ def rasterized(points: Sequence[tuple[float, float]], radius: float, size: tuple
         along = np.clip((x * step[0] + y * step[1]) / length, 0, 1) if length else np.zeros((1, 1))
         mask[near][(x - along * step[0]) ** 2 + (y - along * step[1]) ** 2 <= reach**2] = 1
     return mask
+
+
+def softened(points: Sequence[tuple[float, float]], radius: float, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Return a mask [H, W] that is 1 near a path and falls to 0 towards the radius, in equal steps."""
+    reaches = [radius * share for share in (0.7, 0.8, 0.9, 1.0)]
+    mask = np.zeros(size, np.float32)
+    for reach in reaches:
+        mask += rasterized(points, reach, size) / len(reaches)
+    return mask

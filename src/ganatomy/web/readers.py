@@ -92,7 +92,7 @@ class Reader:
         table = table[table.layer == layer].sort_values("unit")
         if sort == "iou":
             table = table.sort_values("iou", ascending=False, kind="stable", na_position="last")
-        return _models(UnitRow, table)
+        return as_models(UnitRow, table)
 
     def active(self, request: Region) -> Active:
         """Return the units that explain a part of an image, and what the segmenter finds there.
@@ -114,7 +114,7 @@ class Reader:
         on = pairs.merge(units[["unit", "activation", "quantile"]], on="unit")
         on = on[on.activation > on.threshold].rename(columns={"concept": "label"})
         others = units[~units.unit.isin(on.unit)]
-        found = _models(ActiveUnit, on[: request.top]) + _models(ActiveUnit, others[: request.top])
+        found = as_models(ActiveUnit, on[: request.top]) + as_models(ActiveUnit, others[: request.top])
         return Active(units=found[: request.top], concepts=[concept.name for concept in concepts])
 
     def features(self, request: FeaturesRequest) -> FeaturesFound:
@@ -143,7 +143,7 @@ class Reader:
     def common(self, ids: Sequence[int], seed: int, layer: str, top: int) -> list[ActiveUnit]:
         """Return the units that are active somewhere in every one of these images, by the image of least activation."""
         greatest = [self._observe(id, seed, layer).features[layer][0].amax((1, 2)) for id in ids]
-        return _models(ActiveUnit, self._by_quantile(layer, torch.stack(greatest).amin(0))[:top])
+        return as_models(ActiveUnit, self._by_quantile(layer, torch.stack(greatest).amin(0))[:top])
 
     def unit_map(self, id: int, seed: int, layer: str, unit: int) -> npt.NDArray[np.uint8]:
         """Return where a unit is active in an image: [H, W], 255 for the greatest activation of the whole sample."""
@@ -205,7 +205,7 @@ def pixels(images: Images) -> ImageBytes:
     return image
 
 
-def _models(kind: type[M], table: pd.DataFrame) -> list[M]:
+def as_models(kind: type[M], table: pd.DataFrame) -> list[M]:
     """Return the rows of a table as objects; what is missing, or an empty text, is None."""
     fields = list(kind.model_fields)
     rows = table[fields].to_dict("records")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 IMAGES, STROKES, POINTS, UNITS = 16, 200, 500, 4096
 """Maximum number of images and strokes of a request, points of a stroke, units of a set."""
@@ -26,23 +26,43 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class CloneSource(Strict):
+    """Where a clone takes its features from."""
+
+    id: ImageId
+    seed: Seed = 0
+    at: tuple[float, float] = Field(
+        description="x and y, as shares of width and height, of the place that goes to the first point of the path"
+    )
+
+    @field_validator("at")
+    @classmethod
+    def _finite(cls, at: tuple[float, float]) -> tuple[float, float]:
+        if not all(-2 <= each <= 2 for each in at):  # NaN fails too
+            raise ValueError("at is not within -2 and 2")
+        return at
+
+
 class Stroke(Strict):
     """One stroke of the brush: which units, set to what, along which path.
 
     `draw` sets the units to what they are where the concept is (k, `multiple` times; SPEC 4), without a concept to
-    their own strong activation. `remove` sets them to 0.
+    their own strong activation. `remove` sets them to 0, or, all of them, to what they are without the concept.
+    `clone` sets all units of `layers` to what they are in another place, of this image or another: the place moves
+    with the brush, and the edges are soft.
     """
 
-    action: Literal["draw", "remove"]
-    layer: Name
+    action: Literal["draw", "remove", "clone"]
+    layer: Name | None = Field(default=None, description="required to draw and to remove")
     concept: Name | None = Field(
         default=None, description="what is drawn; it also ranks the units where none are named"
     )
     units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else the best for the concept")
-    by: Literal["best", "ace", "iou"] | None = Field(
+    by: Literal["best", "all", "ace", "iou"] | None = Field(
         default=None,
-        description="best: the measured setting of the concept, which may set several layers; ace, iou: the ranking; "
-        "none: the setting where it was measured and top is not given, else ACE where it was computed, else IoU",
+        description="best: the measured setting of the concept, which may set several layers; all: all units of the "
+        "default layers, at each place to what they are with the concept (draw) or without it (remove); ace, iou: the "
+        "ranking; none: the first of best, all, ace, iou that there is; ace or iou where top is given",
     )
     top: int = Field(default=20, ge=1, le=UNITS, description="how many of the ranking")
     strength: Share = Field(default=1.0, description="how far each unit is taken: α")
@@ -53,6 +73,18 @@ class Stroke(Strict):
     )
     radius: Share = Field(default=0.08, description="of the brush, as a share of the image's width")
     pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
+    source: CloneSource | None = Field(default=None, description="required to clone")
+    layers: list[Name] | None = Field(
+        default=None, min_length=1, max_length=64, description="where a clone copies; none: where it works best"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Stroke":
+        if self.action == "clone" and (self.source is None or not self.points):
+            raise ValueError("a stroke that clones needs a source, and points")
+        if self.action != "clone" and self.layer is None:
+            raise ValueError(f"a stroke that is to {self.action} needs a layer")
+        return self
 
 
 def _limit_points(strokes: list[Stroke]) -> list[Stroke]:
@@ -136,10 +168,13 @@ class Change(BaseModel):
     category: str
     before: float = Field(description="share of the pixels")
     after: float
+    points: float = Field(description="after less before, in percentage points of the image")
+    painted: bool = Field(description="whether a stroke was of this concept")
+    sentence: str = Field(description="the change in words; where nothing appeared, why, if that is known")
 
 
 class Changes(BaseModel):
-    """The effect of strokes on an image, the greatest change first."""
+    """The effect of strokes on an image: what was painted first, then the greatest change."""
 
     changes: list[Change]
     pixels: float = Field(description="mean absolute change of the image, of 255")
@@ -165,6 +200,8 @@ class UnitRow(_ScoredUnit):
 
     category: str | None
     control: float | None = Field(description="the same with features and images mismatched")
+    threshold: float = Field(description="the activation above which it counts as on")
+    greatest: float = Field(description="its greatest activation in the sample")
 
 
 class Active(BaseModel):
@@ -195,17 +232,6 @@ class Ranking(BaseModel):
     ious: list[float] = Field(description="of each unit with the concept")
 
 
-class Brush(BaseModel):
-    """A concept that can be drawn and removed at a layer."""
-
-    concept: str
-    category: str
-    colour: str
-    by: Literal["best", "ace", "iou"] = Field(description="what a stroke draws with; best: the measured setting")
-    units: list[int] = Field(description="of the ranking, best first")
-    iou: float = Field(description="of the best unit")
-
-
 class LayerFacts(BaseModel):
     """A dissected layer."""
 
@@ -226,6 +252,18 @@ class StudyFacts(BaseModel):
     width: int
     layers: list[LayerFacts]
     layer: str = Field(description="where painting starts: the layer with the best brushes")
+    units: int
+    matched: int = Field(description="units that match a concept")
+    concepts: int = Field(description="concepts that some unit matches")
+
+
+class Report(BaseModel):
+    """A page about a study, or about what was measured with its units."""
+
+    title: str = Field(description="the question that it asks")
+    answer: str = Field(description="its first finding, in a line")
+    path: str
+    address: str = Field(description="the path as it stands in an address, after reports/STUDY/")
 
 
 class _UnitAnswer(Strict):
@@ -252,6 +290,8 @@ class PairRequest(Strict):
     layer: Name
     rater: Rater
     units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else those that people flagged")
+    skip: list[ImageId] = Field(default_factory=list, max_length=500, description="images that are not asked about")
+    image: ImageId | None = Field(default=None, description="ask about this one again, to change an answer")
 
 
 class Pair(BaseModel):
@@ -269,7 +309,7 @@ class PairAnswer(Strict):
     comparison: Name
     image: ImageId
     rater: Rater
-    choice: Literal["left", "right"]
+    choice: Literal["left", "right", "same"]
 
 
 class UnitAnnotations(BaseModel):
@@ -289,22 +329,38 @@ class NextUnit(BaseModel):
 
 
 class AgreementCounts(BaseModel):
-    """How far people and dissection agree (S-6.2)."""
+    """How far people and dissection agree (S-6.2), with 95 % intervals of the shares; None of nothing."""
 
     labelled: int
     consistent: int
     confident: int
     same: int
+    consistent_interval: tuple[float, float] | None = Field(description="of consistent / labelled")
+    same_interval: tuple[float, float] | None = Field(description="of same / confident")
 
 
 class Preference(BaseModel):
     """How often the edited image was found more real, with a 95 % interval."""
 
     comparison: str
-    share: float
-    low: float
-    high: float
+    share: float | None = Field(description="of the answers; None where there are none")
+    low: float | None
+    high: float | None
+    answers: int = Field(description="without those of people who saw no difference")
+    same: int = Field(description="people who saw no difference")
+
+
+class RatersAgreement(BaseModel):
+    """How far people agree with each other: Krippendorff's alpha; None where it is not defined."""
+
+    table: Literal["labels", "flags", "preferences"]
+    comparison: str | None = Field(description="of preferences")
+    alpha: float | None = Field(description="1: full agreement; 0: that of chance")
+    low: float | None = Field(description="of its 95 % interval")
+    high: float | None
+    items: int = Field(description="units or images that several people answered")
     answers: int
+    raters: int
 
 
 class ErrorBody(BaseModel):

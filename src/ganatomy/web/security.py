@@ -18,14 +18,18 @@ from urllib.parse import quote, urlsplit
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ganatomy.core.errors import BadValue
+from ganatomy.web.refusals import refusal
+from ganatomy.web.subpath import own_path
 
 COOKIE = "ganatomy-token"
 MAX_CLIENTS = 1024
 """Addresses whose rate is kept."""
+Refused = tuple[int, str, Mapping[str, str]]
+"""Status, reason, headers."""
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
@@ -85,30 +89,32 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         request = Request(scope)
-        answer: ASGIApp | None = self._refusal(request)
+        refused = self._refused(request)
+        answer: ASGIApp | None = refusal(request, *refused) if refused else None
         if answer is None and self._token and "token" in request.query_params and request.method == "GET":
-            cookie = f"{COOKIE}={_digest(self._token)}; Path=/; HttpOnly; SameSite=Strict"
-            location = f"/{quote(scope['path'].lstrip('/'))}"
+            path = quote(scope.get("root_path", "")) or "/"
+            cookie = f"{COOKIE}={_digest(self._token)}; Path={path}; HttpOnly; SameSite=Lax"
+            location = f"./{quote(scope['path'].rpartition('/')[2])}"  # relative: a proxy may have stripped a part
             answer = Response(status_code=303, headers={"location": location, "set-cookie": cookie})
         return await (answer or self.app)(scope, self._limited(receive), _with_headers(send))
 
-    def _refusal(self, request: Request) -> Response | None:
-        """Return the answer to a request that is refused; None lets it pass."""
+    def _refused(self, request: Request) -> Refused | None:
+        """Return why a request is refused; None lets it pass."""
         if not self._within_rate(request.client.host if request.client else ""):  # first: no token can be tried out
             reason = f"more than {self._limits.rate:g} requests a second; slow down"
-            return _refused(429, reason, {"retry-after": "1"})
+            return 429, reason, {"retry-after": "1"}
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if self._token is None and not _is_loopback(host):
-            return _refused(421, f"this server answers to localhost only, not to {host[:100]!r}")
+            return 421, f"this server answers to localhost only, not to {host[:100]!r}; --token TEXT lets others in", {}
         if origin is not None and origin.partition("://")[2] != host:
             reason = f"requests from {origin[:100]!r} are not answered; open the page from this server itself"
-            return _refused(403, reason)
-        if self._token is not None and not self._has_token(request, self._token):
+            return 403, reason, {}
+        if self._token is not None and not _is_static(request) and not self._has_token(request, self._token):
             reason = "this server needs its token: open the address that it printed, or send Authorization: Bearer …"
-            return _refused(401, reason)
+            return 401, reason, {}
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > self._limits.body:
-            return _refused(413, f"a body of {declared[:20]} bytes; the most is {self._limits.body}")
+            return 413, f"a body of {declared[:20]} bytes; the most is {self._limits.body}", {}
         return None
 
     @staticmethod
@@ -162,8 +168,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _refused(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"reason": reason}, status, headers)
+def _is_static(request: Request) -> bool:
+    """Whether a request is for a file of the package, which is no secret: the page that asks for the token has some."""
+    return own_path(request.scope).startswith("/static/")
 
 
 def _with_headers(send: Send) -> Send:

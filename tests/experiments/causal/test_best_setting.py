@@ -1,6 +1,9 @@
 """The best setting is found on half of the images, measured on the other half, and used from then on."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from mistakes import mistake
 
 import ganatomy
@@ -9,10 +12,11 @@ from ganatomy.experiments.causal.best_setting import BestSetting, known_setting,
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.plans import edited_units
+from ganatomy.experiments.causal.pool import place_means, places_path
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
 
-SMALL = {"images": 24, "pool": 30, "cell": 4}
+SMALL = {"images": 32, "pool": 30, "cells": (4,)}
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +26,36 @@ def balls(source: DissectedModel) -> BestSetting:
 
 
 def test_halves_share_no_image_and_every_setting_is_tried(source: DissectedModel, balls: BestSetting) -> None:
-    choosing, measuring = balls.spec.halves()
-    assert [*choosing, *measuring] == list(balls.spec.ids())
-    assert len(balls.table) == len(balls.spec.settings()) == 3 * len(balls.spec.sets)
+    few, more, measuring = balls.spec.rounds()
+    assert [*few, *more, *measuring] == list(balls.spec.ids())
+    assert len(balls.table) == len(balls.spec.settings()) == 2  # all units, at k and at k(place)
     assert set(balls.table.constant) == {"k", "place"}
     assert set(balls.table.control) == {"without"}  # of a dozen units all are tried
-    assert balls.gains.shape[0] == 12
+    assert balls.gains.shape[0] == len(few)
+
+
+def test_the_best_of_the_few_images_are_tried_on_more(source: DissectedModel, tmp_path: Path) -> None:
+    """Of many settings, cells and layers only some are finalists; a place has as many cells as the setting says."""
+    spec = setting_spec(source, ["layer1"], "ball", images=16, pool=30)
+    assert len(spec.cells) == 2  # of 8 × 8 places an eighth and three sixteenths are 1 and 2
+    found = run_setting(spec, source, tmp_path / "setting")
+    assert found.table.finalist.sum() == min(6, len(found.table))
+    assert found.table[found.table.picked].finalist.all()
+    assert {setting.cell for setting in spec.settings()} == set(spec.cells)
+    assert found.best.cell == found.table[found.table.picked].cell.iloc[0]
+
+
+def test_constants_of_several_layers_are_measured_in_one_pass(source: DissectedModel, balls: BestSetting) -> None:
+    layers = ["layer1", "layer2"]
+    both = place_means(source, layers, "box", 20)
+    alone = places_path(source, ["layer2"], "box", 20)
+    again = place_means(source, ["layer2"], "box", 20)
+    assert torch.equal(both["layer2"].shown, again["layer2"].shown)
+    assert not alone.exists()
 
 
 def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: BestSetting) -> None:
-    score = balls.table.likely.fillna(0) - balls.table.unlikely.fillna(0)
+    score = balls.table.likely.fillna(0) - 2 * balls.table.unlikely.fillna(0)
     assert len(balls.table[balls.table.picked]) == 1
     assert score[balls.table.picked].iloc[0] == pytest.approx(score.max())
     measured = balls.measured.set_index("setting")

@@ -2,7 +2,7 @@
 
 The setting of the paper, 20 units of one layer at k, shows most objects nowhere. So for a set of layers every one of
 some settings is tried at places of each image where the object may be and where it may not. The best is the one by
-which the object appears most often at the first kind, less how often at the second. What it does is then measured on
+which the object appears most often at the first kind, less twice how often at the second. What it does is measured on
 other images, with a control and the paper's setting.
 """
 
@@ -14,46 +14,64 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.core.errors import StudyError
+from ganatomy.core.errors import BadFile, StudyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import UnitQuery, ace_path, select_units, take_layers
+from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units, take_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     LayerUnits,
     check_insertion,
-    measured_parts,
+    constant_parts,
 )
 from ganatomy.experiments.causal.place_truth import (
     truth_category,
     truth_facts,
 )
+from ganatomy.experiments.causal.pool import place_means
 from ganatomy.experiments.causal.setting_spec import Setting, SettingSpec
-from ganatomy.experiments.causal.setting_trials import find_places, measured_table, setting_table, try_shard
+from ganatomy.experiments.causal.setting_trials import (
+    DRAWN,
+    Places,
+    Trial,
+    find_places,
+    measured_table,
+    scores,
+    setting_table,
+    try_shard,
+)
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.report.causal.setting import setting_section, setting_tables
-from ganatomy.study import is_study
+from ganatomy.study import Study, is_study
 
-TOPS = (20, 40)
+PAPER = 20
+"""Units of the paper's setting."""
+TOPS = (40,)
 """Numbers of units that are tried for each ranking and layer, in addition to all of them."""
-SIDE = 3 / 16
-"""Side of a place, as a share of the image's side."""
+SIDES = (1 / 8, 3 / 16, 1 / 4)
+"""Sides of places that are tried, as shares of the image's side."""
+COARSEST = 4
+"""A coarser layer is set too if its grid has at least so many rows."""
+FINALISTS = 6
+"""Settings that are tried on more images."""
 
 
 def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
     """Return the Spec of the settings that are tried for a concept at some layers.
 
-    The units of each layer are ranked by IoU, and by ACE too where that was run for all of them.
+    The units of each layer are ranked by IoU, and by ACE too where that was run for all of them. All units are tried in
+    these layers, in the last of them, and, where they are the default ones, in the next coarser or finer one, too.
     """
     source.concept(concept)
     names = source.in_order(layers)
-    shapes = {name: source.shape(name) for name in layers}
+    shapes = {name: source.shape(name) for name in names}
     ranked = all(
         any(is_study(ace_path(source, name, concept, each)) for each in ("fast", "published")) for name in names
     )
@@ -63,18 +81,42 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
         for top in sorted({min(top, most) for top in TOPS} - {most}):
             query = UnitQuery(concept=concept, top=top, by=by)
             sets.append((f"{by}-{top}", tuple((name, select_units(source, name, query).units) for name in names)))
-    sets.append(("all", tuple((name, tuple(range(shapes[name].units))) for name in names)))
-    cell = max(1, round(SIDE * min(source.grid(names[-1]))))
+    for several in (names, names[-1:], *wider_layers(source, names)):
+        whole = ("all", tuple((name, tuple(range(source.shape(name).units))) for name in several))
+        sets += [whole] if whole not in sets else []
+    side = min(source.grid(names[-1]))
+    cells = tuple(sorted({max(1, round(share * side)) for share in SIDES}))
     return SettingSpec(
-        **{**source.names(), "layer": names[0], "concept": concept, "sets": tuple(sets), "cell": cell, **options}
+        **{
+            **source.names(),
+            "layer": names[0],
+            "concept": concept,
+            "sets": tuple(sets),
+            "cells": cells,
+            **options,
+        }
     )
 
 
-def paper_setting(source: DissectedModel, spec: SettingSpec) -> Setting:
-    """Return the paper's setting: the 20 best units of the first layer at k; all of a smaller layer's."""
-    top = min(TOPS[0], source.shape(spec.layer).units)
-    units = select_units(source, spec.layer, UnitQuery(concept=spec.concept, top=top)).units
-    return spec.setting(f"iou-{top}", [(spec.layer, units)], "k", 1.0)
+def wider_layers(source: DissectedModel, layers: Sequence[str]) -> list[list[str]]:
+    """Return the default layers with the last layer of the next coarser grid, and with the first of the next finer.
+
+    Of other layers nothing: they are what a person asks for.
+    """
+    if list(layers) != default_layers(source):
+        return []
+    names, grids = list(source.dissection.layers), {name: source.grid(name)[0] for name in source.dissection.layers}
+    before, after = names[: names.index(layers[0])], names[names.index(layers[-1]) + 1 :]
+    coarser = [name for name in before if COARSEST <= grids[name] < grids[layers[0]]][-1:]
+    finer = [name for name in after if grids[name] > grids[layers[-1]]][:1]
+    return [[*coarser, *layers], [*layers, *finer]]
+
+
+def paper_setting(source: DissectedModel, spec: SettingSpec, layer: str, cell: int) -> Setting:
+    """Return the paper's setting: the 20 best units of a layer at k; all of a smaller layer's."""
+    top = min(PAPER, source.shape(layer).units)
+    units = select_units(source, layer, UnitQuery(concept=spec.concept, top=top)).units
+    return spec.setting(f"iou-{top}", [(layer, units)], "k", 1.0, cell)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +125,8 @@ class BestSetting(Result):
 
     Attributes:
         facts: ``truth`` says by what places are likely.
-        table: one row a setting, on the half of the images that chooses.
+        table: one row a setting, on the images that choose: all settings on an eighth of the images, the best of them
+            (`finalist`) on half.
         measured: three rows, on the other half: the picked one, its control, and that of the paper (20 units of the
             first layer at k).
     """
@@ -101,7 +144,7 @@ class BestSetting(Result):
 
     @property
     def gains(self) -> Float[Tensor, "images settings places"]:
-        """What was gained by every setting, in the order of the table, on the half that chooses."""
+        """What was gained by every setting, in the order of the table, on the images on which all were tried."""
         return self.study.load_step("choosing", GainTable).gain
 
     def description(self) -> str:
@@ -119,6 +162,11 @@ def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
+def cell_of(source: DissectedModel, setting: Setting) -> int:
+    """Return the side of the places that a setting is meant for, in the grid of the last layer that it edits."""
+    return max(1, round(setting.cell * source.grid(setting.layers()[-1])[0] / source.grid(setting.places)[0]))
+
+
 def setting_path(source: DissectedModel, layers: Sequence[str], concept: str) -> Path:
     """Return the default directory of the best setting of a concept at some layers."""
     return source.sibling_path("+".join(source.in_order(layers)), f"setting-{concept}")
@@ -131,7 +179,7 @@ def known_setting(source: DissectedModel, layers: Sequence[str], concept: str) -
         return None
     try:
         found = BestSetting.open(directory)
-    except StudyError:  # it is not finished
+    except (StudyError, BadFile):  # it is not finished, or of an earlier version
         return None
     return found if found.spec.dissection == source.dissection.study.digest else None
 
@@ -147,27 +195,51 @@ def run_setting(
     facts = truth_facts(category, source.named(concept))
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
-            places = find_places(source, spec, category, engine, progress)
-            parts = [measured_parts(source, each, spec.concept, engine, progress) for each in settings]
-            choosing, measuring = map(source.run.shards, spec.halves())
-            tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
-            table = setting_table(source, settings, tried, places.least)
-            best = int(table["picked"].to_numpy().argmax())
-            own = [parts[best], measured_parts(source, paper_setting(source, spec), spec.concept, engine, progress)]
-            work = partial(try_shard, source, spec, places, own, (0,))
-            measured = study.sharded("measuring", GainTable, work, measuring)
+            layers = source.in_order(spec.layers())
+            means = place_means(source, layers, spec.concept, spec.pool, engine, progress)
+            k = {layer: own.mean() for layer, own in means.items()}
+            places = find_places(source, spec, category, means[spec.places].mass, progress)
+            trials = [Trial(constant_parts(source, each, k, means), places[each.cell]) for each in settings]
+            table = _choose(source, spec, study, trials, places)
+            picked = trials[int(table["picked"].to_numpy().argmax())]
+            paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)
+            parts = constant_parts(source, paper, k, means)
+            own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
+            shards = source.run.shards(spec.rounds()[2])
+            measured = study.sharded("measuring", GainTable, partial(try_shard, source, spec, own), shards)
             study.write_table("settings", table)
-            study.write_table("measured", measured_table(measured, places.least))
+            study.write_table("measured", measured_table(measured, picked.places.least))
             study.finish()
     return BestSetting.open(directory)
+
+
+def _choose(
+    source: DissectedModel, spec: SettingSpec, study: Study, trials: Sequence[Trial], places: dict[int, Places]
+) -> pd.DataFrame:
+    """Try all settings on some images, the best of them on more; return the table, with the one that is picked."""
+    few, more, _ = spec.rounds()
+    run = source.run
+    tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, trials), run.shards(few))
+    table = setting_table(source, spec, tried, places)
+    best = sorted(scores(table).to_numpy().argsort(kind="stable")[::-1][:FINALISTS].tolist())
+    own = [trials[i] for i in best]
+    again = study.sharded("finalists", GainTable, partial(try_shard, source, spec, own), run.shards(more))
+    whole = GainTable(len(trials), len(DRAWN))
+    whole.update(torch.cat([tried.gain, torch.full((len(more), *tried.gain.shape[1:]), torch.nan)]))
+    whole.gain[len(few) :, best] = again.gain
+    table = setting_table(source, spec, whole, places).assign(finalist=table.index.isin(best))
+    return table.assign(picked=table.index == scores(table[table.finalist]).idxmax())
 
 
 def plan_setting(source: DissectedModel, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
     """Return the plan of finding the best setting of a concept at some layers."""
     spec = setting_spec(source, layers, concept, **options)
     settings = len(spec.settings())
+    few, more, last = map(len, spec.rounds())
+    trials = len(DRAWN) * (few * settings + more * min(FINALISTS, settings) + 3 * last)
     work = f"find the best of {settings} settings for {concept}"
-    return Plan(spec, setting_path(source, layers, concept), partial(run_setting, spec, source), work, settings)
+    directory = setting_path(source, layers, concept)
+    return Plan(spec, directory, partial(run_setting, spec, source), work, math.ceil(trials / spec.images))
 
 
 def find_setting(source: DissectedModel, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:
@@ -198,7 +270,7 @@ BEST_SETTING = Experiment(
     spec=SettingSpec,
     groups=(_SettingLayers,),
     filled=frozenset({"layer", "sets"}),
-    planned=frozenset({"cell"}),
+    planned=frozenset({"cells"}),
     plan=_plan,
     result=BestSetting,
     tables=setting_tables,

@@ -245,7 +245,7 @@ def _tasks(
     found = find_donors(source, spec, pools, concept)
     tasks = {}
     for layer, pool in pools.items():
-        often = {cell: relative_frequency(pool, concept, cell) for cell in spec.cells}
+        often = {cell: relative_frequency(pool.occupancy[concept], cell) for cell in spec.cells}
         frequent = {cell: (share >= spec.min_frequency).cpu() for cell, share in often.items()}
         donors = {cell: found[layer, cell] for cell in spec.cells}
         tasks[layer] = LayerTask(concept, pool.constant(concept).cpu(), on, frequent, donors)

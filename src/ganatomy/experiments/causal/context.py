@@ -222,7 +222,7 @@ def run_context(
             pool = layer_pool(source, spec.place_layer, spec.pool, engine, progress)
             work = partial(insert_shard, source, spec, concept, parts)
             found = study.sharded("context", Inserted, work, source.run.shards(spec.ids()))
-            places = place_table(source, spec, found, relative_frequency(pool, concept, spec.cell))
+            places = place_table(source, spec, found, relative_frequency(pool.occupancy[concept], spec.cell))
             if category is not None:
                 grid = parts[-1].grid
                 where = (spec.corners(grid), spec.cell, spec.place_layer)

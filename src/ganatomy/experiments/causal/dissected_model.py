@@ -97,11 +97,16 @@ def checked_set(units: Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class DissectedModel:
-    """A finished dissection, the models that it used, open again on demand, and the options of the run."""
+    """A finished dissection, the models that it used, open again on demand, and the options of the run.
+
+    Attributes:
+        home: where its causal studies lie; None for beside the dissection.
+    """
 
     dissection: Dissection
     models: ModelPair
     run: RunOptions = RUN
+    home: Path | None = None
 
     @property
     def directory(self) -> Path:
@@ -114,7 +119,8 @@ class DissectedModel:
         Characters that no directory can have, as concepts may, become hyphens.
         """
         whole = self.directory.resolve()
-        return whole.with_name(f"{whole.name}-causal") / _file_name(layer) / _file_name(name)
+        home = self.home or whole.with_name(f"{whole.name}-causal")
+        return home / _file_name(layer) / _file_name(name)
 
     @property
     def concepts(self) -> int:

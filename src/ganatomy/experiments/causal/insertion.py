@@ -1,7 +1,7 @@
 """What is inserted: units of one layer or of several at once, each set to its own constant (SPEC 4, 6)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.progress import Progress
 from ganatomy.core.resample import pooled
-from ganatomy.core.tensor_types import Constant, Features, Images, PerPlace, Where
+from ganatomy.core.tensor_types import Constant, Features, Images, PerPlace, PerUnit, Where
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.choice import random_alpha, random_sets
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, checked_set
 from ganatomy.experiments.causal.places import Rows, corners
-from ganatomy.experiments.causal.pool import PoolSpec, layer_pool, place_means
+from ganatomy.experiments.causal.pool import LayerMeans, PoolSpec, layer_pool, place_means
 from ganatomy.experiments.causal.trials import Baseline
 from ganatomy.interventions import Intervention, blend, check_units
 from ganatomy.models.generators import LayerShape
@@ -167,12 +167,26 @@ def measured_parts(
     source: DissectedModel, spec: InsertionSpec, concept: str, engine: Engine = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
-    c, parts = source.concept(concept), []
     needed = placed_layers(source, spec)
     means = place_means(source, needed, concept, spec.pool, engine, progress) if needed else {}
+    c = source.concept(concept)
+    k = {
+        layer: means[layer].mean()
+        if layer in means
+        else layer_pool(source, layer, spec.pool, engine, progress).constant(c)
+        for layer in spec.layers()
+    }
+    return constant_parts(source, spec, k, means)
+
+
+def constant_parts(
+    source: DissectedModel, spec: InsertionSpec, k: Mapping[str, PerUnit], means: Mapping[str, LayerMeans]
+) -> list[Part]:
+    """Return what is inserted, given k of each layer, and the means of `placed_layers`."""
+    parts = []
     for layer, units in spec.layer_units():
         shape = source.shape(layer)
-        value: Constant = layer_pool(source, layer, spec.pool, engine, progress).constant(c).cpu()
+        value: Constant = k[layer].cpu()
         if spec.constant == "place":
             value = means[layer].constant(value).cpu()
         without = means[layer].absent().cpu() if len(set(units)) == shape.units else None

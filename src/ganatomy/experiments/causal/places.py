@@ -15,7 +15,6 @@ from torch import Tensor
 from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_types import Images, Labels, Where
 from ganatomy.experiments.causal.dissected_model import DissectedModel
-from ganatomy.experiments.causal.pool import Pool
 from ganatomy.stats.regions import occurring, only, place_counts
 
 Grid = tuple[int, int]
@@ -136,12 +135,17 @@ def host_concepts(source: DissectedModel) -> list[int]:
     return [c for c, own in enumerate(kinds) if own == kind and c]
 
 
-def relative_frequency(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:
+def relative_frequency(shown: Tensor, cell: int) -> Float64[Tensor, "rows columns"]:
     """Return how often places show a concept, by top left corner, as a share of the place that shows it most.
+
+    Args:
+        shown: of each place of a grid, how much of it shows the concept in all images: `Pool.occupancy` of a concept,
+            or the mass of `LayerMeans`.
+        cell: side of the places.
 
     Images have a top and a bottom: a door is at the foot of a building, and a model knows that too.
     """
-    often = F.avg_pool2d(pool.occupancy[concept][None], cell, stride=1)[0]
+    often = F.avg_pool2d(shown[None], cell, stride=1)[0]
     return often / often.max()
 
 

@@ -1,7 +1,7 @@
 """Plans of insertions: which units of which layers, and how long a run takes."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +12,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.best_setting import find_setting
+from ganatomy.experiments.causal.best_setting import cell_of, find_setting
 from ganatomy.experiments.causal.choice import UnitQuery, UnitSelection, select_in_layers, take_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, default_directory
 from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, check_places, placed_layers
@@ -48,8 +48,8 @@ def edited_units(
         return selection, query, fields
     found = find_setting(source, runner, layers, query.concept)
     options.setdefault("pool", found.spec.pool)
-    options.setdefault("cell", found.spec.cell)
     best = found.best
+    options.setdefault("cell", cell_of(source, best))
     selection = UnitSelection(best.units, f"measured best: {found.description()}", f"{query.concept}-best")
     return selection, query, best.fields()
 
@@ -99,17 +99,17 @@ def effect_seconds(source: DissectedModel, spec: SampleSpec, trials: int) -> flo
 def pooling_trials(source: DissectedModel, spec: SampleSpec) -> int:
     """Return how many trials of each image it takes to measure the constants that are not there yet.
 
-    What is inserted has a pool in each layer, and one pass for all layers where it is measured at every place.
+    One pass measures all layers that need constants of every place; each other layer has a pool.
     """
     images: int | None = getattr(spec, "pool", None)
     concept: str | None = getattr(spec, "concept", None)
     if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
         return 0
     seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
-    directories = {pool_path(source, layer, images, seed) for layer in spec.layers()}
-    inserted: Sequence[InsertionSpec] = [spec] if isinstance(spec, InsertionSpec) else []
+    placed = placed_layers(source, spec) if isinstance(spec, InsertionSpec) else []
     if isinstance(spec, SettingSpec):
-        inserted = spec.settings()
-    placed = filter(None, (placed_layers(source, each) for each in inserted))
-    directories |= {places_path(source, layers, concept, images) for layers in placed}
+        placed = source.in_order(spec.layers())
+    directories = {pool_path(source, layer, images, seed) for layer in spec.layers() if layer not in placed}
+    if placed:
+        directories.add(places_path(source, placed, concept, images))
     return round(images / spec.images) * len([each for each in directories if not is_study(each)])

@@ -4,6 +4,8 @@ A `Pool` has one value k a unit, for all concepts of a layer at once; `PlaceMean
 for each unit at each place of the grid. Both are studies next to the dissection, shared by every causal question.
 """
 
+import contextlib
+import glob
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +16,15 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
+from ganatomy.core.errors import BadValue, StudyError
 from ganatomy.core.progress import Progress
-from ganatomy.core.tensor_types import PerPlace, PerUnit
+from ganatomy.core.tensor_types import Labels, PerPlace, PerUnit
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
+from ganatomy.study import Study, is_study
 
 AT_ONCE = 1 << 26
 """Images are taken in together as long as a table by image, place and concept that they show takes fewer bytes."""
@@ -205,6 +208,12 @@ class LayerMeans(NamedTuple):
     times: Tensor
     images: float
 
+    def mean(self) -> PerUnit:
+        """Return the class constant k, as `Pool.constant`."""
+        if not float(self.mass.sum()) > 0:
+            raise BadValue("none of the pooled images shows the concept; pool more of them")
+        return (self.shown.sum((1, 2)) / self.mass.sum()).float()
+
     def constant(self, k: PerUnit) -> PerPlace:
         """Return k(place): the mean activation at each place where the concept is there (SPEC 6).
 
@@ -268,7 +277,7 @@ def place_means(
 
     The images are so many of the pool.
     """
-    first, *others = layers
+    first, *others = layers = _measured_together(source, layers, concept, images)
     spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images)
     directory = places_path(source, layers, concept, images)
     with pooling(source).begin(directory, spec, engine, progress) as (study, source):
@@ -280,15 +289,33 @@ def place_means(
     return {layer: means.of(shapes, i) for i, layer in enumerate(layers)}
 
 
+def _measured_together(source: DissectedModel, layers: Sequence[str], concept: str, images: int) -> list[str]:
+    """Return the layers of a finished study that has some layers among its own; those alone where there is none."""
+    own = places_path(source, layers, concept, images)
+    for directory in (own, *sorted(own.parent.parent.glob(f"*/{glob.escape(own.name)}"))):
+        if is_study(directory):
+            with contextlib.suppress(StudyError):  # it is not finished, or damaged
+                study = Study.open(directory)
+                found = [study.spec_json["layer"], *study.spec_json["more"]]
+                if set(layers) <= set(found) and study.spec_json["dissection"] == source.dissection.study.digest:
+                    return found
+    return list(layers)
+
+
 def count_places(source: DissectedModel, spec: PlacesSpec, ids: range) -> PlaceMeans:
     """Measure the images of one shard."""
     layers, concept = (spec.layer, *spec.more), source.concept(spec.concept)
     means = PlaceMeans([source.shape(layer) for layer in layers], source.models.generator.device)
     for given in baselines(source, spec, ids, layers):
-        shown = (given.labels == concept).any(1, keepdim=True).long()
-        batch: list[Tensor] = []
-        for layer in layers:
-            counts = place_counts(shown, 2, source.grid(layer)).double()
-            batch += [given.layers[layer], counts[:, 1] / counts[:, 0]]
-        means.update(*batch)
+        means.update(*with_shares([given.layers[layer] for layer in layers], given.labels, concept))
     return means
+
+
+def with_shares(features: Sequence[Tensor], labels: Labels, concept: int) -> list[Tensor]:
+    """Return the features [b, u, h, w] of each layer, and after them the share of each place that shows a concept."""
+    shown = (labels == concept).any(1, keepdim=True).long()
+    batch: list[Tensor] = []
+    for r in features:
+        counts = place_counts(shown, 2, (r.shape[2], r.shape[3])).double()
+        batch += [r, counts[:, 1] / counts[:, 0]]
+    return batch

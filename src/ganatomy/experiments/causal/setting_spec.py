@@ -24,9 +24,9 @@ class SettingSpec(SampleSpec):
     Attributes:
         layer: the first of the layers.
         concept: what is inserted.
-        sets: by name, units of every layer: ``iou-20``, ``ace-40``, ``all``.
-        values: constants and multiples; each is tried with each set.
-        cell: a place is cell × cell of the last layer's grid.
+        sets: by name, units of some layers: ``iou-20``, ``ace-40``, ``all``.
+        values: constants and multiples; each is tried with each set, all units only once each constant.
+        cells: a place is so many places of the grid of `places` high and wide; each is tried.
         pool: on how many images constants are measured.
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         images: half of them choose, the others are measured on.
@@ -35,7 +35,7 @@ class SettingSpec(SampleSpec):
     concept: str
     sets: tuple[tuple[str, tuple[LayerUnits, ...]], ...]
     values: tuple[tuple[str, float], ...] = VALUES
-    cell: int = 1
+    cells: tuple[int, ...] = (1,)
     pool: int = PoolSpec.images
     grammar: str | None = None
     images: int = 120
@@ -43,28 +43,41 @@ class SettingSpec(SampleSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, images=4, cell=1, pool=2)
-        if not self.sets or not self.values:
-            raise BadValue("there is no setting to try; give sets of units, and constants")
+        at_least(self, images=4, pool=2)
+        if not self.sets or not self.values or not self.cells:
+            raise BadValue("there is no setting to try; give sets of units, constants, and cells")
+        if min(self.cells) < 1:
+            raise BadValue(f"cells={list(self.cells)}: a place has at least one cell")
 
     def layers(self) -> list[str]:
-        """Return every layer that is edited, the first one first."""
-        return [layer for layer, _ in self.sets[0][1]]
+        """Return the layers of each set, each once, in the order of their first set."""
+        return list(dict.fromkeys(layer for _, units in self.sets for layer, _ in units))
+
+    @property
+    def places(self) -> str:
+        """The layer of whose grid the places are: the last of the first set."""
+        return self.sets[0][1][-1][0]
 
     def settings(self) -> list["Setting"]:
-        """Return every setting that is tried."""
-        return [self.setting(*own, *value) for own, value in itertools.product(self.sets, self.values)]
+        """Return every setting that is tried, those of one cell after the other."""
+        tried = []
+        for cell, (by, units), (constant, multiple) in itertools.product(self.cells, self.sets, self.values):
+            if by != "all" or multiple == 1:  # all units twice as strong are no image
+                tried.append(self.setting(by, units, constant, multiple, cell))
+        return tried
 
-    def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float) -> "Setting":
+    def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float, cell: int) -> "Setting":
         """Return one setting."""
         names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool")}
         (layer, first), *more = units
-        return Setting(**names, layer=layer, units=first, more=tuple(more), constant=constant, multiple=multiple, by=by)
+        own: dict[str, Any] = {"layer": layer, "units": first, "more": tuple(more), "constant": constant}
+        return Setting(**names, **own, multiple=multiple, by=by, cell=cell, places=self.places)
 
-    def halves(self) -> tuple[range, range]:
-        """Return the ids of the images that choose, and of those that are measured on."""
+    def rounds(self) -> tuple[range, range, range]:
+        """Return the ids of the images on which all settings are tried, the best of them, and the picked one."""
         ids, middle = self.ids(), self.images // 2
-        return ids[:middle], ids[middle:]
+        first = max(1, middle // 4)
+        return ids[:first], ids[first:middle], ids[middle:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +86,13 @@ class Setting(InsertionSpec):
 
     Attributes:
         by: name of the set of units.
+        cell: side of the places that it is meant for, in the grid of `places`.
+        places: a layer.
     """
 
     by: str
+    cell: int
+    places: str
     units: tuple[int, ...]
     multiple: float
     constant: str

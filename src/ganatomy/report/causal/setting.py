@@ -24,10 +24,13 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
     )
     tried = (
         Column("by", "units by"),
+        Column("layers"),
+        Column("cell", "places"),
         Column("multiple", "×"),
         Column("constant", "value"),
         Column("likely", likely, percent),
         Column("unlikely", unlikely, percent),
+        Column("finalist"),
         Column("picked"),
     )
     control = CONTROLS[setting.table[setting.table.picked].control.iloc[0]]
@@ -51,10 +54,11 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
 
 def setting_section(setting: "BestSetting") -> Section:
     """Return the section of a search for the best setting."""
-    spec, layers = setting.spec, [layer for layer, _ in setting.spec.sets[0][1]]
+    spec, best = setting.spec, setting.best
     lead = (
-        f"Units of {', '.join(layers)} set at one place of {spec.cell} × {spec.cell} of each kind in each of "
-        f"{count(spec.images, 'image')}, where no {spec.concept} was before: share of places where it appears. "
+        f"Units of {', '.join(best.layers())} set at places of {best.cell} × {best.cell} in each of "
+        f"{count(len(spec.rounds()[2]), 'image')}, where no {spec.concept} was before: "
+        "share of places where it appears. "
     )
     lead += (
         "Allowed and forbidden are what the renderer would do at that place of that scene. "
@@ -69,6 +73,10 @@ def setting_section(setting: "BestSetting") -> Section:
         answer=sentence(setting.description()),
         blocks=[
             Block("Measured", f"{lead}On held-out images.", measured.html()),
-            Block("Tried", "On the other half of the images.", tried.html()),
+            Block(
+                "Tried",
+                "On the other half of the images; all but the best on a quarter of it.",
+                tried.html(),
+            ),
         ],
     )

@@ -1,6 +1,7 @@
 """Human annotations: names of units, flags, which image is more real; and what comes of them."""
 
 import hashlib
+import math
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -9,8 +10,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from ganatomy.annotations import agreement, artifact_units, preference
-from ganatomy.annotations.store import exported
+from ganatomy.annotations import Reliability, agreement, artifact_units, preference, reliability
+from ganatomy.annotations.agreement import share_a_word, wilson
+from ganatomy.annotations.store import COLUMNS, exported
 from ganatomy.core.errors import BadValue
 from ganatomy.web.app_state import Context, UnitNumber, page, png
 from ganatomy.web.paint_sessions import Painter
@@ -24,6 +26,7 @@ from ganatomy.web.schemas import (
     PairRequest,
     Preference,
     Rater,
+    RatersAgreement,
     Stroke,
     UnitAnnotations,
 )
@@ -59,16 +62,29 @@ def flag(context: Context, answer: FlagAnswer) -> None:
 
 @routes.get("/api/studies/{study}/layers/{layer}/tasks/{table}")
 def next_unit(
-    context: Context, layer: str, table: Literal["labels", "flags"], rater: Annotated[Rater, Query(max_length=100)]
+    context: Context,
+    layer: str,
+    table: Literal["labels", "flags"],
+    rater: Annotated[Rater, Query(max_length=100)],
+    skip: Annotated[list[int] | None, Query(max_length=500, description="units that are asked about last")] = None,
 ) -> NextUnit:
-    """Return the next unit of a layer that a person has not judged: one that few have, in another order for each."""
+    """Return the next unit of a layer that a person has not judged, in another order for each.
+
+    First those that one other has judged, as agreement needs two; then those that the fewest have.
+    """
     units = context.painter.source.shape(layer).units
     answers = context.annotations.read(table, context.digest)
     answers = answers[answers.layer == layer]
     done = set(answers[answers.rater == rater.strip()].unit)
     times = answers.unit.value_counts()
     remaining = [unit for unit in range(units) if unit not in done]
-    unit = min(remaining, key=lambda u: (int(times.get(u, 0)), _digest(rater, layer, u)), default=None)
+    later = set(skip or ())
+
+    def turn(unit: int) -> tuple[bool, bool, int, str]:
+        had = int(times.get(unit, 0))
+        return unit in later, had != 1, had, _digest(rater, layer, unit)
+
+    unit = min(remaining, key=turn, default=None)
     return NextUnit(layer=layer, unit=unit, done=len(done), of=units)
 
 
@@ -93,8 +109,12 @@ async def pair(context: Context, request: PairRequest) -> Pair:
     context.painter.check(request.layer, units)
     comparison = _comparison(request.layer, units)
     answers = await run_in_threadpool(context.annotations.read, "preferences", context.digest)
-    done = set(answers[(answers.rater == request.rater.strip()) & (answers.comparison == comparison)].image)
-    image = next(id for id in range(len(done) + 1) if id not in done)
+    done = {
+        *answers[(answers.rater == request.rater.strip()) & (answers.comparison == comparison)].image,
+        *request.skip,
+    }
+    next_image = next(id for id in range(len(done) + 1) if id not in done)
+    image = next_image if request.image is None else request.image
     strokes = [Stroke(action="remove", layer=request.layer, units=list(units))]
 
     def draw(painter: Painter) -> list[str]:
@@ -110,7 +130,7 @@ async def pair(context: Context, request: PairRequest) -> Pair:
 def prefer(context: Context, answer: PairAnswer) -> None:
     """Keep which of two images a person finds more real."""
     edited = (answer.choice == "left") == _edited_is_left(answer.comparison, answer.image, answer.rater)
-    preferred = "edited" if edited else "original"
+    preferred = "same" if answer.choice == "same" else "edited" if edited else "original"
     context.annotations.prefer(context.digest, answer.comparison, answer.image, answer.rater, preferred)
 
 
@@ -129,7 +149,14 @@ def agreed(context: Context, fewest: Annotated[int, Query(ge=1, le=1000)] = 1) -
     """Compare what people call units with what dissection does (S-6.2)."""
     units = context.painter.source.dissection.units
     found = agreement(context.annotations.read("labels", context.digest), units, fewest)
-    return AgreementCounts.model_validate(found, from_attributes=True)
+    return AgreementCounts(
+        labelled=found.labelled,
+        consistent=found.consistent,
+        confident=found.confident,
+        same=found.same,
+        consistent_interval=wilson(found.consistent, found.labelled) if found.labelled else None,
+        same_interval=wilson(found.same, found.confident) if found.confident else None,
+    )
 
 
 @routes.get("/api/studies/{study}/preferences")
@@ -137,9 +164,35 @@ def preferences(context: Context) -> list[Preference]:
     """Return for each comparison how often the edited image was found more real."""
     results = []
     for comparison, own in context.annotations.read("preferences", context.digest).groupby("comparison"):
-        share, low, high, answers = preference(own)
-        results.append(Preference(comparison=str(comparison), share=share, low=low, high=high, answers=answers))
+        *numbers, answers = preference(own)
+        share, low, high = map(_or_none, numbers)
+        same = len(own) - answers
+        results.append(
+            Preference(comparison=str(comparison), share=share, low=low, high=high, answers=answers, same=same)
+        )
     return results
+
+
+@routes.get("/api/studies/{study}/reliability")
+def raters_agreement(context: Context) -> list[RatersAgreement]:
+    """Return how far people agree with each other: on labels (a word in common), flags, and each comparison."""
+    labels, flags, chosen = (context.annotations.read(table, context.digest) for table in COLUMNS)
+    found: list[tuple[str, str | None, Reliability]] = [
+        ("labels", None, reliability(labels, ["layer", "unit"], "words", share_a_word)),
+        ("flags", None, reliability(flags, ["layer", "unit"], "artifact")),
+    ]
+    for comparison, own in chosen.groupby("comparison"):
+        found.append(("preferences", str(comparison), reliability(own, ["image"], "preferred")))
+    return [
+        RatersAgreement.model_validate(
+            {"table": table, "comparison": comparison, **{name: _or_none(value) for name, value in vars(each).items()}}
+        )
+        for table, comparison, each in found
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _comparison(layer: str, units: Sequence[int]) -> str:

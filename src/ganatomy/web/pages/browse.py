@@ -3,12 +3,17 @@
 from base64 import b64decode
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from ganatomy.core.errors import UnknownName
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.report.card import whole_zoom
+from ganatomy.report.images import outlined, side_by_side
 from ganatomy.web.app_state import Context, SeedNumber, UnitNumber, page, png, png_response
+from ganatomy.web.readers import ImageBytes
 from ganatomy.web.schemas import (
     UNITS,
     Active,
@@ -23,6 +28,8 @@ from ganatomy.web.schemas import (
 )
 
 routes = APIRouter()
+GAP, PAPER = 2, 255
+"""Pixels between rows of images, and their grey."""
 LAYER = "/api/studies/{study}/layers/{layer}"
 
 
@@ -74,10 +81,16 @@ async def features(context: Context, request: FeaturesRequest) -> FeaturesFound:
 
 
 @routes.get(f"{LAYER}/units/{{unit}}/card.png", response_class=Response)
-async def card(context: Context, layer: str, unit: UnitNumber) -> Response:
-    """Return a unit's top images side by side, with outlines where it is on."""
+async def card(
+    context: Context,
+    layer: str,
+    unit: UnitNumber,
+    images: Annotated[int, Query(ge=1, le=64, description="of its top images, the first")] = 64,
+    columns: Annotated[int, Query(ge=1, le=64, description="of them side by side, at most")] = 64,
+) -> Response:
+    """Return a unit's top images in rows, with outlines where it is on."""
     dissection = context.painter.source.dissection
-    return png_response(await run_in_threadpool(lambda: png(dissection.show(layer, unit).image)))
+    return png_response(await run_in_threadpool(lambda: png(top_images(dissection, layer, unit, images, columns))))
 
 
 @routes.get(f"{LAYER}/units/{{unit}}/map.png", response_class=Response)
@@ -96,3 +109,16 @@ async def active(context: Context, request: Region) -> Active:
 async def common(context: Context, request: CommonRequest) -> list[ActiveUnit]:
     """Return the units that light up in all of some images."""
     return await context.ask(lambda painter: painter.common(request.ids, request.seed, request.layer, request.top))
+
+
+def top_images(dissection: Dissection, layer: str, unit: int, count: int, columns: int) -> ImageBytes:
+    """Return the first of a unit's top images, outlined where it is on, in rows of one length: uint8 [h, w, 3]."""
+    strip = dissection.top(layer, unit)
+    images = outlined(strip, whole_zoom(strip.images, 96))[:count]
+    rows = max(1, -(-len(images) // columns))
+    columns = -(-len(images) // rows)
+    blank = np.full((rows * columns - len(images), *images.shape[1:]), PAPER, np.uint8)
+    grid = np.concatenate([images, blank]).reshape(rows, columns, *images.shape[1:])
+    gap = ((0, GAP), (0, 0), (0, 0))
+    lines = [np.pad(side_by_side(row), gap, constant_values=PAPER) for row in grid]
+    return np.concatenate(lines)[:-GAP]

@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from ganatomy.core.errors import BadValue
 from ganatomy.interventions import Intervention, edits_json
 from ganatomy.web.app_state import Context, SeedNumber, page, png
 from ganatomy.web.model_thread import PAINT, READ, Priority
 from ganatomy.web.paint_sessions import Painter
-from ganatomy.web.schemas import Brush, Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
+from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
 
 routes = APIRouter()
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
@@ -69,7 +69,7 @@ async def generate(context: Context, request: GenerateRequest) -> Images:
     return Images(images=[await context.ask(partial(draw, id)) for id in request.ids])
 
 
-@routes.get("/api/studies/{study}/layers/{layer}/brushes")
-async def brushes(context: Context, layer: str) -> list[Brush]:
-    """List what can be painted at a layer, the surest first."""
-    return await context.ask(lambda painter: painter.brushes(layer))
+@routes.post("/api/studies/{study}/snippet", response_class=PlainTextResponse)
+async def snippet(context: Context, request: Painting) -> str:
+    """Return a Python program that draws the image with the interventions of ``edits``, which it reads from a file."""
+    return context.painter.snippet(request.id, request.seed)

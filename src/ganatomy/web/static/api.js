@@ -1,26 +1,39 @@
 // @ts-check
 /** Requests to the server; an error response becomes an `ApiError` with its reason. */
 
+/** @typedef {{id: number, seed: number, at: [number, number]}} CloneSource */
+
 /**
  * One stroke of the brush, as the server expects it.
  * @typedef {object} Stroke
- * @property {"draw" | "remove"} action
- * @property {string} layer
+ * @property {"draw" | "remove" | "clone"} action
+ * @property {string | null} layer
  * @property {string | null} concept
  * @property {number[] | null} units
- * @property {"best" | "ace" | "iou" | null} by
- * @property {number} top
+ * @property {"best" | "all" | "ace" | "iou" | null} by
+ * @property {number} [top] of the ranking
  * @property {number} strength
  * @property {number} multiple
  * @property {[number, number][]} points
  * @property {number} radius
+ * @property {CloneSource} [source] where a clone takes from
+ * @property {string[]} [layers] where a clone copies
  */
 
 /** @typedef {{name: string, units: number, height: number, width: number}} Layer */
 /** @typedef {{name: string, generator: string, segmenter: string, height: number, width: number, layers: Layer[], layer: string}} Study */
-/** @typedef {{concept: string, category: string, colour: string, by: "best" | "ace" | "iou", units: number[], iou: number}} Brush */
-/** @typedef {{concept: string, category: string, before: number, after: number}} Change */
+/** @typedef {{concept: string, category: string, colour: string, by: "best" | "all" | "ace" | "iou", setting: string, units: number[], iou: number, radius: number, first: boolean}} Brush */
+/** @typedef {{share: number | null, error: number | null, places: number}} Appearance */
+/** @typedef {{likely: Appearance, unlikely: Appearance}} Outcome */
+/** @typedef {{name: string, likely_means: string, unlikely_means: string, measured: Outcome, control: Outcome, control_means: string, paper: Outcome}} MeasuredSetting */
+/** @typedef {{concept: string, state: "measured" | "running" | "waiting" | "failed", progress: number, seconds_left: number | null, reason: string | null, result: MeasuredSetting | null}} BrushSetting */
+/** @typedef {{measuring: boolean, kept: boolean, note: string, brushes: BrushSetting[]}} BrushSettings */
+/** @typedef {{id: number, layer: string, concept: string | null}} Start */
+/** @typedef {{concept: string, category: string, before: number, after: number, points: number, painted: boolean, sentence: string}} Change */
 /** @typedef {{layer: string, unit: number, activation: number, quantile: number, label: string | null, iou: number | null, matched: boolean}} ActiveUnit */
+
+/** The path of the home page, as this file was found: a proxy may serve the app below any path. */
+export const ROOT = new URL("..", import.meta.url).pathname;
 
 export class ApiError extends Error {
   /** @param {number} status @param {string} reason */
@@ -54,7 +67,7 @@ export const fetchImage = async (path, body) => createImageBitmap(await (await r
 export const fetchFile = async (path, body) => (await request(path, body)).blob();
 
 /** The URL of a study's API. @param {string} study */
-export const studyUrl = (study) => `/api/studies/${encodeURIComponent(study)}`;
+export const studyUrl = (study) => `${ROOT}api/studies/${encodeURIComponent(study)}`;
 
 /**
  * Run a job for the newest state only: states that arrive while it runs wait, and all but the last are dropped.

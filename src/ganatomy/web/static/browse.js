@@ -1,22 +1,24 @@
 // @ts-check
 /** Units of one image: where a unit is active, the image without it, and the units that are active at a point. */
 
-import { h, number, percent, put } from "/static/report/dom.js";
-import { studyUrl, fetchImage, fetchJson } from "./api.js";
+import { h, number, percent, put } from "./report/dom.js";
+import { ROOT, studyUrl, fetchImage, fetchJson } from "./api.js";
+import { Answer } from "./answers.js";
 import { fit } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { encode } from "./link.js";
 import { element, showErrors, rater, validImageId } from "./page.js";
-import { OwnSets } from "./tools.js";
+import { OwnSets } from "./own_sets.js";
+import { UnitMaps, markPoint } from "./unit_maps.js";
 
 /** @typedef {import("./api.js").ActiveUnit} ActiveUnit */
 /** @typedef {import("./api.js").Study} Study */
 /** @typedef {[number, number]} Point */
 
 const STEP = 1 / 32;
-const HIGHLIGHT = [255, 225, 77];
 const TOP_UNITS = 20;
-const MAX_HIGHLIGHTED = 4;
+const MAX_MAPS = 4;
+const MAX_FOUND = 12;
 const MAX_PICKED = 16;
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -45,6 +47,9 @@ class ImageInspector {
     this.ownSet = { layer: study.layer, units: [] };
     /** @type {Map<string, string>} */
     this.colours = new Map();
+    this.maps = new UnitMaps();
+    this.aboutPoint = new Answer(element("active-units", HTMLElement));
+    this.aboutUnit = new Answer(element("about-unit", HTMLElement));
     put(element("layer", HTMLSelectElement), study.layers.map((layer) => h("option", { value: layer.name, selected: layer.name === study.layer }, layer.name)));
     this.#listen();
   }
@@ -62,7 +67,6 @@ class ImageInspector {
   openUrl() {
     return showErrors("address", async () => {
       this.selection = null;
-      await this.#loadColours();
       try {
         this.selection = await this.#readUrl(new URLSearchParams(window.location.hash.slice(1)));
       } finally {
@@ -78,7 +82,7 @@ class ImageInspector {
     const slash = key.lastIndexOf("/");
     const layerOfUnit = this.study.layers.find((each) => each.name === key.slice(0, slash));
     if (layerOfUnit && Number(key.slice(slash + 1)) < layerOfUnit.units) {
-      element("layer", HTMLSelectElement).value = layerOfUnit.name;
+      this.#setLayer(layerOfUnit.name);
       return { key, layer: layerOfUnit.name, units: [Number(key.slice(slash + 1))], caption: `Without ${key}` };
     }
     if (!concept) return null;
@@ -86,6 +90,13 @@ class ImageInspector {
     const ranking = await fetchJson(`${this.#layerUrl(layer)}/ranking?concept=${encodeURIComponent(concept)}&top=${TOP_UNITS}`);
     const by = ranking.by === "ace" ? "ACE" : "IoU";
     return { key: concept, layer, units: ranking.units, caption: `Without the ${ranking.units.length} units of ${layer} that are best for ${concept} (${by})` };
+  }
+
+  /** @param {string} layer */
+  #setLayer(layer) {
+    const before = this.layer;
+    element("layer", HTMLSelectElement).value = layer;
+    if (layer !== before) this.aboutPoint.stale(`This is of ${before}. Click on the image to ask about ${layer}.`);
   }
 
   /** The URL of a layer. @param {string} layer */
@@ -99,67 +110,61 @@ class ImageInspector {
 
   /** @param {number} id */
   async goTo(id) {
+    const before = this.id;
     this.id = validImageId(id);
     element("id", HTMLInputElement).value = String(this.id);
-    put(element("active-units", HTMLElement));
+    if (this.id !== before) {
+      markPoint(null);
+      this.aboutPoint.stale(`This is of image ${before}. Click on the image to ask about image ${this.id}.`);
+    }
     await showErrors("image", () => this.#showImage());
   }
 
   async #showImage() {
     const request = ++this.request;
     const { id, selection } = this;
-    const bitmap = await fetchImage(`${this.api}/images/${id}.png`);
-    const maps = selection ? await Promise.all(selection.units.slice(0, MAX_HIGHLIGHTED).map((unit) => fetchImage(`${this.#layerUrl(selection.layer)}/units/${unit}/map.png?id=${id}`))) : [];
+    this.aboutUnit.stale("This is of what was shown before.");
+    const [bitmap, ...maps] = await Promise.all([fetchImage(`${this.api}/images/${id}.png`), ...(selection?.units.slice(0, MAX_MAPS) ?? []).map((unit) => this.#fetchMap(/** @type {Selection} */ (selection).layer, unit))]);
     if (request !== this.request) return;
     const canvas = element("image", HTMLCanvasElement);
     fit(canvas, bitmap.width, bitmap.height);
     canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-    this.#highlight(maps);
+    this.maps.show(maps, bitmap.width, bitmap.height);
     element("pick", HTMLButtonElement).setAttribute("aria-pressed", String(this.picked.has(id)));
     this.#showOwnSet();
     this.#showPicked();
-    await this.#showAblation(request);
+    await this.#showAblation(selection);
     if (request === this.request) document.body.dataset.live = `${id} ${selection?.key ?? ""}`;
   }
 
-  /** Highlight active pixels: the maximum over the maps. @param {ImageBitmap[]} maps */
-  #highlight(maps) {
-    const overlay = element("overlay", HTMLCanvasElement);
-    Object.assign(overlay, { width: this.study.width, height: this.study.height });
-    const context = overlay.getContext("2d", { willReadFrequently: true });
-    if (!maps.length || !context) return;
-    context.globalCompositeOperation = "lighten";
-    for (const map of maps) context.drawImage(map, 0, 0);
-    const pixels = context.getImageData(0, 0, overlay.width, overlay.height);
-    for (let i = 0; i < pixels.data.length; i += 4) {
-      const share = pixels.data[i] / 255; // of the greatest activation of the sample, which few pixels come near
-      pixels.data.set([...HIGHLIGHT, 230 * Math.sqrt(share)], i);
-    }
-    context.putImageData(pixels, 0, 0);
+  /** Where a unit is active in the image. @param {string} layer @param {number} unit */
+  async #fetchMap(layer, unit) {
+    const [bitmap, [row]] = await Promise.all([
+      fetchImage(`${this.#layerUrl(layer)}/units/${unit}/map.png?id=${this.id}`),
+      fetchJson(`${this.#layerUrl(layer)}/units?sort=unit&start=${unit}&count=1`),
+    ]);
+    return { bitmap, threshold: row.threshold, greatest: row.greatest };
   }
 
-  /** Show the image without the selected units, the effect of that, and annotations. @param {number} request */
-  async #showAblation(request) {
-    const container = element("about-unit", HTMLElement);
-    const { id, selection } = this;
-    if (!selection) return put(container);
+  /** Show the image without the selected units, the effect of that, and annotations. @param {Selection | null} selection */
+  async #showAblation(selection) {
+    if (!selection) return this.aboutUnit.clear();
     const { layer, units } = selection;
-    const body = { id, strokes: [{ action: "remove", layer, units, points: [] }] };
-    const [ablated, result] = await Promise.all([fetchImage(`${this.api}/paint`, body), fetchJson(`${this.api}/changes`, body)]);
-    if (request !== this.request) return undefined;
-    const canvas = h("canvas", { role: "img", "aria-label": selection.caption, width: ablated.width, height: ablated.height });
-    canvas.getContext("2d").drawImage(ablated, 0, 0);
-    const changes = h("div");
-    showChanges(changes, result, this);
-    const annotations = h("div", { id: "annotations" });
-    put(container,
-      h("h3", {}, selection.caption),
-      units.length > 1 && h("ul", { class: "chips", "aria-label": "These units, best first" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit))))),
-      units.length > 1 && h("p", { class: "small" }, `The best ${Math.min(MAX_HIGHLIGHTED, units.length)} are highlighted in the image.`),
-      h("div", { class: "ablation" }, canvas, changes),
-      h("button", { type: "button", id: "add", click: () => this.#add(layer, units) }, units.length > 1 ? "Add them to my set" : "Add to my set"),
-      annotations);
-    return units.length === 1 ? this.#showAnnotations(annotations, layer, units[0]) : undefined;
+    const body = { id: this.id, strokes: [{ action: "remove", layer, units, points: [] }] };
+    return this.aboutUnit.ask(async () => {
+      const [ablated, result] = await Promise.all([fetchImage(`${this.api}/paint`, body), fetchJson(`${this.api}/changes`, body), this.#loadColours()]);
+      const canvas = h("canvas", { role: "img", "aria-label": `Image ${body.id} ${selection.caption.replace("Without", "without")}`, width: ablated.width, height: ablated.height });
+      canvas.getContext("2d").drawImage(ablated, 0, 0);
+      const [changes, annotations] = [h("div"), h("div", { id: "annotations" })];
+      showChanges(changes, result, this);
+      if (units.length === 1) await this.#showAnnotations(annotations, layer, units[0]);
+      return [h("h3", {}, selection.caption),
+        units.length > 1 && h("ul", { class: "chips", "aria-label": "These units, best first" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit))))),
+        units.length > 1 && h("p", { class: "small" }, `The maps of the best ${Math.min(MAX_MAPS, units.length)} are shown over the image.`),
+        h("div", { class: "ablation" }, canvas, changes),
+        h("button", { type: "button", id: "add", click: () => this.#add(layer, units) }, units.length > 1 ? "Add them to my set" : "Add to my set"),
+        annotations];
+    });
   }
 
   /** Show the annotations of a unit, and buttons to flag it. @param {HTMLElement} container @param {string} layer @param {number} unit */
@@ -201,7 +206,7 @@ class ImageInspector {
       this.sets.save({ name: setName, layer, units: [...units] });
       this.ownSet = { layer, units: [] };
       const fragment = await encode({ id: this.id, layer, brush: `own ${setName}`, strokes: [] });
-      put(container, h("p", { class: "small" }, `Saved: ${setName} is a brush now. `, h("a", { href: `/paint/${encodeURIComponent(this.study.name)}#${fragment}` }, "Paint with it")));
+      put(container, h("p", { class: "small" }, `Saved: ${setName} is a brush now. `, h("a", { href: `${ROOT}paint/${encodeURIComponent(this.study.name)}#${fragment}` }, "Paint with it")));
     };
     return put(container,
       h("h3", {}, `My set of ${layer}`),
@@ -210,13 +215,23 @@ class ImageInspector {
       h("form", { submit: (/** @type {Event} */ event) => { event.preventDefault(); save(); } }, name, h("button", {}, "Save as a brush")));
   }
 
-  /** @param {Point} at */
-  async #showActive(at) {
-    const body = { id: this.id, layer: this.layer, points: [at], radius: 0.02, top: 12 };
-    const { units, concepts } = await fetchJson(`${this.api}/active`, body);
-    if (body.id === this.id) put(element("active-units", HTMLElement),
-      h("h3", {}, "Units that explain this point: ", concepts.length ? h("em", {}, concepts.join(", ")) : "no concept of the segmenter"),
-      unitList(units));
+  /** Ask which units are active at a point, and mark it. @param {Point} at */
+  #askPoint(at) {
+    this.cursor = at;
+    markPoint(at);
+    const body = { id: this.id, layer: this.layer, points: [at], radius: 0.02, top: MAX_FOUND };
+    return showErrors("active", () => this.aboutPoint.ask(async () => {
+      const { units, concepts } = await fetchJson(`${this.api}/active`, body);
+      /** @param {ActiveUnit} row */
+      const explains = (row) => row.matched && concepts.includes(row.label);
+      const [matched, others] = [units.filter(explains), units.filter((/** @type {ActiveUnit} */ row) => !explains(row))];
+      return [
+        h("h3", {}, `At the marked point of image ${body.id}: `, h("em", {}, concepts.join(", ") || "no concept of the segmenter")),
+        h("p", { class: "small" }, matched.length ? `Units of ${body.layer} that are matched to one of these and are on here:` : `No unit of ${body.layer} that is matched to one of these is on here.`),
+        matched.length > 0 && this.#unitTiles(matched),
+        others.length > 0 && h("details", { open: !matched.length }, h("summary", {}, "Others that are unusually active here"), this.#unitTiles(others)),
+      ];
+    }));
   }
 
   #showPicked() {
@@ -224,12 +239,21 @@ class ImageInspector {
     if (!this.picked.size) return put(container);
     const ids = [...this.picked];
     const list = h("div", { "aria-live": "polite" });
-    const showCommon = () => showErrors("common", async () => put(list, unitList(await fetchJson(`${this.api}/common`, { ids, layer: this.layer, top: 12 }))));
+    const showCommon = () => showErrors("common", async () => put(list, this.#unitTiles(await fetchJson(`${this.api}/common`, { ids, layer: this.layer, top: 12 }))));
     return put(container,
       h("h3", {}, `Picked: ${ids.length}`),
       h("div", { class: "film" }, ids.map((id) => h("button", { type: "button", "aria-label": `Image ${id}`, click: () => this.goTo(id) },
         h("img", { alt: "", src: `${this.api}/images/${id}.png`, width: this.study.width, height: this.study.height })))),
       h("button", { type: "button", id: "common", click: showCommon }, `Which units of ${this.layer} are active in all of them?`), list);
+  }
+
+  /** Units as links with their clearest image and how active they are. @param {ActiveUnit[]} units */
+  #unitTiles(units) {
+    return h("ol", { class: "unit-tiles" }, units.map((row) => h("li", {}, h("a", { href: `#unit=${row.layer}/${row.unit}` },
+      h("img", { alt: "", loading: "lazy", width: 96, height: 96, src: `${this.#layerUrl(row.layer)}/units/${row.unit}/card.png?images=1` }),
+      row.label ? h("span", {}, row.label) : h("span", { class: "missing" }, "unlabelled"),
+      h("small", {}, ` ${row.layer}/${row.unit}${row.iou === null ? "" : `, IoU ${number(row.iou, 2)}${row.matched ? "" : ", not matched"}`}`),
+      h("small", {}, higherThan(row.quantile))))));
   }
 
   #listen() {
@@ -243,41 +267,42 @@ class ImageInspector {
       this.#showPicked();
     });
     element("layer", HTMLSelectElement).addEventListener("change", () => {
+      this.aboutPoint.stale(`This is of another layer. Click on the image to ask about ${this.layer}.`);
       if (this.selection && !window.location.hash.includes("unit=")) this.openUrl(); // another layer has other units for the concept
-      else showErrors("layer", () => this.#loadColours());
-      put(element("active-units", HTMLElement));
       this.#showPicked();
     });
-    const overlay = element("overlay", HTMLCanvasElement);
+    this.#listenToImage(element("overlay", HTMLCanvasElement));
+    window.addEventListener("hashchange", () => this.openUrl());
+  }
+
+  /** @param {HTMLCanvasElement} overlay */
+  #listenToImage(overlay) {
     overlay.addEventListener("click", (event) => {
       const box = overlay.getBoundingClientRect();
-      this.cursor = [(event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height];
-      showErrors("active", () => this.#showActive(this.cursor));
+      this.#askPoint([within((event.clientX - box.x) / box.width), within((event.clientY - box.y) / box.height)]);
     });
     overlay.addEventListener("keydown", (event) => {
       const step = ARROWS[event.key];
-      if (step) this.cursor = [Math.min(1, Math.max(0, this.cursor[0] + step[0] * STEP)), Math.min(1, Math.max(0, this.cursor[1] + step[1] * STEP))];
-      if (step || event.key === "Enter") {
-        event.preventDefault();
-        showErrors("active", () => this.#showActive(this.cursor));
-      }
+      if (!step && event.key !== "Enter") return;
+      event.preventDefault();
+      const [x, y] = step ?? [0, 0];
+      this.#askPoint([within(this.cursor[0] + x * STEP), within(this.cursor[1] + y * STEP)]);
     });
-    window.addEventListener("hashchange", () => this.openUrl());
   }
 }
 
-/** Units as links, with the quantile of their activation. @param {ActiveUnit[]} units */
-function unitList(units) {
-  return h("ol", { class: "active" }, units.map((row) => h("li", {},
-    h("a", { href: `#unit=${row.layer}/${row.unit}` }, `${row.layer}/${row.unit}`),
-    row.label ? h("span", {}, row.label, row.matched ? "" : h("small", {}, " (not matched)")) : h("span", { class: "missing" }, "unlabelled"),
-    h("span", { class: "small" }, `IoU ${number(row.iou ?? NaN, 2)}`),
-    h("span", { class: "small" }, row.quantile >= 1 ? "the maximum" : `higher than on ${percent(row.quantile)}`))));
+/** @param {number} share */
+const within = (share) => Math.min(1, Math.max(0, share));
+
+/** How unusual an activation is, in words. @param {number} quantile */
+function higherThan(quantile) {
+  if (quantile >= 1) return "as active as it gets";
+  return `more active than at ${quantile > 0.99 ? "over 99 %" : percent(quantile)} of places`;
 }
 
 async function start() {
   const name = element("live", HTMLElement).dataset.study;
-  const study = /** @type {Study[]} */ (await fetchJson("/api/studies")).find((each) => each.name === name);
+  const study = /** @type {Study[]} */ (await fetchJson(`${ROOT}api/studies`)).find((each) => each.name === name);
   if (study) await new ImageInspector(study).openUrl();
 }
 

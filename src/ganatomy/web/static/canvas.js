@@ -17,11 +17,50 @@ export function fit(canvas, width, height) {
   canvas.parentElement?.classList.toggle("smooth", width > 512);
 }
 
+/** @param {CanvasRenderingContext2D} context @param {[number, number]} grid @param {number} width @param {number} height */
+function drawGrid(context, [rows, columns], width, height) {
+  context.beginPath();
+  for (let row = 1; row < rows; row++) context.rect(0, row * height / rows, width, 0);
+  for (let column = 1; column < columns; column++) context.rect(column * width / columns, 0, 0, height);
+  for (const [colour, thickness] of /** @type {[string, number][]} */ ([["#0008", 2], ["#fffa", 1]])) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: thickness });
+    context.stroke();
+  }
+}
+
+/** Draw a cross in a circle, which says where a clone takes from. @param {CanvasRenderingContext2D} context @param {Point} at in pixels */
+export function drawMarker(context, [x, y]) {
+  for (const [colour, thickness] of /** @type {[string, number][]} */ ([["#000", 5], ["#ff5fd2", 2.5]])) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: thickness });
+    context.beginPath();
+    context.arc(x, y, 9, 0, 2 * Math.PI);
+    for (const [dx, dy] of Object.values(ARROWS)) {
+      context.moveTo(x + 5 * dx, y + 5 * dy);
+      context.lineTo(x + 14 * dx, y + 14 * dy);
+    }
+    context.stroke();
+  }
+}
+
+/** Draw the line between the original and the edited image, with their names. @param {CanvasRenderingContext2D} context @param {number} edge @param {number} width @param {number} height */
+function drawSplit(context, edge, width, height) {
+  context.fillStyle = "#fff";
+  context.fillRect(edge - 1, 0, 2, height);
+  Object.assign(context, { font: "600 13px system-ui, sans-serif", textBaseline: "top", lineWidth: 3, strokeStyle: "#000" });
+  for (const [text, align, x] of /** @type {[string, CanvasTextAlign, number][]} */ ([["before", "right", edge - 8], ["after", "left", edge + 8]])) {
+    if (x < 60 || x > width - 50) continue;
+    context.textAlign = align;
+    context.strokeText(text, x, 8);
+    context.fillText(text, x, 8);
+  }
+}
+
 export class PaintCanvas {
   /**
    * @param {HTMLCanvasElement} image shows the pixels
    * @param {HTMLCanvasElement} overlay is on top of it and takes pointer and key events
-   * @param {{radius: () => number, colour: () => string, onChange: (points: Point[]) => void, onEnd: (points: Point[]) => void}} brush
+   * @param {{radius: () => number, colour: () => string, source: () => Point | null, onMove: (offset: Point) => void, onPick: (at: Point) => void, onChange: (points: Point[]) => void, onEnd: (points: Point[]) => void}} brush
+   *   `source` is the place of this image that a clone takes from, `onMove` gets how far a stroke has gone, `onPick` a place that is picked
    */
   constructor(image, overlay, brush) {
     this.image = image;
@@ -37,6 +76,10 @@ export class PaintCanvas {
     /** @type {{edited: ImageBitmap | null, original: ImageBitmap | null}} */
     this.images = { edited: null, original: null };
     this.split = 0;
+    /** Whether the next press picks a place instead of painting. */
+    this.picking = false;
+    /** Rows and columns of the grid to draw, if any. @type {[number, number] | null} */
+    this.grid = null;
     overlay.addEventListener("pointerdown", (event) => this.#press(event));
     overlay.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of /** @type {("pointerup" | "pointercancel")[]} */ (["pointerup", "pointercancel"])) overlay.addEventListener(name, (event) => { if (event.isPrimary) this.#release(); });
@@ -73,7 +116,13 @@ export class PaintCanvas {
     this.drawOverlay();
   }
 
-  /** Draw the overlay: highlighted strokes, the current path, the brush and the split line. */
+  /** How far the stroke in progress has gone from its start. @returns {Point} */
+  get offset() {
+    const [start, end] = [this.path[0], this.cursor];
+    return start && end ? [end[0] - start[0], end[1] - start[1]] : [0, 0];
+  }
+
+  /** Draw the overlay: the grid, highlighted strokes, the current path, the brush, the source of a clone and the split line. */
   drawOverlay() {
     const { clientWidth: width, clientHeight: height } = this.overlay;
     const ratio = window.devicePixelRatio || 1;
@@ -81,13 +130,13 @@ export class PaintCanvas {
     const context = this.overlay.getContext("2d");
     if (!context || !width) return;
     context.scale(ratio, ratio);
+    if (this.grid) drawGrid(context, this.grid, width, height);
     for (const stroke of this.highlighted) this.#drawPath(context, stroke.points, stroke.radius, "#ffe14d");
     if (this.path.length) this.#drawPath(context, this.path, this.brush.radius(), this.brush.colour());
     if (this.cursor) this.#drawBrush(context, this.cursor);
-    if (this.split > 0 && this.split < 1) {
-      context.fillStyle = "#ffe14d";
-      context.fillRect(this.split * width - 1, 0, 2, height);
-    }
+    const source = this.brush.source();
+    if (source) drawMarker(context, [(source[0] + this.offset[0]) * width, (source[1] + this.offset[1]) * height]);
+    if (this.split > 0) drawSplit(context, this.split * width, width, height);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {readonly Point[]} points @param {number} radius @param {string} colour */
@@ -129,10 +178,11 @@ export class PaintCanvas {
     if (event.button !== 0 || !event.isPrimary) return; // only the first finger paints
     event.preventDefault();
     this.overlay.focus({ preventScroll: true });
+    this.#moveCursor(this.#position(event));
+    if (this.picking || event.altKey) return this.brush.onPick(this.#position(event));
     this.overlay.setPointerCapture(event.pointerId);
     this.pressed = true;
-    this.#moveCursor(this.#position(event));
-    this.#extend(this.#position(event));
+    return this.#extend(this.#position(event));
   }
 
   /** @param {PointerEvent} event */
@@ -151,6 +201,7 @@ export class PaintCanvas {
     if (last && Math.hypot(point[0] - last[0], point[1] - last[1]) < MIN_DISTANCE) return;
     if (this.path.length >= MAX_POINTS) this.path = this.path.filter((_, i) => i % 2 === 0);
     this.path.push(point);
+    this.brush.onMove(this.offset);
     this.brush.onChange([...this.path]);
     this.drawOverlay();
   }
@@ -160,6 +211,7 @@ export class PaintCanvas {
     if (!this.path.length) return;
     const path = this.path;
     this.path = [];
+    this.brush.onMove([0, 0]);
     this.brush.onEnd(path);
     this.drawOverlay();
   }
@@ -180,7 +232,8 @@ export class PaintCanvas {
     /** @type {Point} */
     const at = step ? [Math.min(1, Math.max(0, x + step[0] * STEP)), Math.min(1, Math.max(0, y + step[1] * STEP))] : [x, y];
     this.#moveCursor(at);
-    if (event.key === " ") this.pressed = true;
+    if (event.key === " " && this.picking) this.brush.onPick(at);
+    else if (event.key === " ") this.pressed = true;
     if (this.pressed) this.#extend(at);
   }
 }

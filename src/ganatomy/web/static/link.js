@@ -59,19 +59,35 @@ export async function decodeEdit(text, study) {
 
 /** @param {any} given @param {Study} study @returns {Stroke | null} */
 function readStroke(given, study) {
-  const layer = study.layers.find((each) => each.name === given?.layer);
-  if (!layer || !["draw", "remove"].includes(given.action)) return null;
+  const points = given?.points ?? [];
+  if (!["draw", "remove", "clone"].includes(given?.action) || !isPath(points)) return null;
+  const strength = numberOr(given.strength, 0, 1, 1);
+  const radius = numberOr(given.radius, 0, 1, 0.08);
+  if (given.action === "clone") return readClone(given, { points, strength, radius }, study);
+  const layer = study.layers.find((each) => each.name === given.layer);
+  if (!layer) return null;
   const units = Array.isArray(given.units) ? given.units : null;
   const concept = typeof given.concept === "string" && given.concept ? given.concept : null;
-  const points = given.points ?? [];
   const valid = units?.every((/** @type {unknown} */ unit) => Number.isInteger(unit) && between(unit, 0, layer.units - 1)) ?? true;
-  if ((!units && !concept) || !valid || (units?.length ?? 0) > MAX_UNITS || !Array.isArray(points) || points.length > MAX_POINTS) return null;
-  if (!points.every((point) => Array.isArray(point) && point.length === 2 && point.every((share) => between(share, 0, 1)))) return null;
-  const top = Number.isInteger(given.top) && between(given.top, 1, MAX_UNITS) ? given.top : 20;
-  const [strength, multiple, radius] = [numberOr(given.strength, 0, 1, 1), numberOr(given.multiple, -10, 10, 1), numberOr(given.radius, 0, 1, 0.08)];
-  const by = ["best", "ace", "iou"].includes(given.by) ? given.by : null;
-  return { action: given.action, layer: layer.name, concept, units, by, top, strength, multiple, points, radius };
+  if ((!units && !concept) || !valid || (units?.length ?? 0) > MAX_UNITS) return null;
+  const top = Number.isInteger(given.top) && between(given.top, 1, MAX_UNITS) ? { top: given.top } : {};
+  const by = ["best", "all", "ace", "iou"].includes(given.by) ? given.by : null;
+  const multiple = numberOr(given.multiple, -10, 10, 1);
+  return { action: given.action, layer: layer.name, concept, units, by, ...top, strength, multiple, points, radius };
 }
+
+/** @param {any} given @param {{points: [number, number][], strength: number, radius: number}} path @param {Study} study @returns {Stroke | null} */
+function readClone(given, path, study) {
+  const { id, at } = given.source ?? {};
+  const layers = Array.isArray(given.layers) ? given.layers : null;
+  const known = layers?.every((/** @type {unknown} */ layer) => study.layers.some((each) => each.name === layer)) ?? true;
+  if (!path.points.length || !known || !Number.isInteger(id) || id !== validImageId(id) || !isPath([at])) return null;
+  return { action: "clone", layer: null, concept: null, units: null, by: null, multiple: 1, ...path, source: { id, seed: 0, at }, ...(layers?.length ? { layers } : {}) };
+}
+
+/** @param {any} points */
+const isPath = (points) => Array.isArray(points) && points.length <= MAX_POINTS
+  && points.every((point) => Array.isArray(point) && point.length === 2 && point.every((share) => between(share, 0, 1)));
 
 /** @param {unknown} value @param {number} low @param {number} high */
 const between = (value, low, high) => typeof value === "number" && value >= low && value <= high;

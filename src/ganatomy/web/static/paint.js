@@ -1,10 +1,12 @@
 // @ts-check
 /** The page to paint with units: an image, a brush, strokes and their effect. The URL holds the whole edit. */
 
-import { h, put } from "/static/report/dom.js";
-import { ApiError, studyUrl, fetchFile, fetchImage, fetchJson, newestOnly } from "./api.js";
+import { h, put } from "./report/dom.js";
+import { ApiError, ROOT, studyUrl, fetchImage, fetchJson, newestOnly } from "./api.js";
 import { PaintCanvas } from "./canvas.js";
 import { showChanges } from "./changes.js";
+import { ClonePicker } from "./clone.js";
+import { Export } from "./export.js";
 import { History } from "./history.js";
 import { encode, MAX_STROKES, decodeEdit } from "./link.js";
 import { element, imageIds, isTyping, showErrors, validImageId } from "./page.js";
@@ -28,12 +30,17 @@ class Studio {
     this.history = new History();
     /** Identifies the running replay; another value stops it. @type {object | null} */
     this.replay = null;
+    this.clone = new ClonePicker(this.api, () => this.#cloneChanged());
     this.canvas = new PaintCanvas(element("image", HTMLCanvasElement), element("overlay", HTMLCanvasElement), {
       radius: () => tools.radius,
-      colour: () => tools.brush?.colour ?? "#ffe14d",
+      colour: () => tools.pathColour,
+      source: () => (tools.action === "clone" && this.clone.id === this.id ? this.clone.at : null),
+      onMove: (offset) => this.clone.follow(offset),
+      onPick: (at) => this.#pick(at),
       onChange: (points) => this.#preview(points),
       onEnd: (points) => this.#addStroke(points),
     });
+    this.exports = new Export({ api: this.api, name: study.name, id: () => this.id, strokes: () => this.history.strokes, images: () => this.canvas.images });
     this.paint = newestOnly((strokes) => showErrors("paint", () => this.#paint(strokes)));
     this.measure = newestOnly((strokes) => showErrors("changes", () => this.#measure(strokes)));
     this.saveToUrl = newestOnly(async () => window.history.replaceState(null, "", `#${await this.#encoded()}`));
@@ -57,6 +64,7 @@ class Studio {
   /** Load an edit, without history. @param {import("./link.js").Edit} edit */
   async restore(edit) {
     await this.tools.load(edit.layer, edit.brush);
+    this.#actionChanged();
     this.history = new History(edit.strokes);
     this.#showPasted([]);
     await this.goTo(edit.id);
@@ -79,7 +87,8 @@ class Studio {
     this.#list();
     element("undo", HTMLButtonElement).disabled = !this.history.past.length;
     element("redo", HTMLButtonElement).disabled = !this.history.future.length;
-    for (const id of ["clear", "replay", "paste", "edits"]) element(id, HTMLButtonElement).disabled = !strokes.length;
+    for (const id of ["clear", "replay", "paste", "edits", "python", "save-pair"]) element(id, HTMLButtonElement).disabled = !strokes.length;
+    this.#showSplit(strokes.length > 0);
   }
 
   #encoded() {
@@ -90,6 +99,7 @@ class Studio {
   async #paint(strokes) {
     const start = performance.now();
     const body = { id: this.id, strokes, stream: this.stream, number: ++this.requestNumber };
+    document.body.dataset.drawing = String(body.number);
     const edited = await fetchImage(`${this.api}/paint`, body);
     if (body.id !== this.id) return;
     this.canvas.show(strokes.length ? { edited } : { edited, original: edited });
@@ -99,11 +109,14 @@ class Studio {
 
   /** @param {readonly Stroke[]} strokes */
   async #measure(strokes) {
-    if (!strokes.length) return showChanges(element("changes", HTMLElement), null, this.tools);
+    const container = element("changes", HTMLElement);
+    container.setAttribute("aria-busy", String(strokes.length > 0)); // what stands there is of other strokes
+    if (!strokes.length) return showChanges(container, null, this.tools);
     const body = { id: this.id, strokes, stream: this.stream, number: ++this.requestNumber };
     const changes = await fetchJson(`${this.api}/changes`, body);
-    if (body.id === this.id && strokes === this.history.strokes) showChanges(element("changes", HTMLElement), changes, this.tools);
-    return undefined;
+    if (body.id !== this.id || strokes !== this.history.strokes) return undefined;
+    container.removeAttribute("aria-busy");
+    return showChanges(container, changes, this.tools);
   }
 
   /** @param {string} text */
@@ -114,17 +127,61 @@ class Studio {
   /** @param {[number, number][]} points */
   #preview(points) {
     this.replay = null;
-    const stroke = this.tools.stroke(points);
+    const stroke = this.tools.stroke(points, this.clone.source);
     if (stroke && this.history.strokes.length < MAX_STROKES) this.paint([...this.history.strokes, stroke]);
   }
 
   /** @param {[number, number][]} points */
   #addStroke(points) {
-    const stroke = this.tools.stroke(points);
-    if (!stroke) return this.showStatus("Choose a brush first.");
+    const stroke = this.tools.stroke(points, this.clone.source);
+    if (!stroke) return this.showStatus(this.tools.action === "clone" ? "Pick the place to take from first." : "Choose a brush first.");
     if (this.history.strokes.length >= MAX_STROKES) return this.showStatus(`${MAX_STROKES} strokes is the limit; delete some.`);
     this.history.add(stroke);
     return this.changed();
+  }
+
+  /** Take from a place of this image. @param {[number, number]} at */
+  #pick(at) {
+    this.#setPicking(false);
+    this.tools.action = "clone";
+    this.clone.pick(this.id, at);
+  }
+
+  /** @param {boolean} picking */
+  #setPicking(picking) {
+    this.canvas.picking = picking;
+    element("take", HTMLButtonElement).setAttribute("aria-pressed", String(picking));
+    if (picking) this.canvas.overlay.focus();
+    this.#cloneChanged();
+  }
+
+  #cloneChanged() {
+    element("about-clone", HTMLElement).textContent = this.canvas?.picking ? "Now click on the large image, or press the space bar there."
+      : this.clone.at ? "Paint on the large image: the marker moves with the brush." : "Click on what is to be copied, here or with Alt in the large image.";
+    this.canvas?.drawOverlay();
+  }
+
+  #actionChanged() {
+    if (this.tools.action === "clone" && !this.clone.at) this.clone.open(this.id);
+    this.#setPicking(false);
+    this.#showGrid();
+  }
+
+  /** Draw the grid of the layer that is edited, if it is to be shown. */
+  #showGrid() {
+    const layer = this.study.layers.find(({ name }) => name === this.tools.layer);
+    const button = element("grid", HTMLButtonElement);
+    button.textContent = layer ? `Grid of ${layer.name}` : "Grid";
+    this.canvas.grid = layer && button.getAttribute("aria-pressed") === "true" ? [layer.height, layer.width] : null;
+    this.canvas.drawOverlay();
+  }
+
+  /** The handle between before and after is there once something is painted. @param {boolean} painted */
+  #showSplit(painted) {
+    const split = element("split", HTMLInputElement);
+    split.hidden = !painted;
+    if (!painted) split.value = "0";
+    this.#compare(Number(split.value));
   }
 
   #list() {
@@ -138,7 +195,7 @@ class Studio {
         focusin: () => this.canvas.highlight([stroke]),
         focusout: () => this.canvas.highlight([]),
       },
-      h("i", { class: "swatch", style: `background:${this.tools.colour(stroke.concept)}` }),
+      h("i", { class: "swatch", style: `background:${stroke.action === "clone" ? "#ff5fd2" : this.tools.colour(stroke.concept)}` }),
       h("span", {}, describe(stroke)),
       h("button", { type: "button", "aria-label": `Delete stroke ${index + 1}`, click: () => this.#delete(index) }, "×"))));
   }
@@ -153,14 +210,17 @@ class Studio {
   }
 
   #showNeighbours() {
-    put(element("film", HTMLElement), imageIds(this.id - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `${this.api}/images/${id}.png`, `Image ${id}`)));
+    const film = element("film", HTMLElement);
+    put(film, imageIds(this.id - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `Image ${id}`, `${this.api}/images/${id}.png`)));
+    const current = /** @type {HTMLElement | null} */ (film.querySelector("[aria-current]"));
+    if (current) film.scrollLeft = current.offsetLeft - film.offsetLeft - (film.clientWidth - current.offsetWidth) / 2;
   }
 
   async #paste() {
     const { strokes } = this.history;
     const ids = imageIds(this.id + 1, OTHER_IMAGES);
     const { images } = await fetchJson(`${this.api}/generate`, { ids, strokes });
-    if (strokes === this.history.strokes) this.#showPasted(ids.map((id, i) => this.#thumbnail(id, `data:image/png;base64,${images[i]}`, `Continue with image ${id}`)));
+    if (strokes === this.history.strokes) this.#showPasted(ids.map((id, i) => this.#thumbnail(id, `Continue with image ${id}`, `${this.api}/images/${id}.png`, `data:image/png;base64,${images[i]}`)));
   }
 
   /** @param {HTMLElement[]} frames */
@@ -168,10 +228,10 @@ class Studio {
     put(element("pasted", HTMLElement), frames);
   }
 
-  /** A button with a small image, which opens it. @param {number} id @param {string} src @param {string} name @returns {HTMLElement} */
-  #thumbnail(id, src, name) {
+  /** A button with small images, which opens the first. @param {number} id @param {string} name @param {string[]} images @returns {HTMLElement} */
+  #thumbnail(id, name, ...images) {
     return h("button", { type: "button", "aria-label": name, "aria-current": id === this.id ? "true" : false, click: () => this.goTo(id) },
-      h("img", { alt: "", src, width: this.study.width, height: this.study.height }));
+      images.map((src) => h("img", { alt: "", src, width: this.study.width, height: this.study.height })));
   }
 
   async #replay() {
@@ -202,8 +262,10 @@ class Studio {
       ["previous", () => this.goTo(this.id - 1)],
       ["next", () => this.goTo(this.id + 1)],
       ["random", () => this.goTo(Math.floor(Math.random() * 1e6))],
-      ["save", () => this.canvas.image.toBlob((blob) => blob && download(blob, `${this.study.name}-${this.id}.png`))],
-      ["edits", () => showErrors("edits", async () => download(await fetchFile(`${this.api}/edits`, { id: this.id, strokes: this.history.strokes }), `edits-${this.id}.json`))],
+      ["whole", () => this.#addStroke([])],
+      ["take", () => this.#setPicking(!this.canvas.picking)],
+      ["grid", () => { toggle("grid"); this.#showGrid(); }],
+      ["pixels", () => element("main", HTMLElement).classList.toggle("pixels", toggle("pixels"))],
       ["link", () => this.#link()],
       ["paste", () => showErrors("paste", () => this.#paste())],
     ];
@@ -214,6 +276,10 @@ class Studio {
     split.addEventListener("input", () => this.#compare(Number(split.value)));
     this.#listenForOriginal(split);
     this.tools.form.addEventListener("change", () => this.saveToUrl(null));
+    this.tools.form.addEventListener("input", ({ target }) => {
+      if (target instanceof HTMLInputElement && target.name === "action") this.#actionChanged();
+      if (target instanceof HTMLSelectElement) this.#showGrid();
+    });
     document.addEventListener("keydown", (event) => this.#shortcut(event));
   }
 
@@ -248,32 +314,45 @@ class Studio {
   }
 }
 
-/** Describe a stroke. @param {Stroke} stroke */
-function describe(stroke) {
-  const subject = stroke.concept ?? `${stroke.units?.length ?? 0} own units`;
-  const strength = stroke.multiple !== 1 ? `, ${stroke.multiple.toFixed(1)} ×` : stroke.strength < 1 ? `, ${Math.round(100 * stroke.strength)} %` : "";
-  const units = stroke.by === "best" ? "measured setting" : `${stroke.units?.length ?? stroke.top} units`;
-  return `${stroke.action === "draw" ? "draw" : "remove"} ${subject} (${units} of ${stroke.layer}${strength})`;
+/** Press a button, or release it; returns whether it is pressed. @param {string} id */
+function toggle(id) {
+  const button = element(id, HTMLButtonElement);
+  const pressed = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(pressed));
+  return pressed;
 }
 
-/** @param {Blob} blob @param {string} name */
-function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+/** Describe a stroke. @param {Stroke} stroke */
+function describe(stroke) {
+  if (stroke.action === "clone") return `clone from image ${stroke.source?.id}${stroke.layers ? ` (${stroke.layers.join(", ")})` : ""}`;
+  const subject = stroke.concept ?? `${stroke.units?.length ?? 0} own units`;
+  const strength = stroke.multiple !== 1 ? `${stroke.multiple.toFixed(1)} ×` : stroke.strength < 1 ? `${Math.round(100 * stroke.strength)} %` : "";
+  const units = stroke.by === "best" ? "measured setting" : stroke.by === "all" ? "all units" : stroke.top ? `${stroke.top} units of ${stroke.layer}` : "";
+  const details = [stroke.points.length ? "" : "whole image", units, strength].filter(Boolean).join(", ");
+  return `${stroke.action} ${subject}${details && ` (${details})`}`;
+}
+
+/** The edit of the address; an address without one opens on a good image, with a brush that works. @param {Study} study */
+async function openingEdit(study) {
+  const text = window.location.hash.slice(1);
+  const edit = await decodeEdit(text, study);
+  if (text) return edit;
+  /** @type {import("./api.js").Start} */
+  const { id, layer, concept } = await fetchJson(`${studyUrl(study.name)}/start`);
+  return { ...edit, id, layer, brush: concept ?? "" };
 }
 
 async function start() {
   const name = element("main", HTMLElement).dataset.study ?? "";
-  const study = /** @type {Study[]} */ (await fetchJson("/api/studies")).find((each) => each.name === name);
+  const study = /** @type {Study[]} */ (await fetchJson(`${ROOT}api/studies`)).find((each) => each.name === name);
   if (!study) throw new ApiError(404, `No study ${name} is served.`);
-  const studio = new Studio(study, new Tools(element("tools", HTMLFormElement), study));
-  const restore = async () => studio.restore(await decodeEdit(window.location.hash.slice(1), study));
+  const tools = new Tools(element("tools", HTMLFormElement), study);
+  const studio = new Studio(study, tools);
+  const restore = async () => studio.restore(await openingEdit(study));
   window.addEventListener("hashchange", () => showErrors("address", restore));
   await restore();
   document.body.dataset.ready = "yes";
+  tools.settings.follow();
 }
 
 showErrors("start", start);

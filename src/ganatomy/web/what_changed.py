@@ -1,0 +1,116 @@
+"""What strokes did to an image, concept by concept, in numbers and in words; what was painted comes first."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ganatomy.core.cache import cache_directory
+from ganatomy.core.tensor_types import Labels
+from ganatomy.core.vocabulary import addresses
+from ganatomy.experiments.causal.dissected_model import DissectedModel
+from ganatomy.experiments.causal.place_truth import LEAST, scene_labels, truth_category, typical_area
+from ganatomy.scenes.places import POSSIBLE, Bank, kept_bank, place_probabilities
+from ganatomy.scenes.redraw import SIZE
+from ganatomy.stats.regions import concept_counts
+from ganatomy.web.raster import rasterized
+from ganatomy.web.schemas import Change, Stroke
+
+NO_CHANGE = 0.05
+"""Percentage points below which nothing is said to have changed."""
+
+
+class Painted(NamedTuple):
+    """What strokes were meant to do to a concept.
+
+    Attributes:
+        concept: its index.
+        drawn: the last stroke that draws it; None if all of them remove it.
+    """
+
+    concept: int
+    drawn: Stroke | None
+
+
+def list_changes(source: DissectedModel, before: Labels, after: Labels, strokes: Sequence[Stroke]) -> list[Change]:
+    """Return the change of every concept that is seen before or after, or was painted.
+
+    Args:
+        source: the study.
+        before, after: labels of the image [1, plane, H, W].
+        strokes: what was done.
+    """
+    vocabulary, painted = source.dissection.vocabulary, _painted(source, strokes)
+    counts = [concept_counts(labels, source.concepts)[0].double() for labels in (before, after)]
+    shares = [(own / own[0]).tolist() for own in counts]
+    names, found = addresses(vocabulary), []
+    for c, (concept, b, a) in enumerate(zip(vocabulary, *shares, strict=True)):
+        if concept.category == "nothing" or (max(a, b) == 0 and c not in painted):
+            continue
+        points, sentence = 100 * (a - b), None
+        if c in painted:
+            sentence = _refusal(source, painted[c], before, after)
+        change = Change(
+            concept=names[concept],
+            category=concept.category,
+            before=b,
+            after=a,
+            points=points,
+            painted=c in painted,
+            sentence=sentence or f"{names[concept]}: {_points(points)}",
+        )
+        found.append(change)
+    return sorted(found, key=lambda row: (not row.painted, -abs(row.points)))
+
+
+def _points(points: float) -> str:
+    return f"{points:+.1f} points of the image" if abs(points) >= NO_CHANGE else "no change"
+
+
+def _painted(source: DissectedModel, strokes: Sequence[Stroke]) -> dict[int, Painted]:
+    found: dict[int, Painted] = {}
+    for stroke in strokes:
+        if stroke.concept is not None:
+            c = source.concept(stroke.concept)
+            earlier = found.get(c)
+            found[c] = Painted(c, stroke if stroke.action == "draw" else earlier and earlier.drawn)
+    return found
+
+
+def _refusal(source: DissectedModel, painted: Painted, before: Labels, after: Labels) -> str | None:
+    """Say that the concept did not appear under its last stroke, and what the renderer would do there; None if it did.
+
+    Where the stroke is of the whole image, or the concept was there, nothing is said.
+    """
+    stroke, c = painted.drawn, painted.concept
+    if stroke is None or not stroke.points:
+        return None
+    height, width = before.shape[-2:]
+    under = torch.from_numpy(rasterized(stroke.points, stroke.radius, (height, width))).bool()
+    old, new = ((labels[0] == c).any(0).cpu()[under].double().mean() for labels in (before, after))
+    name, category = stroke.concept, truth_category(source, stroke.concept or "", None)
+    bank = None if category is None else kept_bank(category, cache_directory())
+    least = LEAST
+    if bank is not None:
+        least = min(least, 0.5 * typical_area(bank, source.named(c)) / float(under.double().mean()))
+    if float(old) > 0 or float(new) >= least:
+        return None
+    sentence = f"no {name} appeared"
+    return sentence if bank is None else f"{sentence}: {_probability(source, bank, c, before, stroke)}"
+
+
+def _probability(source: DissectedModel, bank: Bank, c: int, labels: Labels, stroke: Stroke) -> str:
+    scene = scene_labels(source.dissection.vocabulary, labels)
+    p = float(place_probabilities(bank, source.named(c), scene, _box(stroke))[0, 0])
+    refused = " (the model refuses it)" if p < POSSIBLE else ""
+    return f"the renderer would put one here with probability {p:.2f}{refused}"
+
+
+def _box(stroke: Stroke) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Return the rectangle around a stroke as top, left, height and width in pixels of a scene."""
+    x, y = np.array(stroke.points).T * SIZE
+    reach = stroke.radius * SIZE
+    low = np.clip(np.floor([y.min() - reach + 0.5, x.min() - reach + 0.5]), 0, SIZE - 1)
+    high = np.clip(np.floor([y.max() + reach + 0.5, x.max() + reach + 0.5]), low + 1, SIZE)
+    return np.concatenate([low, high - low]).astype(np.int64)[None]
