@@ -109,7 +109,7 @@ def test_pages_run_below_the_path(base: str) -> None:
         page.open(f"{base}/?token=secret", "document.readyState === 'complete' && location.search === ''")
         assert page.ask("location.href") == f"{base}/"
         for name, ready in (
-            ("docs", "document.querySelector('#paths section')"),
+            ("docs", "document.querySelector('#paths details')"),
             ("paint/planted", "document.querySelector('#brushes input')"),
             ("browse/planted", "document.body?.dataset.live"),
             ("annotate/planted", "document.body?.dataset.ready"),
