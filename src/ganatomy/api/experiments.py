@@ -606,7 +606,7 @@ def best_setting(
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
         values: constants and multiples; each is tried with each set, all units only once each constant (k:1.0 k:2.0
             place:1.0).
-        cells: a place is so many places of the last layer's grid high and wide; each is tried (1).
+        cells: a place is so many places of the grid of `places` high and wide; each is tried (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         shard: images between two savings (16).
