@@ -66,7 +66,7 @@ export function thumbnail(model, unit) {
   const { width, height } = cell(model);
   const canvas = h("canvas", { role: "img", "aria-label": `Top image of unit ${unit.key}`, style: `width:${width}px;height:${height}px` });
   drawSoon(canvas, () => model.fetch([image]), () => paint(sharpCanvas(canvas, width, height), model, image, { x: 0, y: 0, width, height }));
-  return h("a", { href: `#unit=${unit.key}`, tabindex: -1 }, canvas);
+  return h("a", { href: `#unit=${unit.key}`, tabindex: -1, "aria-label": `Unit ${unit.key}` }, canvas);
 }
 
 /** A bar of the IoU, with marks at the chance level and the control. */

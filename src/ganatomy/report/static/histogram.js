@@ -16,7 +16,7 @@ export function histogramChart(unit, { low, high, shares }) {
   const marks = range(6).map((i) => 10 ** -i);
   const threshold = Number.isFinite(unit.threshold) && unit.threshold >= low && unit.threshold <= high ? x(unit.threshold) : null;
   const right = threshold < FRAME_WIDTH / 2;
-  return s("svg", { class: "curve histogram", viewBox: `0 0 ${FRAME_WIDTH} ${FRAME_HEIGHT}`, role: "img", "aria-label": summary(unit, low, high) },
+  return s("svg", { class: "histogram", viewBox: `0 0 ${FRAME_WIDTH} ${FRAME_HEIGHT}`, role: "img", "aria-label": summary(unit, low, high) },
     s("g", { class: "grid" },
       marks.map((share) => [s("line", { x1: FRAME.left, x2: FRAME_WIDTH - FRAME.right, y1: y(share), y2: y(share) }),
         s("text", { x: FRAME.left - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share))]).flat(),

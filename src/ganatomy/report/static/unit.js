@@ -3,7 +3,7 @@
 import { count, h, number, percent, put, significant } from "./dom.js";
 import { barLegend, iouBar } from "./card.js";
 import { conceptLink, figure } from "./concept.js";
-import { curveChart } from "./curve.js";
+import { chosenLevel, curveChart } from "./curve.js";
 import { png, saveButton, svgPng } from "./download.js";
 import { histogramChart } from "./histogram.js";
 import { neighbours } from "./layer.js";
@@ -63,7 +63,7 @@ function topImages(model, unit) {
     const canvas = h("canvas", { role: "img", "aria-label": label });
     const draw = () => paint(sharpCanvas(canvas, box.width, box.height), model, image, box, toggle.checked);
     draw();
-    const open = h("button", { type: "button", class: "image", title: "Show it large", click: () => openZoom(model, unit, images, i, toggle.checked) }, canvas);
+    const open = h("button", { type: "button", class: "image", "aria-label": `Show image ${image.id} large`, click: () => openZoom(model, unit, images, i, toggle.checked) }, canvas);
     return { draw, canvas, element: h("figure", {}, open, h("figcaption", {}, `${i + 1}. image ${image.id} · ${significant(image.value)}`)) };
   });
   return [
@@ -89,7 +89,7 @@ function candidateColumns(model) {
     figure("IoU", (pair) => pair.iou),
     figure("× chance", (pair) => pair.lift, 1),
     figure("control", (pair) => pair.control),
-    figure("IQR", (pair) => pair.iqr),
+    figure("IQR", (pair) => pair.iqr, 3, "accuracy"),
     figure("accuracy", (pair) => pair.accuracy, 2, "accuracy"),
   ];
 }
@@ -112,7 +112,7 @@ function curveBlock(model, unit, requested) {
   const show = (concept) => {
     const curve = model.curve(unit, concept);
     const counted = curve.iou.filter(Number.isFinite).length;
-    put(container, curveChart(curve, concept),
+    put(container, curveChart(curve, concept), h("p", { class: "small" }, `Level ${chosenLevel(curve)}.`),
       counted < curve.iou.length && h("p", { class: "small" }, `IoU was counted at ${count(counted, "level")} of ${curve.iou.length}, IQR at all.`));
   };
   const first = concepts.includes(requested) ? requested : concepts[0];
