@@ -29,8 +29,8 @@ from chromium import PROGRAM, Page, chromium
 
 WATCH = """
 (function watch() {
-  if (document.querySelector('#clearest img')?.naturalWidth) requestAnimationFrame(() => { window.firstImage = performance.now(); });
-  else requestAnimationFrame(watch);
+  const shown = document.querySelector('#clearest img')?.naturalWidth > 0;
+  requestAnimationFrame(shown ? () => { window.firstImage = performance.now(); } : watch);
 })();
 """
 SEARCH = """(async () => {

@@ -61,7 +61,7 @@ def go(tab: Page, address: str, view: str) -> None:
 
 def chosen(selector: str, value: str) -> str:
     """Return a script that chooses a value as a person would."""
-    events = "p.dispatchEvent(new Event('change', {bubbles: true})); p.dispatchEvent(new Event('input', {bubbles: true}))"
+    events = "for (const kind of ['input', 'change']) p.dispatchEvent(new Event(kind, {bubbles: true}))"
     return f"(p => {{ p.value = {value!r}; {events} }})(document.querySelector({selector!r}))"
 
 

@@ -40,7 +40,7 @@ def folds(dissection: "Dissection") -> list[Fold]:
     control counts as 0.
     """
     pairs = dissection.pairs.reset_index(drop=True)
-    number = {concept: i for i, concept in enumerate(dissection.vocabulary)}
+    number: dict[tuple[str, str], int] = {concept: i for i, concept in enumerate(dissection.vocabulary)}
     pairs["number"] = [number[key] for key in zip(pairs["concept"], pairs["category"], strict=True)]
     order = _order(dissection, pairs)
     alike = _correlations(dissection, pairs, order)
@@ -54,7 +54,8 @@ def folds(dissection: "Dissection") -> list[Fold]:
     members = {order[lead]: tuple(c for _, c in sorted(others)) for lead, others in found.items()}
     labels = dissection.units[["label", "category"]].iloc[rows_of(dissection.units, pairs)]
     pairs["label"] = [number.get(key, 0) for key in zip(labels["label"], labels["category"], strict=True)]
-    return [Fold(lead, others, _clearest(pairs, lead, others)) for lead, others in members.items()]
+    matched = pairs[pairs["matched"]]
+    return [Fold(lead, others, _clearest(matched, lead, others)) for lead, others in members.items()]
 
 
 def _order(dissection: "Dissection", pairs: pd.DataFrame) -> list[int]:
@@ -65,11 +66,12 @@ def _order(dissection: "Dissection", pairs: pd.DataFrame) -> list[int]:
     return [int(i) for i in best.loc[place.sort_values(kind="stable").index, "number"]]
 
 
-def _clearest(pairs: pd.DataFrame, lead: int, others: tuple[int, ...]) -> int:
-    """Return the row of the clearest pair of a concept; of a unit whose label is of its fold, where there is one."""
-    own = pairs[(pairs["number"] == lead) & pairs["matched"]]
+def _clearest(matched: pd.DataFrame, lead: int, others: tuple[int, ...]) -> int:
+    """Return the row of a concept's clearest matched pair; of a unit whose label is of its fold, where there is one."""
+    own = matched[matched["number"] == lead]
     labelled = own[own["label"].isin((lead, *others))]
-    return int((labelled if len(labelled) else own)["iou"].idxmax())
+    best = labelled if len(labelled) else own
+    return int(best.index[int(best["iou"].argmax())])
 
 
 def _correlations(dissection: "Dissection", pairs: pd.DataFrame, numbers: list[int]) -> Array:

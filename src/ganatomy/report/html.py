@@ -15,7 +15,7 @@ from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.causal.section import figures
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed, iou_scale
-from ganatomy.report.folding import folds
+from ganatomy.report.folding import ALIKE, folds
 from ganatomy.report.formats import count
 from ganatomy.report.index import is_index
 from ganatomy.report.overview import overview
@@ -73,7 +73,7 @@ def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, An
     ``pieces`` are the texts that its scripts unpack, by name.
     """
     numbers, found = embed(dissection), folds(dissection)
-    page = numbers.facts | {"folds": [(fold.lead, *fold.others) for fold in found]}
+    page = numbers.facts | {"folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
     facts = _facts(dissection) | overview(dissection, found) | {"left_out": numbers.left_out, "index": ""}
     facts["summary"] = _summary(dissection, facts)
     bare = {"data": script_json(page), "pieces": numbers.pieces}

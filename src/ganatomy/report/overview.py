@@ -9,7 +9,7 @@ import numpy as np
 
 from ganatomy.core.vocabulary import addresses
 from ganatomy.report.binary_packing import Array, base64_text, jpeg, reduced
-from ganatomy.report.folding import Fold
+from ganatomy.report.folding import ALIKE, Fold
 from ganatomy.report.images import outlined
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import rows
@@ -74,9 +74,10 @@ def overview(dissection: "Dissection", found: Sequence[Fold]) -> dict[str, Any]:
     return {
         "clearest": [_pair_card(dissection, fold, names) for fold in shown],
         "folded": any(fold.others for fold in found),
+        "alike": ALIKE,
         "unlabelled": len(bare),
         "unlabelled_cards": [_card(dissection, row, None, "no matched concept") for row in rows(some)],
-        "layer_table": _layer_table(dissection, [names[fold.lead] for fold in found[:LAYERS_SHOWN]], found),
+        "layer_table": _layer_table(dissection, found[:LAYERS_SHOWN], names),
     }
 
 
@@ -105,8 +106,20 @@ def _pair_card(dissection: "Dissection", fold: Fold, names: Sequence[ConceptName
 def _card(dissection: "Dissection", row: Any, concept: ConceptName | None, status: str) -> Card:
     image = card_image(dissection.top(row.layer, int(row.unit)))
     source = f"data:image/jpeg;base64,{base64_text(jpeg(image))}"
-    numbers = [float(getattr(row, name)) for name in ("iou", "chance", "control", "lift")]
-    return Card(row.layer, int(row.unit), *numbers, concept, (), status, source, image.shape[1], image.shape[0])
+    return Card(
+        layer=row.layer,
+        unit=int(row.unit),
+        iou=float(row.iou),
+        chance=float(row.chance),
+        control=float(row.control),
+        lift=float(row.lift),
+        concept=concept,
+        folded=(),
+        status=status,
+        source=source,
+        width=image.shape[1],
+        height=image.shape[0],
+    )
 
 
 def card_image(strip: "Strip") -> Array:
@@ -122,19 +135,19 @@ def card_image(strip: "Strip") -> Array:
 
 
 def _scaled(strip: "Strip", side: int) -> Array:
-    """Return the outlined images of a strip at a whole multiple, or a whole part, of their size: about `side` pixels."""
+    """Return the outlined images of a strip, about `side` pixels: a whole multiple, or a whole part, of their size."""
     images = reduced(strip.images[:IMAGES], side)
     small = replace(strip, images=images, masks=strip.masks[:IMAGES])
     return outlined(small, max(1, side // max(images.shape[1:3])))
 
 
-def _layer_table(dissection: "Dissection", names: Sequence[ConceptName], found: Sequence[Fold]) -> list[dict[str, Any]]:
-    """Return a row for each concept: how many units of each layer are matched to it."""
+def _layer_table(dissection: "Dissection", found: Sequence[Fold], names: Sequence[ConceptName]) -> list[dict[str, Any]]:
+    """Return a row for each leading concept: how many units of each layer are matched to it."""
     matched = dissection.pairs[dissection.pairs["matched"]]
     counts = matched.groupby(["concept", "category", "layer"]).size()
     table = []
-    for name, fold in zip(names, found, strict=False):
+    for fold in found:
         key = dissection.vocabulary[fold.lead]
         own = [int(counts.get((*key, layer), 0)) for layer in dissection.layers]
-        table.append({"concept": name, "counts": own, "most": max(own)})
+        table.append({"concept": names[fold.lead], "counts": own, "most": max(own)})
     return table

@@ -31,9 +31,10 @@ export function showConcept(section, model, concept) {
 
 /** Which concepts the same units overlap with. */
 function sameUnits(model, concept) {
-  const others = (model.folds.get(concept) ?? []).filter((other) => other !== concept);
+  const fold = model.folds.get(concept) ?? [];
+  const others = fold.filter((other) => other !== concept);
   return others.length > 0 && h("p", {}, "The same units overlap with ",
-    others.map((other, i) => [i ? ", " : "", conceptLink(other)]), " (IoU over all units correlated by 0.8 or more with the first of them).");
+    others.map((other, i) => [i ? ", " : "", conceptLink(other)]), `: over all units, IoU correlates with that of ${fold[0].name} by ${model.facts.alike} or more.`);
 }
 
 /** A link to a concept, with its colour. */
