@@ -4,12 +4,14 @@
  */
 
 const KEPT_PIXELS = 40e6;
+/** Milliseconds of drawing before the browser may do something else. */
+const TURN = 12;
 
 /** For each canvas: its functions, whether it is near the window, and whether it is drawn. */
 const states = new WeakMap();
 const waiting = [];
 const drawn = new Set();
-let idle = false;
+let busy = false;
 
 const visibility = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -25,15 +27,10 @@ export function drawSoon(canvas, ready, draw) {
   states.set(canvas, { ready, draw, near: false });
   visibility.observe(canvas);
   waiting.push(canvas);
-  if (!idle) {
-    idle = true;
-    whenIdle(drawWaiting);
+  if (!busy) {
+    busy = true;
+    setTimeout(drawWaiting);
   }
-}
-
-function whenIdle(run) {
-  if (window.requestIdleCallback) window.requestIdleCallback(run, { timeout: 500 });
-  else setTimeout(run, 20);
 }
 
 async function drawCanvas(canvas) {
@@ -60,12 +57,14 @@ function pixelsDrawn() {
   return pixels;
 }
 
-/** Draw some canvases that wait, and the rest when the browser has nothing else to do. */
-async function drawWaiting(deadline) {
-  do {
+/** Draw canvases that wait, in turns. */
+async function drawWaiting() {
+  const end = performance.now() + TURN;
+  while (waiting.length && performance.now() < end) {
     const canvas = waiting.shift();
-    if (canvas?.isConnected && pixelsDrawn() < KEPT_PIXELS) await drawCanvas(canvas);
-  } while (waiting.length && (deadline?.timeRemaining?.() ?? 0) > 5);
-  idle = waiting.length > 0;
-  if (idle) whenIdle(drawWaiting);
+    if (!canvas.isConnected || pixelsDrawn() > KEPT_PIXELS) continue;
+    await drawCanvas(canvas).catch(() => undefined); // it is tried again when it comes near the window
+  }
+  busy = waiting.length > 0;
+  if (busy) setTimeout(drawWaiting);
 }

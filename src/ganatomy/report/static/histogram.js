@@ -3,7 +3,7 @@
 import { percent, range, s, significant } from "./dom.js";
 
 const [FRAME_WIDTH, FRAME_HEIGHT] = [560, 190];
-const FRAME = { left: 52, right: 12, top: 14, bottom: 40 };
+const FRAME = { left: 68, right: 12, top: 14, bottom: 40 };
 const LEAST_SHARE = 1e-5;
 
 /** An SVG of a histogram {low, high, shares}; shares are on a logarithmic axis, as most pixels are near zero. */

@@ -98,7 +98,7 @@ function histogramBlock(model, unit) {
   const chart = histogramChart(unit, model.histogram(unit));
   return [
     h("h3", {}, "How strong it is"),
-    h("p", { class: "key" }, "Share of the pixels by activation, on a logarithmic axis, from its levels on the calibration images; coloured: above the threshold."),
+    h("p", { class: "key" }, "Share of the pixels by activation, on a logarithmic axis, from its levels on the calibration images, between which it is spread evenly. Coloured: above the threshold."),
     h("div", { class: "curve-container" }, chart),
     saveButton("PNG", `${fileName(unit)}-histogram.png`, () => svgPng(chart)),
   ];
