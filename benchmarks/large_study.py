@@ -76,6 +76,12 @@ class LargeDissection(Dissection):
         on = np.broadcast_to(self.spec.tops(), hill.shape)
         return known["iou"].to_numpy()[:, None] * hill, known["iqr"].to_numpy()[:, None] * hill**2, on
 
+    def levels(self, layer: str) -> tuple[Floats, Tensor]:
+        """Return levels that fall off evenly with the logarithm of the fraction, up to the greatest activation."""
+        tops = self.spec.tops()
+        greatest = self.units.loc[self.units["layer"] == layer, "greatest"].to_numpy()
+        return tops, torch.from_numpy(greatest[:, None] * np.log(tops) / (2 * np.log(tops[-1])))
+
     @cached_property
     def _peaks(self) -> pd.DataFrame:
         return self.pairs.set_index(["layer", "unit", "concept", "category"])[["level", "iou", "iqr"]]

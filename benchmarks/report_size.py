@@ -3,9 +3,10 @@
     python benchmarks/report_size.py                       # 14 layers x 288 units, 1729 concepts, 1000 images
     python benchmarks/report_size.py --units 512 --out DIR # keeps the study and its report
 
-The study is drawn at random (`large_study.py`). Chromium, where there is one, opens the page three times from disk;
-results are the least seconds until the first card has its images, a search, and scrolling through a thousand units, and
-the memory that the page then has. Cores that are busy otherwise make all of these longer.
+The study is drawn at random (`large_study.py`), or one of your own is opened (`--study DIR`). Chromium, where there is
+one, opens the page three times from disk. Printed are the least seconds until the first card with its images is
+painted, a search, and scrolling through a thousand units, and the memory that the page then has. Cores that are busy
+otherwise make all of these longer.
 """
 
 import argparse
@@ -19,17 +20,18 @@ from typing import Any
 
 from large_study import LargeDissection, Size, large_study
 
+from ganatomy import open_dissection
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.html import write_report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chromium import PROGRAM, Page, chromium
 
 WATCH = """
-const plain = CanvasRenderingContext2D.prototype.drawImage;
-CanvasRenderingContext2D.prototype.drawImage = function (...given) {
-  window.firstImage ??= performance.now();
-  return plain.apply(this, given);
-};
+(function watch() {
+  const shown = document.querySelector('#clearest img')?.naturalWidth > 0;
+  requestAnimationFrame(shown ? () => { window.firstImage = performance.now(); } : watch);
+})();
 """
 SEARCH = """(async () => {
   const field = document.querySelector('#units [name=q]'), start = performance.now();
@@ -55,8 +57,12 @@ SCROLL = """(async () => {
 
 def measured(size: Size, folder: Path) -> dict[str, Any]:
     """Return bytes and seconds of the report of a study of that size, which is made where there is none."""
-    study, page = folder / "study", folder / "report.html"
-    found = LargeDissection.open(study) if study.exists() else large_study(study, size)
+    study = folder / "study"
+    return written(LargeDissection.open(study) if study.exists() else large_study(study, size), folder / "report.html")
+
+
+def written(found: Dissection, page: Path) -> dict[str, Any]:
+    """Return bytes and seconds of the report of a study."""
     start = time.perf_counter()
     write_report(found, page)
     results: dict[str, Any] = {
@@ -95,11 +101,13 @@ def main(given: Sequence[str] | None = None) -> None:
     for name, value in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--out", type=Path, help="where the study and its report are kept")
+    parser.add_argument("--study", type=Path, help="a dissection to measure in place of one drawn at random")
     parser.add_argument("--json", action="store_true")
     options = vars(parser.parse_args(given))
-    out, as_json = options.pop("out"), options.pop("json")
+    out, study, as_json = options.pop("out"), options.pop("study"), options.pop("json")
     with tempfile.TemporaryDirectory() as folder:
-        results = measured(Size(**options), out or Path(folder))
+        place = out or Path(folder)
+        results = written(open_dissection(study), place / "report.html") if study else measured(Size(**options), place)
     print(json.dumps(results) if as_json else "\n".join(f"{name:24} {value:.6g}" for name, value in results.items()))
 
 

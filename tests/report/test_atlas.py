@@ -12,7 +12,6 @@ from unpacking import inflated, unpacked
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report import atlas as module
 from ganatomy.report.atlas import Atlas, draw_atlas
-from ganatomy.report.tables import CLEAREST, best_units
 
 ROOM = 10**8
 
@@ -64,14 +63,6 @@ def test_every_strip_travels(dissection: Dissection, atlas: Atlas, monkeypatch: 
             assert np.abs(_tile(made, arrays["strip.tile"][strip, 3]) - own.images[3]).mean() < 5
 
 
-def test_the_clearest_units_come_first(dissection: Dissection, atlas: Atlas) -> None:
-    clearest = best_units(dissection.units, CLEAREST).index.tolist()
-    arrays = _strips(atlas)
-    assert arrays["strip.unit"][: len(clearest)].tolist() == clearest
-    sheets = arrays["strip.tile"][:CLEAREST, :7] // atlas.facts["sprites"]["capacity"]
-    assert set(atlas.early) == {"strips-pack", "regions-0", *(f"sheet-{i}" for i in range(sheets.max() + 1))}
-
-
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.3])
 def test_less_room_holds_less(dissection: Dissection, atlas: Atlas, share: float) -> None:
     less = draw_atlas(dissection, int(share * atlas.size))
@@ -79,7 +70,7 @@ def test_less_room_holds_less(dissection: Dissection, atlas: Atlas, share: float
     arrays = _strips(less)
     assert arrays["strip.tile"].shape == (less.fit.units, less.fit.each)
     assert less.fit.units < len(dissection.units) or less.fit.each < 10
-    rest = dissection.units.iloc[arrays["strip.unit"][len(best_units(dissection.units, CLEAREST)) :]]
+    rest = dissection.units.iloc[arrays["strip.unit"]]
     ranks = dissection.units.groupby("layer").iou.rank(ascending=False, na_option="bottom", method="first")
     assert ranks[rest.index].is_monotonic_increasing  # the best of each layer, then the second best of each
 

@@ -19,7 +19,8 @@ def arrays(dissection: Dissection) -> dict[str, Any]:
 def _arrays(dissection: Dissection) -> dict[str, Any]:
     numbers = embed(dissection)
     packs = {
-        name: unpacked(numbers.facts[name], numbers.pieces[f"{name}-pack"]) for name in ("units", "pairs", "curves")
+        name: unpacked(numbers.facts[name], numbers.pieces[f"{name}-pack"])
+        for name in ("units", "pairs", "histograms", "curves")
     }
     return {name: array for arrays in packs.values() for name, array in arrays.items()}
 
@@ -88,3 +89,18 @@ def test_what_is_left_out_is_said(dissection: Dissection, monkeypatch: pytest.Mo
 
 def test_nothing_is_left_out_but_curves(dissection: Dissection) -> None:
     assert len(embed(dissection).left_out) == 1
+
+
+def test_a_histogram_agrees_with_the_levels(dissection: Dissection, arrays: dict[str, Any]) -> None:
+    shares = arrays["histogram.shares"] / STEP
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-3)
+    low, high = arrays["histogram.low"], arrays["histogram.high"]
+    for row, unit in dissection.units.iterrows():
+        tops, values = dissection.levels(unit.layer)
+        own = np.asarray(values[int(unit.unit)])
+        assert (low[row], high[row]) == pytest.approx((own[0], max(own[-1], unit.greatest)), rel=1e-3)
+        edges = np.linspace(low[row], high[row], shares.shape[1] + 1)
+        above = np.cumsum(shares[row][::-1])[::-1]
+        for edge, share in zip(edges[1:-1], above[1:], strict=True):
+            around = tops[(own > edge)], tops[own <= edge]
+            assert around[0].max(initial=0) - 2e-3 <= share <= around[1].min(initial=1) + 2e-3

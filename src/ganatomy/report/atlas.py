@@ -1,7 +1,6 @@
 """The images of a page: each one that some unit shows once, on sprite sheets, and each region as bits.
 
-Sheets and regions are cut into pieces that the page unpacks when it shows them. The pieces that hold the first cards
-come first, so that these are there before the rest is read.
+Sheets and regions are cut into pieces that the page unpacks when it shows them.
 """
 
 from collections.abc import Callable
@@ -23,7 +22,6 @@ from ganatomy.report.binary_packing import (
     sprite_sheet,
     thinned,
 )
-from ganatomy.report.tables import CLEAREST, best_units
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
@@ -92,7 +90,6 @@ class Atlas:
         whole: height and width of these.
         facts: what the page must know to read the rest.
         pieces: by name: packed tables, which have for each shown unit its row, images and values; regions; sheets.
-        early: names of the pieces that the cards of the clearest units need.
     """
 
     fit: Fit
@@ -100,7 +97,6 @@ class Atlas:
     whole: tuple[int, int]
     facts: dict[str, Any]
     pieces: dict[str, str]
-    early: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -149,11 +145,9 @@ def draw_atlas(dissection: "Dissection", room: int) -> Atlas:
 
 
 def _order(units: pd.DataFrame) -> Array:
-    """Return row numbers: the clearest unit of each concept, then the best of each layer, the second best, …"""
+    """Return row numbers: the best of each layer by IoU, the second best, …"""
     rank = units.groupby("layer", sort=False)["iou"].rank(method="first", ascending=False, na_option="bottom")
-    clearest = best_units(units, CLEAREST).index.to_numpy()
-    rest = np.argsort(rank.to_numpy(), kind="stable")
-    return np.concatenate([clearest, rest[~np.isin(rest, clearest)]])
+    return np.argsort(rank.to_numpy(), kind="stable")
 
 
 def _tops(dissection: "Dissection") -> _Tops:
@@ -197,10 +191,7 @@ def _drawn(dissection: "Dissection", tops: _Tops, found: Fit) -> Atlas:
     pieces = {"strips-pack": strips}
     pieces |= {f"regions-{i}": text for i, text in enumerate(regions)}
     pieces |= {f"sheet-{i}": text for i, text in enumerate(sheets)}
-    last = int(table[:CLEAREST, :CARD].max(initial=0)) // capacity
-    early = ("strips-pack", "regions-0", *(f"sheet-{i}" for i in range(last + 1)))
-    there = tuple(name for name in early if name in pieces)
-    return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces, there)
+    return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces)
 
 
 def _sheets(dissection: "Dissection", tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:

@@ -25,7 +25,9 @@ CURVES = 3
 CURVED = 30_000
 """Most curves, of the units of greatest IoU."""
 STEP, UNKNOWN = 65534, 65535
-"""An IoU or IQR of 1 as curves have it, and one that was not counted."""
+"""A share, IoU or IQR of 1 as the page has it, and one that was not counted."""
+BINS = 48
+"""Bins of a unit's histogram."""
 
 Index = dict[tuple[str, str], int]
 """Name and category of a concept -> its number."""
@@ -48,6 +50,7 @@ def embed(dissection: "Dissection") -> Numbers:
     tables = {
         "units": _unit_columns(dissection, index),
         "pairs": _pair_columns(dissection, pairs, index),
+        "histograms": _histograms(dissection),
         "curves": _curve_arrays(dissection, curved, index),
     }
     packed = {name: pack(columns) for name, columns in tables.items()}
@@ -55,7 +58,7 @@ def embed(dissection: "Dissection") -> Numbers:
         "layers": [{"name": name, **shape._asdict()} for name, shape in dissection.layers.items()],
         "concepts": _concepts(dissection),
         **{name: manifest for name, (manifest, _) in packed.items()},
-        "scale": _scale(dissection.units["iou"]),
+        "scale": iou_scale(dissection.units["iou"]),
     }
     pieces = {f"{name}-pack": text for name, (_, text) in packed.items()}
     return Numbers(facts, pieces, _left_out(dissection, pairs, curved))
@@ -75,7 +78,7 @@ def _concepts(dissection: "Dissection") -> list[dict[str, Any]]:
     return concepts
 
 
-def _scale(iou: "pd.Series[float]") -> float:
+def iou_scale(iou: "pd.Series[float]") -> float:
     """Return the right end of every IoU bar on the page: the greatest IoU, rounded up to a tenth."""
     greatest = iou.max()
     return 1.0 if np.isnan(greatest) else float(min(1.0, max(0.1, np.ceil(greatest * 10) / 10)))
@@ -109,7 +112,7 @@ def _unit_columns(dissection: "Dissection", index: Index) -> dict[str, Array]:
 
 def _pair_columns(dissection: "Dissection", pairs: pd.DataFrame, index: Index) -> dict[str, Array]:
     columns = {
-        "pair.unit": _rows_of(dissection.units, pairs),
+        "pair.unit": rows_of(dissection.units, pairs),
         "pair.concept": _indices(pairs["concept"], pairs["category"], index),
         "pair.flags": _flags(pairs),
     }
@@ -124,8 +127,8 @@ def _flags(table: pd.DataFrame) -> Array:
     return flags
 
 
-def _rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:
-    """Return for each pair the row number of its unit."""
+def rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:
+    """Return for each pair the row number of its unit in the table of units."""
     numbers = pd.Series(np.arange(len(units)), index=pd.MultiIndex.from_frame(units[["layer", "unit"]]))
     return numbers.reindex(pd.MultiIndex.from_frame(pairs[["layer", "unit"]])).to_numpy(np.uint32)
 
@@ -137,7 +140,7 @@ def _curved(dissection: "Dissection", pairs: pd.DataFrame) -> pd.DataFrame:
     curved = pd.concat([labels[columns], pairs.loc[pairs["rank"] <= CURVES, columns]]).drop_duplicates(columns[:4])
     if len(curved) > CURVED:
         order = dissection.units["iou"].rank(method="first", ascending=False, na_option="bottom").to_numpy()
-        curved = curved.iloc[np.sort(order[_rows_of(dissection.units, curved)].argsort(kind="stable")[:CURVED])]
+        curved = curved.iloc[np.sort(order[rows_of(dissection.units, curved)].argsort(kind="stable")[:CURVED])]
     return pd.concat([own for _, own in curved.groupby("layer", sort=False)] or [curved])
 
 
@@ -154,11 +157,35 @@ def _curve_arrays(dissection: "Dissection", curved: pd.DataFrame, index: Index) 
     curves = np.concatenate(steps)
     curves[..., 1:] -= curves[..., :-1].copy()
     return {
-        "curve.unit": _rows_of(dissection.units, curved),
+        "curve.unit": rows_of(dissection.units, curved),
         "curve.concept": concepts,
         "curve.level": curved["level"].to_numpy(np.uint8),
         "curve.steps": curves,
         "curve.fraction": short(dissection.spec.tops()),
+    }
+
+
+def _histograms(dissection: "Dissection") -> dict[str, Array]:
+    """Return how the activations of each unit are spread: shares of its pixels in even bins, and where these begin.
+
+    They end at the greatest activation that is known. Shares follow from the levels, between which they are linear.
+    """
+    units, shares, lows, highs = dissection.units, [], [], []
+    for layer in dissection.layers:
+        tops, values = dissection.levels(layer)
+        greatest = units.loc[units["layer"] == layer, "greatest"].to_numpy()
+        for own, most in zip(np.asarray(values), greatest, strict=True):
+            low, high = own[0], np.nanmax([own[-1], most])
+            edges = np.linspace(low, high, BINS + 1)
+            above = np.interp(edges, [*own, high], [*tops, 0.0])  # of equal levels the last: what is above them
+            above[0] = 1.0
+            shares.append(np.rint(-np.diff(above) * STEP))
+            lows.append(low)
+            highs.append(high)
+    return {
+        "histogram.shares": np.array(shares).clip(0, STEP).astype(np.uint16),
+        "histogram.low": short(lows),
+        "histogram.high": short(highs),
     }
 
 

@@ -14,9 +14,11 @@ from ganatomy.remote import local_path, write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.causal.section import figures
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
-from ganatomy.report.embed import embed
+from ganatomy.report.embed import embed, iou_scale
+from ganatomy.report.folding import ALIKE, folds
 from ganatomy.report.formats import count
 from ganatomy.report.index import is_index
+from ganatomy.report.overview import overview
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.summary import Summary, summary_of
@@ -27,7 +29,10 @@ from ganatomy.study.files import INDEX
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
 
-SCRIPTS = ("dom", "packs", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
+SCRIPTS = (
+    *("dom", "theme", "download", "packs", "data", "paint", "canvases", "card", "table", "gallery", "concept", "heat"),
+    *("layer", "curve", "histogram", "zoom", "unit", "main"),
+)
 """The page's modules; each imports only from those before it."""
 BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
@@ -65,20 +70,17 @@ def report_html(dissection: "Dissection", budget: int = BUDGET, index: str = "")
 def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, Any]:
     """Return what the template of the report shows, style and scripts apart.
 
-    ``pieces`` are the texts that its scripts unpack, by name; those that are ``early`` stand before the scripts.
+    ``pieces`` are the texts that its scripts unpack, by name.
     """
-    numbers = embed(dissection)
-    facts = _facts(dissection) | {"left_out": numbers.left_out, "index": ""}
+    numbers, found = embed(dissection), folds(dissection)
+    page = numbers.facts | {"folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
+    facts = _facts(dissection) | overview(dissection, found) | {"left_out": numbers.left_out, "index": ""}
     facts["summary"] = _summary(dissection, facts)
-    bare = {"data": script_json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
+    bare = {"data": script_json(page), "pieces": numbers.pieces}
     atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - NOTES)
-    pieces = numbers.pieces | atlas.pieces
-    early = ("units-pack", *atlas.early)
     return facts | {
-        "data": script_json(numbers.facts | atlas.facts),
-        "pieces": pieces,
-        "early": early,
-        "late": tuple(name for name in pieces if name not in early),
+        "data": script_json(page | atlas.facts),
+        "pieces": numbers.pieces | atlas.pieces,
         "left_out": numbers.left_out + _images_left_out(dissection, atlas),
     }
 
@@ -110,7 +112,7 @@ def layer_charts(dissection: "Dissection") -> list[Chart]:
     """Return charts with one row per layer: matched units by category, distinct concepts, mean IoU (Figure 6)."""
     layers = rows(dissection.by_layer)
     iou = {str(layer): own["iou"] for layer, own in dissection.units.groupby("layer")}
-    concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", _gallery(r.layer)) for r in layers]
+    concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", _layer_page(r.layer)) for r in layers]
     means = [_mean_bar(row, iou[row.layer]) for row in layers]
     quartiles = BarChart(means, "Mean IoU per layer, with the middle half of its units")
     return [
@@ -185,6 +187,8 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "scored": int((~concepts["rare"]).sum()),
         "spec": {**dataclasses.asdict(spec), **dissection.study.run_json},
         "facts": {name: fact for name, fact in facts.items() if name not in ELSEWHERE},
+        "layers": list(dissection.layers),
+        "scale": iou_scale(units["iou"]),
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
     }
@@ -203,16 +207,16 @@ def _concept_bar(row: Any, key: str, colour: str) -> Bar:
 def _units_bar(row: Any, colours: dict[str, str]) -> Bar:
     counts = {category: int(getattr(row, category)) for category in colours}
     pieces = [Piece(n, colours[c], f"{row.layer}: {n} units match a concept of kind {c}") for c, n in counts.items()]
-    return Bar(row.layer, pieces, f"{row.matched} of {row.units}", f"{_gallery(row.layer)}&matched=1", track=row.units)
+    return Bar(row.layer, pieces, f"{row.matched} of {row.units}", _layer_page(row.layer), track=row.units)
 
 
 def _mean_bar(row: Any, iou: "pd.Series[float]") -> Bar:
     if pd.isna(row.mean_iou):
-        return Bar(row.layer, (), "–", _gallery(row.layer))
+        return Bar(row.layer, (), "–", _layer_page(row.layer))
     low, high = float(iou.quantile(0.25)), float(iou.quantile(0.75))
     pieces = (Piece(row.mean_iou, NEUTRAL, f"{row.layer}: half of its units lie between {low:.3f} and {high:.3f}"),)
-    return Bar(row.layer, pieces, f"{row.mean_iou:.3f}", _gallery(row.layer), spread=(low, high))
+    return Bar(row.layer, pieces, f"{row.mean_iou:.3f}", _layer_page(row.layer), spread=(low, high))
 
 
-def _gallery(layer: str) -> str:
-    return f"#units&layer={quote(layer)}"
+def _layer_page(layer: str) -> str:
+    return f"#layer={quote(layer)}"

@@ -13,8 +13,6 @@ from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.formats import number
 from ganatomy.report.palette import ordered_colours
 
-CLEAREST = 12
-"""Units that the report begins with."""
 _DRAWN = 24
 """Rows of a table that a chart shows."""
 ALL = "all"

@@ -1,31 +1,12 @@
 /** The card of a unit: its top images with the region outlined, its label, and its IoU with chance and control. */
 
 import { h, number, swatch } from "./dom.js";
+import { drawSoon } from "./canvases.js";
 import { cell, paint, sharpCanvas } from "./paint.js";
 
 const GAP = 2;
 const COLUMNS = 5;
-
-/** Number of images on a card. */
-export const CARD = 7;
-
-/** What to do when an element comes near the window or leaves. */
-const visibilityHandlers = new WeakMap();
-const visibility = new IntersectionObserver((entries) => {
-  for (const entry of entries) visibilityHandlers.get(entry.target)(entry.isIntersecting);
-}, { rootMargin: "400px" });
-
-/** Draw on a canvas when it comes near the window, once `ready` resolves; far from it the canvas is emptied to save memory. */
-function drawWhenNear(canvas, ready, draw) {
-  let near = false;
-  visibilityHandlers.set(canvas, async (isNear) => {
-    near = isNear;
-    if (near) await ready();
-    if (near === isNear && near) draw();
-    else if (!near) canvas.width = 0;
-  });
-  visibility.observe(canvas);
-}
+const IMAGES = 7;
 
 /** The card of a unit, or of one of its pairs where `pair` is given. */
 export function unitCard(model, unit, pair = unit) {
@@ -58,15 +39,15 @@ function imagesWidth(model) {
   return COLUMNS * cell(model).width + (COLUMNS - 1) * GAP;
 }
 
-/** One large image and six small ones, drawn when they come near the window. */
+/** One large image and six small ones. */
 function topImageBlock(model, unit, label) {
   const small = cell(model);
   const width = imagesWidth(model);
   const height = 2 * small.height + GAP;
-  const images = model.topImages(unit).slice(0, CARD);
+  const images = model.topImages(unit).slice(0, IMAGES);
   if (!images.length) return h("div", { class: "absent", style: `height:${height}px` }, "images left out");
   const canvas = h("canvas", { role: "img", "aria-label": label, style: `width:${width}px;height:${height}px` });
-  drawWhenNear(canvas, () => model.fetch(images), () => {
+  drawSoon(canvas, () => model.fetch(images), () => {
     const context = sharpCanvas(canvas, width, height);
     const large = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
     paint(context, model, images[0], large);
@@ -76,6 +57,16 @@ function topImageBlock(model, unit, label) {
     });
   });
   return canvas;
+}
+
+/** The best image of a unit, small, as a link to the unit; null where the page has none. */
+export function thumbnail(model, unit) {
+  const image = model.topImages(unit)[0];
+  if (!image) return null;
+  const { width, height } = cell(model);
+  const canvas = h("canvas", { role: "img", "aria-label": `Top image of unit ${unit.key}`, style: `width:${width}px;height:${height}px` });
+  drawSoon(canvas, () => model.fetch([image]), () => paint(sharpCanvas(canvas, width, height), model, image, { x: 0, y: 0, width, height }));
+  return h("a", { href: `#unit=${unit.key}`, tabindex: -1, "aria-label": `Unit ${unit.key}` }, canvas);
 }
 
 /** A bar of the IoU, with marks at the chance level and the control. */

@@ -18,20 +18,22 @@ export function curveChart(curve, concept) {
   };
   const path = (values) => range(values.length).filter((i) => known(values, i)).map((i) => step(values, i)).join("");
   const chosen = x(curve.fraction[curve.chosen]);
-  const right = chosen < WIDTH / 2;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
     grid(lowest, x, y, top),
     s("line", { class: "chosen", x1: chosen, x2: chosen, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
     s("path", { class: "iqr", d: path(curve.iqr) }),
     s("path", { class: "iou", d: path(curve.iou), style: `stroke:${concept.colour}` }),
-    s("circle", { cx: chosen, cy: y(curve.iou[curve.chosen]), r: 4, fill: concept.colour }),
-    s("text", { x: chosen + (right ? 8 : -8), y: MARGIN.top + 8, "text-anchor": right ? "start" : "end" },
-      `top ${percent(curve.fraction[curve.chosen])}: IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`));
+    s("circle", { cx: chosen, cy: y(curve.iou[curve.chosen]), r: 4, fill: concept.colour }));
 }
 
 function describe(curve, concept) {
-  return `IoU and IQR with ${concept.name} over ${curve.iou.length} levels; chosen: the top ${percent(curve.fraction[curve.chosen])} `
-    + `of activations, IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`;
+  return `IoU and IQR with ${concept.name} over ${curve.iou.length} levels; ${chosenLevel(curve)}`;
+}
+
+/** The chosen level in words. */
+export function chosenLevel(curve) {
+  const [fraction, iou, iqr] = [curve.fraction, curve.iou, curve.iqr].map((values) => values[curve.chosen]);
+  return `chosen: the top ${percent(fraction)} of activations, IoU ${number(iou)}, IQR ${number(iqr)}`;
 }
 
 function grid(lowest, x, y, top) {

@@ -10,7 +10,7 @@ const MATCHED = 2;
 const UNKNOWN = 65535;
 const STEP = 65534;
 
-/** Read the data of the first cards; resolves to a Model. */
+/** Read the tables of units and of their images; resolves to a Model. */
 export async function load() {
   const facts = JSON.parse(document.getElementById("data").textContent);
   const [units, strips] = await Promise.all([unpack("units-pack", facts.units), unpack("strips-pack", facts.strips)]);
@@ -55,11 +55,18 @@ class Model {
     this.loaded = new Map();
     this.concepts.forEach((concept, index) => { concept.index = index; });
     this.conceptByKey = new Map(this.concepts.map((concept) => [concept.key, concept]));
+    /** For each concept that a unit is matched to: the one that leads its fold, then the others. */
+    this.folds = new Map();
+    this.foldOrder = [];
+    for (const fold of facts.folds.map((numbers) => numbers.map((i) => this.concepts[i]))) {
+      for (const concept of fold) this.folds.set(concept, fold);
+      this.foldOrder.push(...fold);
+    }
     this.units = this.readUnits();
     this.unitByKey = new Map(this.units.map((unit) => [unit.key, unit]));
   }
 
-  /** Read the pairs, which all views but the first need. */
+  /** Read the pairs, which all views but the overview need. */
   async readPairs() {
     Object.assign(this.arrays, await unpack("pairs-pack", this.facts.pairs));
     const [units, concepts, flags] = ["unit", "concept", "flags"].map((name) => this.values(`pair.${name}`));
@@ -70,7 +77,11 @@ class Model {
 
   /** Load the data of a unit's page. */
   async fetchUnit(unit) {
-    await Promise.all([this.fetch(this.topImages(unit)), cached(this.loaded, "curves", () => this.readCurves())]);
+    await Promise.all([
+      this.fetch(this.topImages(unit)),
+      cached(this.loaded, "curves", () => this.readCurves()),
+      cached(this.loaded, "histograms", () => unpack("histograms-pack", this.facts.histograms)),
+    ]);
   }
 
   /** Load the sheets and regions of these images of a unit. */
@@ -112,19 +123,24 @@ class Model {
 
   /** The pairs of a unit, best first. */
   pairsOf(unit) {
-    return this.pairsWhere("pair.unit", unit.index);
+    return this.pairsWhere("pair.unit", (index) => index === unit.index);
+  }
+
+  /** The pairs of the units of a layer, best first. */
+  pairsOfLayer(layer) {
+    return this.pairsWhere("pair.unit", (index) => this.units[index].layer === layer.name);
   }
 
   /** The pairs of a concept, best first. */
   pairsWith(concept) {
-    return this.pairsWhere("pair.concept", concept.index);
+    return this.pairsWhere("pair.concept", (index) => index === concept.index);
   }
 
-  pairsWhere(column, index) {
+  pairsWhere(column, fits) {
     const [units, concepts, flags] = ["unit", "concept", "flags"].map((name) => this.values(`pair.${name}`));
     const pairs = [];
     this.values(column).forEach((value, i) => {
-      if (value !== index) return;
+      if (!fits(value)) return;
       const pair = { unit: this.units[units[i]], concept: this.concepts[concepts[i]], ...readFlags(flags[i]) };
       for (const name of PAIR_NUMBERS) pair[name] = this.values(`pair.${name}`)[i];
       pairs.push(addLift(pair));
@@ -141,6 +157,14 @@ class Model {
       curves.get(units[i]).set(concepts[i], i);
     });
     return curves;
+  }
+
+  /** The histogram of a unit that `fetchUnit` has loaded: where it begins and ends, and the share of the pixels in each bin. */
+  histogram(unit) {
+    const arrays = this.loaded.get("histograms");
+    const { values, shape } = arrays["histogram.shares"];
+    const [low, high] = ["low", "high"].map((name) => arrays[`histogram.${name}`].values[unit.index]);
+    return { low, high, shares: range(shape[1]).map((i) => values[unit.index * shape[1] + i] / STEP) };
   }
 
   /** The concepts with a curve in the page, for a unit. */

@@ -4,6 +4,8 @@ import { count, h, number, put, range } from "./dom.js";
 import { barLegend, unitCard } from "./card.js";
 
 const PAGE = 24;
+/** Pages that are never emptied, so that they are there in print. */
+const KEPT = 10;
 const SORTS = {
   variety: "best of each concept",
   iou: "IoU",
@@ -20,7 +22,8 @@ export function select(model, query) {
     (!query.get("label") || hasConcept(unit, model.conceptByKey.get(query.get("label"))))
     && (!query.get("category") || unit.concept?.category === query.get("category"))
     && (!query.get("layer") || unit.layer === query.get("layer"))
-    && (!query.get("matched") || unit.matched)
+    && (query.get("matched") !== "1" || unit.matched)
+    && (query.get("matched") !== "0" || !unit.concept)
     && (!minIou || unit.iou >= minIou)
     && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key}`.toLowerCase().includes(word)));
   return sorted(matching, query.get("sort") ?? "variety");
@@ -56,8 +59,7 @@ export function showGallery(section, model, query, go) {
   const form = section.querySelector("form");
   for (const field of form.elements) {
     if (!field.name || document.activeElement === field) continue;
-    if (field.type === "checkbox") field.checked = query.has(field.name);
-    else field.value = query.get(field.name) ?? field.dataset.start ?? "";
+    field.value = query.get(field.name) ?? field.dataset.start ?? "";
   }
   form.elements.iou.nextElementSibling.textContent = number(Number(form.elements.iou.value), 2);
   const units = select(model, query);
@@ -66,20 +68,23 @@ export function showGallery(section, model, query, go) {
   showCards(section, model, units);
 }
 
-/** Show the cards in pages. A page holds its cards only while it is near the window; else it keeps just their height. */
+/** Show the cards in pages. Of many pages the later ones hold their cards only near the window; else they keep just their height. */
 function showCards(section, model, units) {
   section.visibility?.disconnect();
   const pages = range(Math.ceil(units.length / PAGE)).map(() => h("div", { class: "cards" }));
   const fill = (i) => put(pages[i], units.slice(i * PAGE, (i + 1) * PAGE).map((unit) => unitCard(model, unit)));
   put(section.querySelector(".pages"), pages);
-  if (pages.length < 2) return pages.length ? fill(0) : undefined;
+  if (!pages.length) return;
   fill(0);
   const height = pages[0].offsetHeight;
   pages.slice(1).forEach((page) => { page.style.height = `${height}px`; });
+  section.querySelector(".left").textContent = pages.length > KEPT
+    ? `The first ${KEPT * PAGE} of ${units.length} units are printed; filter them to print others.` : "";
+  fillKept(pages, fill, 1);
   const update = (entry) => {
     const page = entry.target;
     if (entry.isIntersecting && !page.childElementCount) fill(pages.indexOf(page));
-    else if (!entry.isIntersecting && page.childElementCount) {
+    else if (!entry.isIntersecting && page.childElementCount && pages.indexOf(page) >= KEPT) {
       page.style.height = `${page.offsetHeight}px`;
       page.replaceChildren();
     }
@@ -87,7 +92,17 @@ function showCards(section, model, units) {
   };
   section.visibility = new IntersectionObserver((entries) => entries.forEach(update), { rootMargin: "800px" });
   pages.forEach((page) => section.visibility.observe(page));
-  return undefined;
+}
+
+/** Fill the pages that are kept, one at a time. */
+function fillKept(pages, fill, place) {
+  if (place >= Math.min(KEPT, pages.length)) return;
+  setTimeout(() => {
+    if (!pages[place].isConnected) return;
+    if (!pages[place].childElementCount) fill(place);
+    pages[place].style.height = "";
+    fillKept(pages, fill, place + 1);
+  });
 }
 
 function build(section, model, go) {
@@ -101,20 +116,19 @@ function build(section, model, go) {
       field("Layer", h("select", { name: "layer" }, h("option", { value: "" }, "any"), options(model.layers.map((l) => l.name)))),
       field("Min IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, value: 0, "data-start": 0 }), h("span", { class: "value" })),
       field("Order", h("select", { name: "sort", "data-start": "variety" }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)))),
-      h("label", { class: "check" }, h("input", { type: "checkbox", name: "matched" }), "matched only"),
+      field("Match", h("select", { name: "matched" }, h("option", { value: "" }, "any"), h("option", { value: "1" }, "matched"), h("option", { value: "0" }, "unlabelled"))),
       h("button", { type: "button", click: () => { section.querySelector("form").reset(); change(); } }, "Clear")),
     h("p", { class: "found" }, h("output", { "aria-live": "polite" })),
     barLegend(model),
     h("p", { class: "none notice", hidden: true }, "No unit matches. Clear a filter to see more."),
-    h("div", { class: "pages" }));
+    h("div", { class: "pages" }),
+    h("p", { class: "left" }));
 }
 
 function readForm(form) {
   const query = new URLSearchParams();
   for (const field of form.elements) {
-    if (!field.name) continue;
-    if (field.type === "checkbox") field.checked && query.set(field.name, "1");
-    else if (field.value && field.value !== (field.dataset.start ?? "")) query.set(field.name, field.value);
+    if (field.name && field.value && field.value !== (field.dataset.start ?? "")) query.set(field.name, field.value);
   }
   return query;
 }

@@ -1,20 +1,20 @@
-/** The views of the page and their URLs: #overview, #units&layer=…, #concept=tree, #unit=layer4/17. */
+/** The views of the page and their URLs: #overview, #units&layer=…, #layer=layer4, #concept=tree, #unit=layer4/17. */
 
-import { h } from "./dom.js";
 import { load } from "./data.js";
-import { CARD, barLegend, cardWidth, unitCard } from "./card.js";
-import { select, showGallery } from "./gallery.js";
+import { cardWidth } from "./card.js";
+import { showGallery } from "./gallery.js";
 import { showConcept } from "./concept.js";
+import { showLayer } from "./layer.js";
+import { themeSwitch } from "./theme.js";
 import { showUnit } from "./unit.js";
 
-const MAX_CLEAREST = 12;
-const sections = Object.fromEntries(["overview", "units", "concept", "unit"].map((name) => [name, document.getElementById(name)]));
+const sections = Object.fromEntries(Array.from(document.querySelectorAll("main > section[data-view]"), (section) => [section.dataset.view, section]));
 const baseTitle = document.title;
 
 /** Read the URL: {view, query, anchor}. */
 function readUrl() {
   const query = new URLSearchParams(window.location.hash.slice(1));
-  const view = ["unit", "concept", "units"].find((name) => query.has(name)) ?? "overview";
+  const view = ["unit", "concept", "units", "layer"].find((name) => query.has(name)) ?? "overview";
   const anchor = [...query.keys()][0] ?? "";
   return { view, query, anchor };
 }
@@ -24,7 +24,8 @@ async function show(model, first) {
   if (anchor === "how" || anchor === "main") return document.getElementById(anchor).focus();
   const unit = model.unitByKey.get(query.get("unit"));
   const concept = model.conceptByKey.get(query.get("concept"));
-  if ((view === "unit" && !unit) || (view === "concept" && !concept)) return showMissing(query.get(view), view);
+  const layer = model.layers.find((each) => each.name === query.get("layer"));
+  if (!{ unit, concept, layer, units: true, overview: true }[view]) return showMissing(query.get(view), view);
   if (unit) {
     const { hash } = window.location;
     await model.fetchUnit(unit);
@@ -39,8 +40,10 @@ async function show(model, first) {
   }
   if (view === "unit") showUnit(sections.unit, model, unit, model.conceptByKey.get(query.get("with")));
   if (view === "concept") showConcept(sections.concept, model, concept);
+  if (view === "layer") showLayer(sections.layer, model, layer);
   if (view === "units") showGallery(sections.units, model, query, (changed) => refine(model, changed));
-  document.title = view === "unit" ? `${unit.key} – ${baseTitle}` : view === "concept" ? `${concept.name} – ${baseTitle}` : baseTitle;
+  const name = { unit: unit?.key, concept: concept?.name, layer: layer?.name }[view];
+  document.title = name ? `${name} – ${baseTitle}` : baseTitle;
   return first && view === "overview" ? undefined : moveFocus(view, anchor);
 }
 
@@ -70,27 +73,24 @@ function showError(text) {
   notice.hidden = !text;
 }
 
-/** Show the best matched unit of each concept, by IoU; resolves when their images are there. */
-async function showClearest(model) {
-  const best = select(model, new URLSearchParams("matched=1"));
-  const concepts = new Set(best.map((unit) => unit.concept)).size;
-  const clearest = best.slice(0, Math.min(MAX_CLEAREST, concepts));
-  const cards = document.getElementById("clearest");
-  cards.append(...clearest.map((unit) => unitCard(model, unit)));
-  cards.before(barLegend(model));
-  if (!best.length) cards.append(h("p", { class: "notice" }, "No unit is matched."));
-  await model.fetch(clearest.flatMap((unit) => model.topImages(unit).slice(0, CARD)));
+/** Arrow keys lead to the neighbours of a unit or a layer, where nothing else takes them. */
+function followArrows(event) {
+  const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+  const taken = event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey
+    || event.target.closest("input, select, textarea, dialog, .scroll, [role=application]");
+  if (rel && !taken) document.querySelector(`section:not([hidden]) > .neighbours [rel=${rel}]`)?.click();
 }
 
 try {
+  themeSwitch(document.getElementById("theme"));
   const model = await load();
   document.body.style.setProperty("--card-width", `${cardWidth(model)}px`);
-  await showClearest(model);
   await model.readPairs();
   window.addEventListener("hashchange", () => show(model, false));
+  document.addEventListener("keydown", followArrows);
   await show(model, true);
   document.body.dataset.ready = "true";
 } catch (error) {
-  showError(`The images could not be unpacked in this browser (${error.message}). The charts below are not affected.`);
+  showError(`The data of this page could not be unpacked in this browser (${error.message}). This overview is not affected.`);
   throw error;
 }
