@@ -144,7 +144,7 @@ def shown_pixels(tab: Page) -> npt.NDArray[np.uint8]:
     return np.stack([np.asarray(Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")) for file in files])
 
 
-def test_what_is_missing_looks_missing(tab: Page, dissection: Dissection) -> None:
+def test_missing_values_are_shown_as_missing(tab: Page, dissection: Dissection) -> None:
     row = dissection.units[dissection.units.label.isna()].iloc[0]
     go(tab, f"#unit={row.layer}/{row.unit}", "unit")
     text = tab.ask("document.querySelector('#unit').innerText")
@@ -152,7 +152,7 @@ def test_what_is_missing_looks_missing(tab: Page, dissection: Dissection) -> Non
     assert "On in" not in text
     assert "NaN" not in text
     tab.ask("location.hash = '#unit=layer9/999'")
-    tab.wait("document.querySelector('#trouble').textContent.includes('layer9/999')")
+    tab.wait("document.querySelector('#error').textContent.includes('layer9/999')")
 
 
 def test_it_works_by_keyboard_alone(tab: Page) -> None:

@@ -83,10 +83,10 @@ def test_a_unit_tells_what_people_said_of_it(asking: TestClient, painter: Painte
     asking.post(f"{BASE}/labels", json={**subject, "rater": "ann", "words": "Tree"})
     asking.post(f"{BASE}/flags", json={**subject, "rater": "ann", "artifact": True})
     asking.post(f"{BASE}/flags", json={**subject, "rater": "bob", "artifact": False})
-    told = asking.get(f"{BASE}/layers/{layer}/units/1/said").json()
+    told = asking.get(f"{BASE}/layers/{layer}/units/1/annotations").json()
     assert told == {"labels": [["ann", "tree"]], "flags": [["ann", True], ["bob", False]]}
-    assert asking.get(f"{BASE}/layers/{layer}/units/0/said").json() == {"labels": [], "flags": []}
-    assert asking.get(f"{BASE}/layers/{layer}/units/9999/said").status_code == 404
+    assert asking.get(f"{BASE}/layers/{layer}/units/0/annotations").json() == {"labels": [], "flags": []}
+    assert asking.get(f"{BASE}/layers/{layer}/units/9999/annotations").status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -18,7 +18,7 @@ BASE = "/api/studies/planted"
 STROKE = {"action": "remove", "layer": "layer2", "units": [1]}
 
 
-def picture(content: bytes) -> Any:
+def decoded(content: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
@@ -34,12 +34,12 @@ def test_it_says_that_it_is_alive_and_what_it_serves(client: TestClient) -> None
     assert study["layer"] in [layer["name"] for layer in study["layers"]]
 
 
-def test_a_stroke_changes_the_picture(client: TestClient, painter: Painter) -> None:
-    plain = picture(client.get(f"{BASE}/images/3.png").content)
+def test_a_stroke_changes_the_image(client: TestClient, painter: Painter) -> None:
+    plain = decoded(client.get(f"{BASE}/images/3.png").content)
     assert np.array_equal(plain, painter.image(3, 0))
     painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
     assert painted.headers["content-type"] == "image/png"
-    assert not np.array_equal(picture(painted.content), plain)
+    assert not np.array_equal(decoded(painted.content), plain)
 
 
 def test_edits_are_a_file_that_the_command_line_applies(client: TestClient, painter: Painter) -> None:

@@ -21,7 +21,7 @@ def stroke(painter: Painter, **given: object) -> Stroke:
     return Stroke(**{"action": "remove", "layer": layer, "concept": brush.concept, "top": 2, **given})
 
 
-def test_a_picture_without_strokes_is_the_generators_own(painter: Painter) -> None:
+def test_an_image_without_strokes_is_the_generators_own(painter: Painter) -> None:
     generator = painter.source.models.generator
     images = generator.observe(generator.latents(range(5, 6), 0), []).images
     expected = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
@@ -130,7 +130,7 @@ def test_the_active_units_of_a_place_are_those_of_its_concept(painter: Painter) 
     assert found
 
 
-def test_common_units_are_judged_by_the_picture_where_they_do_least(painter: Painter) -> None:
+def test_common_units_are_ranked_by_the_image_where_they_do_least(painter: Painter) -> None:
     layer = painter.best_layer()
     ids = [0, 1, 2]
     generator = painter.source.models.generator

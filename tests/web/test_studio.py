@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install chromium to look at the pages"),
 ]
 PIXELS = """(() => {
-  const c = document.getElementById('picture');
+  const c = document.getElementById('image');
   const copy = new OffscreenCanvas(c.width, c.height).getContext('2d', { willReadFrequently: true });
   copy.drawImage(c, 0, 0);
   return Array.from(copy.getImageData(0, 0, c.width, c.height).data);
@@ -172,11 +172,11 @@ STROKE = {"action": "draw", "layer": "layer6", "concept": "tree", "points": [GRA
 def test_a_bad_link_is_told_and_the_page_goes_on(page: Page, served: str, end: str, strokes: int, says: str) -> None:
     page.open(f"{served}/", LOADED)
     studio(page, served, end)
-    assert says in page.ask("document.getElementById('refused').textContent")
+    assert says in page.ask("document.getElementById('request-error').textContent")
     assert page.ask("document.querySelectorAll('#strokes li').length") == strokes
     if strokes == 200:
         page.drag("#overlay", [(0.5, 0.5), (0.6, 0.6)])
-        page.wait("document.getElementById('told').textContent.includes('delete some')")
+        page.wait("document.getElementById('status').textContent.includes('delete some')")
         click(page, "#strokes li button")
     before = drawn(page)
     page.drag("#overlay", [(0.5, 0.5), (0.6, 0.6)])
@@ -277,9 +277,9 @@ def test_a_concept_has_an_address_and_its_units_are_lit(page: Page, served: str)
 def test_a_unit_is_flagged_where_it_is_looked_at(page: Page, served: str, kept: Annotations) -> None:
     page.open(f"{served}/", LOADED)
     page.open(f"{served}/browse/church#unit=layer4/5", "document.body?.dataset.live")
-    page.ask("document.querySelector('#said input').value = 'bob'")
+    page.ask("document.querySelector('#annotations input').value = 'bob'")
     page.click("#flag")
-    page.wait("document.getElementById('said').textContent.includes('by 1 of 1')")
+    page.wait("document.getElementById('annotations').textContent.includes('by 1 of 1')")
     flags = kept.read("flags")
     assert flags[flags.unit == 5][["rater", "artifact"]].values.tolist() == [["bob", True]]
     page.open(f"{served}/annotate/church")
@@ -292,7 +292,7 @@ def test_a_unit_has_an_address_glows_and_can_be_left_out(page: Page, served: str
     assert "layer4/3" in page.ask("document.getElementById('unit-title').textContent")
     assert page.ask("document.querySelector('#about-unit canvas')") is not None
     page.click("#overlay")
-    page.wait("document.querySelectorAll('#found li').length > 3")
+    page.wait("document.querySelectorAll('#active-units li').length > 3")
     page.click("#pick")
     page.click("#next")
     page.wait("document.body.dataset.live?.startsWith('1 ')")
@@ -304,28 +304,28 @@ def test_a_unit_has_an_address_glows_and_can_be_left_out(page: Page, served: str
 def test_a_unit_is_named_and_one_is_flagged(page: Page, served: str, kept: Annotations) -> None:
     page.open(f"{served}/annotate/church")
     page.ask("document.querySelector('[name=rater]').value = 'ann'")
-    page.click("#who button")
+    page.click("#task-form button")
     page.wait("document.querySelector('[name=words]')")
-    page.wait("document.querySelector('.card-picture').naturalWidth > 100")
+    page.wait("document.querySelector('.unit-card').naturalWidth > 100")
     page.ask("document.querySelector('[name=words]').focus()")
     page.type("green tree")
-    asked = page.ask("document.body.dataset.asked")
+    asked = page.ask("document.body.dataset.question")
     page.press("Enter", 13)
-    page.wait(f"document.body.dataset.asked !== '{asked}'")
+    page.wait(f"document.body.dataset.question !== '{asked}'")
     page.ask("document.querySelector('[value=flags]').click()")
-    page.click("#who button")
+    page.click("#task-form button")
     page.wait("document.getElementById('broken')")
-    asked = page.ask("document.body.dataset.asked")
+    asked = page.ask("document.body.dataset.question")
     page.click("#broken")
-    page.wait(f"document.body.dataset.asked !== '{asked}'")
+    page.wait(f"document.body.dataset.question !== '{asked}'")
     assert kept.read("labels").words.tolist() == ["green tree"]
     flags = kept.read("flags")
     assert flags[flags.rater == "ann"].artifact.tolist() == [True]
     page.ask("document.querySelector('[value=pairs]').click()")
-    page.click("#who button")
+    page.click("#task-form button")
     page.wait("document.querySelector('.pair img')")
     page.click(".pair button")
-    page.wait("document.body.dataset.asked === 'pairs 1'")
+    page.wait("document.body.dataset.question === 'pairs 1'")
     assert len(kept.read("preferences")) == 1
 
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class UnitCard:
-    """A unit's top images with the region where it is on, its label, and its IoU beside chance and control.
+    """A unit's top images with the region where it is on, its label, and its IoU with chance and control.
 
-    A notebook draws it. `picture` is the strip as uint8 [h, w, 3]; `text` says the rest in one line.
+    A notebook draws it. `image` is the strip as uint8 [h, w, 3]; `text` is the rest in one line.
 
     Attributes:
         name: ``layer4/17``.
-        picture: the top images side by side.
+        image: the top images side by side.
         label, iou, chance, control: as in ``Dissection.units``; label "" and NaN where there is none.
         matched: whether it beats its control.
         colour: of the label, as ``#rrggbb``.

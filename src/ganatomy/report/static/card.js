@@ -1,4 +1,4 @@
-/** A unit is always the same card: its top images with the region outlined, its label, its IoU beside chance and control. */
+/** The card of a unit: its top images with the region outlined, its label, and its IoU with chance and control. */
 
 import { h, number, swatch } from "./dom.js";
 import { cell, paint, sharpCanvas } from "./paint.js";
@@ -6,25 +6,25 @@ import { cell, paint, sharpCanvas } from "./paint.js";
 const GAP = 2;
 const COLUMNS = 5;
 
-/** Images on a card. */
+/** Number of images on a card. */
 export const CARD = 7;
 
-/** What to do when an element comes near the window, or goes. */
-const moves = new WeakMap();
-const nearby = new IntersectionObserver((entries) => {
-  for (const entry of entries) moves.get(entry.target)(entry.isIntersecting);
+/** What to do when an element comes near the window or leaves. */
+const visibilityHandlers = new WeakMap();
+const visibility = new IntersectionObserver((entries) => {
+  for (const entry of entries) visibilityHandlers.get(entry.target)(entry.isIntersecting);
 }, { rootMargin: "400px" });
 
-/** Draw on a canvas when it comes near the window, once `ready` resolves; it takes no memory while it is away. */
-function drawNear(canvas, ready, draw) {
+/** Draw on a canvas when it comes near the window, once `ready` resolves; far from it the canvas is emptied to save memory. */
+function drawWhenNear(canvas, ready, draw) {
   let near = false;
-  moves.set(canvas, async (comes) => {
-    near = comes;
+  visibilityHandlers.set(canvas, async (isNear) => {
+    near = isNear;
     if (near) await ready();
-    if (near === comes && near) draw();
+    if (near === isNear && near) draw();
     else if (!near) canvas.width = 0;
   });
-  nearby.observe(canvas);
+  visibility.observe(canvas);
 }
 
 /** The card of a unit, or of one of its pairs where `pair` is given. */
@@ -33,7 +33,7 @@ export function unitCard(model, unit, pair = unit) {
   const { concept } = pair;
   return h("article", { class: "card" },
     h("a", { href: `#unit=${unit.key}` },
-      pictureBlock(model, unit, `Top images of ${name}, with the region where it is on`),
+      topImageBlock(model, unit, `Top images of ${name}, with the region where it is on`),
       h("div", { class: "title" },
         concept ? [swatch(concept), h("strong", {}, concept.name)] : h("strong", { class: "missing" }, "unlabelled"),
         h("span", { class: "unit" }, `${unit.layer} · ${unit.number}`)),
@@ -41,54 +41,54 @@ export function unitCard(model, unit, pair = unit) {
       h("div", { class: "small" },
         h("span", {}, `IoU ${number(pair.iou)}`),
         h("span", {}, `${number(pair.lift, 1)} × chance`),
-        h("span", {}, standing(pair)))));
+        h("span", {}, matchStatus(pair)))));
 }
 
-function standing(pair) {
+function matchStatus(pair) {
   if (!pair.concept) return "no matched concept";
   return pair.matched ? "matched" : pair.interpretable ? "interpretable only" : "not interpretable";
 }
 
 /** How wide a card is, in CSS pixels: its images, padding and border. */
 export function cardWidth(model) {
-  return Math.max(230, pictureWidth(model)) + 22;
+  return Math.max(230, imagesWidth(model)) + 22;
 }
 
-function pictureWidth(model) {
+function imagesWidth(model) {
   return COLUMNS * cell(model).width + (COLUMNS - 1) * GAP;
 }
 
-/** One large image and six small ones, drawn when they come near. */
-function pictureBlock(model, unit, label) {
+/** One large image and six small ones, drawn when they come near the window. */
+function topImageBlock(model, unit, label) {
   const small = cell(model);
-  const width = pictureWidth(model);
+  const width = imagesWidth(model);
   const height = 2 * small.height + GAP;
-  const pictures = model.pictures(unit).slice(0, CARD);
-  if (!pictures.length) return h("div", { class: "absent", style: `height:${height}px` }, "images left out");
+  const images = model.topImages(unit).slice(0, CARD);
+  if (!images.length) return h("div", { class: "absent", style: `height:${height}px` }, "images left out");
   const canvas = h("canvas", { role: "img", "aria-label": label, style: `width:${width}px;height:${height}px` });
-  drawNear(canvas, () => model.fetch(pictures), () => {
+  drawWhenNear(canvas, () => model.fetch(images), () => {
     const context = sharpCanvas(canvas, width, height);
     const large = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
-    paint(context, model, pictures[0], large);
-    pictures.slice(1).forEach((picture, i) => {
+    paint(context, model, images[0], large);
+    images.slice(1).forEach((image, i) => {
       const [column, row] = [2 + (i % 3), Math.floor(i / 3)];
-      paint(context, model, picture, { x: column * (small.width + GAP), y: row * (small.height + GAP), ...small });
+      paint(context, model, image, { x: column * (small.width + GAP), y: row * (small.height + GAP), ...small });
     });
   });
   return canvas;
 }
 
-/** A bar from zero, with the chance level and the control marked on it. */
+/** A bar of the IoU, with marks at the chance level and the control. */
 export function iouBar(model, pair, concept) {
   if (!Number.isFinite(pair.iou)) return h("div", { class: "bar", "aria-hidden": "true" });
-  const place = (value) => `${Math.min(100, (100 * value) / model.scale)}%`;
-  const mark = (kind, value) => Number.isFinite(value) && h("b", { class: kind, style: `left:${place(value)}`, title: `${kind} ${number(value)}` });
+  const position = (value) => `${Math.min(100, (100 * value) / model.scale)}%`;
+  const mark = (kind, value) => Number.isFinite(value) && h("b", { class: kind, style: `left:${position(value)}`, title: `${kind} ${number(value)}` });
   return h("div", { class: "bar", "aria-hidden": "true" },
-    h("span", { style: `width:${place(pair.iou)};background:${concept?.colour ?? "currentColor"}` }),
+    h("span", { style: `width:${position(pair.iou)};background:${concept?.colour ?? "currentColor"}` }),
     mark("chance", pair.chance), mark("control", pair.control));
 }
 
-/** What the marks on every bar mean. */
+/** The legend of the bars. */
 export function barLegend(model) {
   return h("p", { class: "key" },
     "Bars: IoU from 0 to ", model.scale.toFixed(1), ". ",

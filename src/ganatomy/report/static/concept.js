@@ -1,4 +1,4 @@
-/** The page of a concept: the units that draw it as cards, and all that overlap with it, ranked. */
+/** The page of a concept: cards of the units matched to it, and a table of all units that overlap with it. */
 
 import { count, h, number, percent, put, swatch } from "./dom.js";
 import { barLegend, iouBar, unitCard } from "./card.js";
@@ -25,7 +25,7 @@ export function showConcept(section, model, concept) {
       matched.length > CARDS && h("p", {}, h("a", { class: "more", href: `#units&label=${encodeURIComponent(concept.key)}&sort=iou` }, `All ${matched.length}`))],
     h("h3", {}, "Units that overlap with it beyond chance and control, ranked"),
     ranked.length
-      ? rankedTable(RANKED, ranked, (pair, place) => rankedUnit(model, pair, place))
+      ? rankedTable(RANKED, ranked, (pair, rank) => rankedUnit(model, pair, rank))
       : h("p", { class: "notice" }, "There are none."));
 }
 
@@ -37,14 +37,14 @@ function layerCounts(model, concept, matched) {
     n ? h("a", { href: `#units&label=${encodeURIComponent(concept.key)}&layer=${encodeURIComponent(name)}` }, name, " ", h("b", {}, n)) : `${name} –`)));
 }
 
-function rankedUnit(model, pair, place) {
+function rankedUnit(model, pair, rank) {
   const { unit, concept } = pair;
-  const same = unit.concept === concept;
+  const isLabel = unit.concept === concept;
   return h("tr", {},
-    h("td", { class: "small" }, place),
+    h("td", { class: "small" }, rank),
     h("th", { scope: "row" }, h("a", { href: `#unit=${unit.key}&with=${encodeURIComponent(concept.key)}` }, unit.key)),
     h("td", {}, pair.matched ? "yes" : "–"),
-    h("td", {}, same ? "this" : unit.concept ? h("a", { href: `#concept=${encodeURIComponent(unit.concept.key)}` }, swatch(unit.concept), unit.concept.name) : "–"),
+    h("td", {}, isLabel ? "this" : unit.concept ? h("a", { href: `#concept=${encodeURIComponent(unit.concept.key)}` }, swatch(unit.concept), unit.concept.name) : "–"),
     h("td", { class: "wide" }, iouBar(model, pair, concept)),
     [pair.iou, pair.control, pair.iqr].map((value) => h("td", { class: "figure" }, number(value))));
 }

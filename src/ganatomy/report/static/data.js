@@ -1,7 +1,7 @@
-/** What the page carries: tables as columns, images as sprite sheets, regions as bits. */
+/** The data of the page: tables as columns, images as sprite sheets, regions as bits. */
 
 import { range } from "./dom.js";
-import { bitmap, inflated, unpack } from "./packs.js";
+import { bitmap, inflate, unpack } from "./packs.js";
 
 const UNIT_NUMBERS = ["iou", "control", "iqr", "fraction", "threshold", "accuracy", "on", "greatest"];
 const PAIR_NUMBERS = ["iou", "control", "iqr", "threshold", "accuracy"];
@@ -10,36 +10,36 @@ const MATCHED = 2;
 const UNKNOWN = 65535;
 const STEP = 65534;
 
-/** Read what the first cards need. Resolves to a Model. */
+/** Read the data of the first cards; resolves to a Model. */
 export async function load() {
   const facts = JSON.parse(document.getElementById("data").textContent);
   const [units, strips] = await Promise.all([unpack("units-pack", facts.units), unpack("strips-pack", facts.strips)]);
   return new Model(facts, { ...units, ...strips });
 }
 
-function standings(flags) {
+function readFlags(flags) {
   return { interpretable: (flags & INTERPRETABLE) > 0, matched: (flags & MATCHED) > 0 };
 }
 
-/** Give a unit or a pair its chance level, the share of its concept, and its lift over it. */
-function overChance(pair) {
+/** Set the chance level (the share of the concept) and the lift over it for a unit or a pair. */
+function addLift(pair) {
   pair.chance = pair.concept?.share ?? NaN;
   pair.lift = pair.chance > 0 ? pair.iou / pair.chance : NaN;
   return pair;
 }
 
-/** What a promise gives: it is asked for once, and what it gave is kept in its place; after a failure it is asked for again. */
-async function once(kept, key, make) {
-  if (!kept.has(key)) {
-    kept.set(key, make());
+/** The result of `make`, which runs once per key; after a failure it runs again. */
+async function cached(cache, key, make) {
+  if (!cache.has(key)) {
+    cache.set(key, make());
     try {
-      kept.set(key, await kept.get(key));
+      cache.set(key, await cache.get(key));
     } catch (error) {
-      kept.delete(key);
+      cache.delete(key);
       throw error;
     }
   }
-  return kept.get(key);
+  return cache.get(key);
 }
 
 class Model {
@@ -52,14 +52,14 @@ class Model {
     this.arrays = arrays;
     this.sheets = new Map();
     this.regions = new Map();
-    this.parts = new Map();
+    this.loaded = new Map();
     this.concepts.forEach((concept, index) => { concept.index = index; });
     this.conceptByKey = new Map(this.concepts.map((concept) => [concept.key, concept]));
     this.units = this.readUnits();
     this.unitByKey = new Map(this.units.map((unit) => [unit.key, unit]));
   }
 
-  /** Read the pairs too, which every view but the first needs. */
+  /** Read the pairs, which all views but the first need. */
   async readPairs() {
     Object.assign(this.arrays, await unpack("pairs-pack", this.facts.pairs));
     const [units, concepts, flags] = ["unit", "concept", "flags"].map((name) => this.values(`pair.${name}`));
@@ -68,18 +68,18 @@ class Model {
     }
   }
 
-  /** Have at hand what the page of a unit shows. */
+  /** Load the data of a unit's page. */
   async fetchUnit(unit) {
-    await Promise.all([this.fetch(this.pictures(unit)), once(this.parts, "curves", () => this.readCurves())]);
+    await Promise.all([this.fetch(this.topImages(unit)), cached(this.loaded, "curves", () => this.readCurves())]);
   }
 
-  /** Have at hand what drawing these images of a unit needs. */
-  async fetch(pictures) {
-    const sheets = new Set(pictures.map((picture) => this.sheetOf(picture.tile)));
-    const regions = new Set(pictures.map((picture) => this.regionsOf(picture.strip)));
+  /** Load the sheets and regions of these images of a unit. */
+  async fetch(images) {
+    const sheets = new Set(images.map((image) => this.sheetOf(image.tile)));
+    const regions = new Set(images.map((image) => this.regionsOf(image.strip)));
     await Promise.all([
-      ...Array.from(sheets, (i) => once(this.sheets, i, () => bitmap(`sheet-${i}`))),
-      ...Array.from(regions, (i) => once(this.regions, i, () => inflated(`regions-${i}`))),
+      ...Array.from(sheets, (i) => cached(this.sheets, i, () => bitmap(`sheet-${i}`))),
+      ...Array.from(regions, (i) => cached(this.regions, i, () => inflate(`regions-${i}`))),
     ]);
   }
 
@@ -102,11 +102,11 @@ class Model {
       const unit = { index: i, layer: this.layers[layer[i]].name, depth: layer[i], number: number[i] };
       unit.key = `${unit.layer}/${unit.number}`;
       unit.concept = label[i] ? this.concepts[label[i]] : null;
-      Object.assign(unit, standings(flags[i]));
+      Object.assign(unit, readFlags(flags[i]));
       unit.matches = new Set();
       unit.strip = strips.get(i);
       for (const name of UNIT_NUMBERS) unit[name] = this.values(`unit.${name}`)[i];
-      return overChance(unit);
+      return addLift(unit);
     });
   }
 
@@ -120,14 +120,14 @@ class Model {
     return this.pairsWhere("pair.concept", concept.index);
   }
 
-  pairsWhere(column, wanted) {
+  pairsWhere(column, index) {
     const [units, concepts, flags] = ["unit", "concept", "flags"].map((name) => this.values(`pair.${name}`));
     const pairs = [];
     this.values(column).forEach((value, i) => {
-      if (value !== wanted) return;
-      const pair = { unit: this.units[units[i]], concept: this.concepts[concepts[i]], ...standings(flags[i]) };
+      if (value !== index) return;
+      const pair = { unit: this.units[units[i]], concept: this.concepts[concepts[i]], ...readFlags(flags[i]) };
       for (const name of PAIR_NUMBERS) pair[name] = this.values(`pair.${name}`)[i];
-      pairs.push(overChance(pair));
+      pairs.push(addLift(pair));
     });
     return pairs.sort((a, b) => b.iou - a.iou);
   }
@@ -143,14 +143,14 @@ class Model {
     return curves;
   }
 
-  /** The concepts whose curves the page carries for a unit. */
+  /** The concepts with a curve in the page, for a unit. */
   curveConcepts(unit) {
-    return Array.from(this.parts.get("curves").get(unit.index)?.keys() ?? [], (index) => this.concepts[index]);
+    return Array.from(this.loaded.get("curves").get(unit.index)?.keys() ?? [], (index) => this.concepts[index]);
   }
 
   /** The curve of a pair: fraction, iou and iqr for each level, NaN where not counted, and the chosen level. */
   curve(unit, concept) {
-    const i = this.parts.get("curves").get(unit.index).get(concept.index);
+    const i = this.loaded.get("curves").get(unit.index).get(concept.index);
     const { values, shape } = this.arrays["curve.steps"];
     const levels = shape[2];
     const read = (which) => {
@@ -162,8 +162,8 @@ class Model {
     return { fraction: this.values("curve.fraction"), iou: read(0), iqr: read(1), chosen: this.values("curve.level")[i] };
   }
 
-  /** The images of a unit: tile number, image id and the unit's value for each. Empty where they were left out. */
-  pictures(unit) {
+  /** The top images of a unit: tile number, image id and activation of each. Empty if the page omits them. */
+  topImages(unit) {
     if (unit.strip === undefined) return [];
     const { values, shape } = this.arrays["strip.tile"];
     const start = unit.strip * shape[1];
@@ -173,13 +173,13 @@ class Model {
     });
   }
 
-  /** Where the unit is on in one of its pictures: {width, height, on}, on = 1 or 0 in reading order. */
+  /** Where the unit is on in one of its top images: {width, height, on}, on = 1 or 0 in row-major order. */
   region({ strip, rank }) {
     const { width, height, strips } = this.facts.regions;
     const values = this.regions.get(this.regionsOf(strip));
     const stride = Math.ceil(width / 8);
-    const [, each] = this.arrays["strip.tile"].shape;
-    const start = ((strip % strips) * each + rank) * height * stride;
+    const [, perStrip] = this.arrays["strip.tile"].shape;
+    const start = ((strip % strips) * perStrip + rank) * height * stride;
     const on = new Uint8Array(width * height);
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {

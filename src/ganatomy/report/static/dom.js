@@ -1,4 +1,4 @@
-/** Elements and numbers as text. */
+/** Helpers to make elements and to format numbers. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -22,13 +22,13 @@ function fill(element, properties, children) {
   return put(element, ...children);
 }
 
-/** Replace what an element holds. Children may be nested lists; what is missing or false is left out. */
+/** Replace the children of an element. Children may be nested lists; null, undefined and false are skipped. */
 export function put(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
-/** A number with three digits after the point; a missing one looks missing. */
+/** A number with three digits after the point; a dash if it is missing. */
 export function number(value, digits = 3) {
   return Number.isFinite(value) ? value.toFixed(digits) : "–";
 }
@@ -49,7 +49,7 @@ export function count(n, noun) {
   return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 }
 
-/** A coloured square that stands for a concept. */
+/** A square in the colour of a concept. */
 export function swatch(concept) {
   return h("i", { class: "swatch", style: `background:${concept.colour}` });
 }

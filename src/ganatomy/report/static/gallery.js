@@ -1,4 +1,4 @@
-/** The gallery: every unit as a card, sorted and filtered; its state is the page's address. */
+/** The gallery: a card for each unit, sorted and filtered; the URL holds its state. */
 
 import { count, h, number, put, range } from "./dom.js";
 import { barLegend, unitCard } from "./card.js";
@@ -12,45 +12,45 @@ const SORTS = {
   layer: "layer and unit",
 };
 
-/** The units that a query asks for, in its order. */
+/** The units that match a query, in its order. */
 export function select(model, query) {
   const words = (query.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-  const least = Number(query.get("iou") ?? 0);
-  const kept = model.units.filter((unit) =>
-    (!query.get("label") || isA(unit, model.conceptByKey.get(query.get("label"))))
+  const minIou = Number(query.get("iou") ?? 0);
+  const matching = model.units.filter((unit) =>
+    (!query.get("label") || hasConcept(unit, model.conceptByKey.get(query.get("label"))))
     && (!query.get("category") || unit.concept?.category === query.get("category"))
     && (!query.get("layer") || unit.layer === query.get("layer"))
     && (!query.get("matched") || unit.matched)
-    && (!least || unit.iou >= least)
+    && (!minIou || unit.iou >= minIou)
     && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key}`.toLowerCase().includes(word)));
-  return sorted(kept, query.get("sort") ?? "variety");
+  return sorted(matching, query.get("sort") ?? "variety");
 }
 
-/** Whether a unit has this label, or is matched to this concept besides. */
-function isA(unit, concept) {
+/** Whether a unit is labelled with this concept or matched to it. */
+function hasConcept(unit, concept) {
   return unit.concept === concept || unit.matches.has(concept);
 }
 
 function sorted(units, order) {
-  const worth = (value) => (Number.isFinite(value) ? value : -1);
-  const by = (value) => (a, b) => worth(value(b)) - worth(value(a));
+  const finite = (value) => (Number.isFinite(value) ? value : -1);
+  const by = (value) => (a, b) => finite(value(b)) - finite(value(a));
   if (order === "layer") return units;
   if (order === "lift") return units.sort(by((u) => u.lift));
   units.sort(by((u) => u.iou));
   if (order === "label") return units.sort((a, b) => (a.concept?.name ?? "\uffff").localeCompare(b.concept?.name ?? "\uffff"));
   if (order === "variety") {
-    const seen = new Map();
-    const turn = new Map(units.map((unit) => {
-      const n = unit.concept && unit.matched ? seen.get(unit.concept) ?? 0 : Infinity;
-      seen.set(unit.concept, n + 1);
+    const counts = new Map();
+    const round = new Map(units.map((unit) => {
+      const n = unit.concept && unit.matched ? counts.get(unit.concept) ?? 0 : Infinity;
+      counts.set(unit.concept, n + 1);
       return [unit, n];
     }));
-    units.sort((a, b) => (turn.get(a) === turn.get(b) ? 0 : turn.get(a) - turn.get(b)));
+    units.sort((a, b) => (round.get(a) === round.get(b) ? 0 : round.get(a) - round.get(b)));
   }
   return units;
 }
 
-/** Show the gallery in a section; `go(query)` changes the address without leaving it. */
+/** Show the gallery in a section; `go(query)` changes the URL without a new history entry. */
 export function showGallery(section, model, query, go) {
   if (!section.querySelector("form")) build(section, model, go);
   const form = section.querySelector("form");
@@ -66,9 +66,9 @@ export function showGallery(section, model, query, go) {
   showCards(section, model, units);
 }
 
-/** Lay out the cards in pages; a page has its cards while it is near the window, and else only their height. */
+/** Show the cards in pages. A page holds its cards only while it is near the window; else it keeps just their height. */
 function showCards(section, model, units) {
-  section.nearby?.disconnect();
+  section.visibility?.disconnect();
   const pages = range(Math.ceil(units.length / PAGE)).map(() => h("div", { class: "cards" }));
   const fill = (i) => put(pages[i], units.slice(i * PAGE, (i + 1) * PAGE).map((unit) => unitCard(model, unit)));
   put(section.querySelector(".pages"), pages);
@@ -76,7 +76,7 @@ function showCards(section, model, units) {
   fill(0);
   const height = pages[0].offsetHeight;
   pages.slice(1).forEach((page) => { page.style.height = `${height}px`; });
-  const turn = (entry) => {
+  const update = (entry) => {
     const page = entry.target;
     if (entry.isIntersecting && !page.childElementCount) fill(pages.indexOf(page));
     else if (!entry.isIntersecting && page.childElementCount) {
@@ -85,8 +85,8 @@ function showCards(section, model, units) {
     }
     if (entry.isIntersecting) page.style.height = "";
   };
-  section.nearby = new IntersectionObserver((entries) => entries.forEach(turn), { rootMargin: "800px" });
-  pages.forEach((page) => section.nearby.observe(page));
+  section.visibility = new IntersectionObserver((entries) => entries.forEach(update), { rootMargin: "800px" });
+  pages.forEach((page) => section.visibility.observe(page));
   return undefined;
 }
 
@@ -99,13 +99,13 @@ function build(section, model, go) {
       field("Concept", h("select", { name: "label" }, h("option", { value: "" }, "any"), labelOptions(model))),
       field("Category", h("select", { name: "category" }, h("option", { value: "" }, "any"), options(categories(model)))),
       field("Layer", h("select", { name: "layer" }, h("option", { value: "" }, "any"), options(model.layers.map((l) => l.name)))),
-      field("Least IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, value: 0, "data-start": 0 }), h("span", { class: "value" })),
+      field("Min IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, value: 0, "data-start": 0 }), h("span", { class: "value" })),
       field("Order", h("select", { name: "sort", "data-start": "variety" }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)))),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "matched" }), "matched only"),
       h("button", { type: "button", click: () => { section.querySelector("form").reset(); change(); } }, "Clear")),
     h("p", { class: "found" }, h("output", { "aria-live": "polite" })),
     barLegend(model),
-    h("p", { class: "none notice", hidden: true }, "No unit fits. Clear a filter to see more."),
+    h("p", { class: "none notice", hidden: true }, "No unit matches. Clear a filter to see more."),
     h("div", { class: "pages" }));
 }
 

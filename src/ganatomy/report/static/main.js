@@ -1,4 +1,4 @@
-/** The page's views and their addresses: #overview, #units&layer=…, #concept=tree, #unit=layer4/17. */
+/** The views of the page and their URLs: #overview, #units&layer=…, #concept=tree, #unit=layer4/17. */
 
 import { h } from "./dom.js";
 import { load } from "./data.js";
@@ -7,12 +7,12 @@ import { select, showGallery } from "./gallery.js";
 import { showConcept } from "./concept.js";
 import { showUnit } from "./unit.js";
 
-const CLEAREST = 12;
+const MAX_CLEAREST = 12;
 const sections = Object.fromEntries(["overview", "units", "concept", "unit"].map((name) => [name, document.getElementById(name)]));
-const home = document.title;
+const baseTitle = document.title;
 
-/** Read the address: {view, query, anchor}. */
-function address() {
+/** Read the URL: {view, query, anchor}. */
+function readUrl() {
   const query = new URLSearchParams(window.location.hash.slice(1));
   const view = ["unit", "concept", "units"].find((name) => query.has(name)) ?? "overview";
   const anchor = [...query.keys()][0] ?? "";
@@ -20,17 +20,17 @@ function address() {
 }
 
 async function show(model, first) {
-  const { view, query, anchor } = address();
+  const { view, query, anchor } = readUrl();
   if (anchor === "how" || anchor === "main") return document.getElementById(anchor).focus();
   const unit = model.unitByKey.get(query.get("unit"));
   const concept = model.conceptByKey.get(query.get("concept"));
-  if ((view === "unit" && !unit) || (view === "concept" && !concept)) return missing(query.get(view), view);
+  if ((view === "unit" && !unit) || (view === "concept" && !concept)) return showMissing(query.get(view), view);
   if (unit) {
     const { hash } = window.location;
     await model.fetchUnit(unit);
     if (window.location.hash !== hash) return undefined;
   }
-  trouble("");
+  showError("");
   document.body.dataset.view = view;
   for (const [name, section] of Object.entries(sections)) section.hidden = name !== view;
   for (const link of document.querySelectorAll("nav a[data-view]")) {
@@ -39,13 +39,13 @@ async function show(model, first) {
   }
   if (view === "unit") showUnit(sections.unit, model, unit, model.conceptByKey.get(query.get("with")));
   if (view === "concept") showConcept(sections.concept, model, concept);
-  if (view === "units") showGallery(sections.units, model, query, (wanted) => refine(model, wanted));
-  document.title = view === "unit" ? `${unit.key} – ${home}` : view === "concept" ? `${concept.name} – ${home}` : home;
-  return first && view === "overview" ? undefined : place(view, anchor);
+  if (view === "units") showGallery(sections.units, model, query, (changed) => refine(model, changed));
+  document.title = view === "unit" ? `${unit.key} – ${baseTitle}` : view === "concept" ? `${concept.name} – ${baseTitle}` : baseTitle;
+  return first && view === "overview" ? undefined : moveFocus(view, anchor);
 }
 
-/** Move the eye and the keyboard to what was asked for. */
-function place(view, anchor) {
+/** Scroll to the view or anchor and focus its heading. */
+function moveFocus(view, anchor) {
   const target = view === "overview" ? document.getElementById(anchor) : null;
   if (target && anchor !== "overview") return target.scrollIntoView();
   window.scrollTo(0, 0);
@@ -53,19 +53,19 @@ function place(view, anchor) {
   return undefined;
 }
 
-/** Change the gallery's filters: the address follows, the history does not fill up. */
+/** Change the filters of the gallery and replace the URL, without a new history entry. */
 function refine(model, query) {
   const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
   window.history.replaceState(null, "", `#units${text && `&${text}`}`);
-  showGallery(sections.units, model, query, (wanted) => refine(model, wanted));
+  showGallery(sections.units, model, query, (changed) => refine(model, changed));
 }
 
-function missing(name, kind) {
-  trouble(`This report has no ${kind} called ${name}.`);
+function showMissing(name, kind) {
+  showError(`This report has no ${kind} called ${name}.`);
 }
 
-function trouble(text) {
-  const notice = document.getElementById("trouble");
+function showError(text) {
+  const notice = document.getElementById("error");
   notice.textContent = text;
   notice.hidden = !text;
 }
@@ -74,12 +74,12 @@ function trouble(text) {
 async function showClearest(model) {
   const best = select(model, new URLSearchParams("matched=1"));
   const concepts = new Set(best.map((unit) => unit.concept)).size;
-  const clearest = best.slice(0, Math.min(CLEAREST, concepts));
+  const clearest = best.slice(0, Math.min(MAX_CLEAREST, concepts));
   const cards = document.getElementById("clearest");
   cards.append(...clearest.map((unit) => unitCard(model, unit)));
   cards.before(barLegend(model));
   if (!best.length) cards.append(h("p", { class: "notice" }, "No unit is matched."));
-  await model.fetch(clearest.flatMap((unit) => model.pictures(unit).slice(0, CARD)));
+  await model.fetch(clearest.flatMap((unit) => model.topImages(unit).slice(0, CARD)));
 }
 
 try {
@@ -91,6 +91,6 @@ try {
   await show(model, true);
   document.body.dataset.ready = "true";
 } catch (error) {
-  trouble(`The images could not be unpacked in this browser (${error.message}). The charts below still hold.`);
+  showError(`The images could not be unpacked in this browser (${error.message}). The charts below are not affected.`);
   throw error;
 }

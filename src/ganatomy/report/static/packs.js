@@ -1,30 +1,30 @@
-/** What the page carries as text: pieces of base64, unpacked when they are asked for. */
+/** The binary data of the page: pieces in base64, unpacked on demand. */
 
 const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
 
-/** Resolves once the page has been read to its end. */
-const whole = document.readyState === "loading"
+/** Resolves once the whole page is parsed. */
+const parsed = document.readyState === "loading"
   ? new Promise((done) => { document.addEventListener("DOMContentLoaded", done, { once: true }); })
   : Promise.resolve();
 
-/** The bytes of a piece, out of the page or, where that is served, from the server. */
-async function piece(name) {
-  const served = document.getElementById("pieces")?.dataset.at;
-  if (!served) return bytes(await text(name));
-  const response = await fetch(`${served}/${name}`);
+/** The bytes of a piece, from the page or, in the web app, from the server. */
+async function pieceBytes(name) {
+  const url = document.getElementById("pieces")?.dataset.url;
+  if (!url) return decodeBase64(await takeText(name));
+  const response = await fetch(`${url}/${name}`);
   if (!response.ok) throw new Error(`the server answers ${response.status}`);
   return response.arrayBuffer();
 }
 
-/** The text of a piece, which leaves the page. A piece with something behind it has been read to its end. */
-async function text(name) {
-  if (!document.getElementById(name)?.nextElementSibling) await whole;
+/** The text of a piece, whose element is removed to free memory. A piece is complete once an element follows it. */
+async function takeText(name) {
+  if (!document.getElementById(name)?.nextElementSibling) await parsed;
   const element = document.getElementById(name);
   element.remove();
   return element.textContent;
 }
 
-function bytes(base64) {
+function decodeBase64(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const characters = atob(base64);
   const values = new Uint8Array(characters.length);
@@ -32,15 +32,15 @@ function bytes(base64) {
   return values;
 }
 
-/** The bytes that a piece was deflated from. */
-export async function inflated(name) {
-  const stream = new Blob([await piece(name)]).stream().pipeThrough(new DecompressionStream("deflate"));
+/** The inflated bytes of a piece. */
+export async function inflate(name) {
+  const stream = new Blob([await pieceBytes(name)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The arrays of a piece: {shape, values} by name. Numbers of several bytes lie in planes of bytes. */
+/** The arrays of a piece: {shape, values} by name. The bytes of a number are stored in separate planes. */
 export async function unpack(pack, manifest) {
-  const planes = await inflated(pack);
+  const planes = await inflate(pack);
   const arrays = {};
   for (const [name, [type, shape, offset]] of Object.entries(manifest)) {
     const values = new TYPES[type](shape.reduce((a, b) => a * b, 1));
@@ -57,5 +57,5 @@ export async function unpack(pack, manifest) {
 
 /** The image of a piece. */
 export async function bitmap(name) {
-  return createImageBitmap(new Blob([await piece(name)], { type: "image/jpeg" }));
+  return createImageBitmap(new Blob([await pieceBytes(name)], { type: "image/jpeg" }));
 }

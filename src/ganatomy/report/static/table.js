@@ -1,17 +1,17 @@
-/** A ranked table: its first rows, and a button for the rest. */
+/** A ranked table: its first rows, and a button to show the rest. */
 
 import { h } from "./dom.js";
 
-const FIRST = 20;
+const FIRST_ROWS = 20;
 
-/** A table with these columns ([name, class]) and one row (a tr element) per item; `row(item, place)` makes it. */
+/** A table with these columns ([name, class]) and one row (a tr element) per item; `row(item, rank)` makes it. */
 export function rankedTable(columns, items, row) {
   const body = h("tbody");
   const show = (from, to) => body.append(...items.slice(from, to).map((item, i) => row(item, from + i + 1)));
-  show(0, FIRST);
-  const rest = items.length - FIRST;
+  show(0, FIRST_ROWS);
+  const rest = items.length - FIRST_ROWS;
   const showRest = (event) => {
-    show(FIRST, items.length);
+    show(FIRST_ROWS, items.length);
     event.target.remove();
   };
   return h("div", { class: "scroll" },

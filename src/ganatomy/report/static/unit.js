@@ -1,4 +1,4 @@
-/** The page of a unit: its images, every candidate concept ranked, and the curve of a chosen pair. */
+/** The page of a unit: its top images, a table of its concepts, and the curve of one of them. */
 
 import { count, h, number, percent, put, significant, swatch } from "./dom.js";
 import { barLegend, iouBar } from "./card.js";
@@ -6,11 +6,11 @@ import { curveChart } from "./curve.js";
 import { cell, paint, sharpCanvas } from "./paint.js";
 import { rankedTable } from "./table.js";
 
-const CANDIDATE = [
+const COLUMNS_OF_CANDIDATES = [
   ["concept"], ["category", "category"], ["matched"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure accuracy"],
 ];
 
-/** Show a unit, once `model.fetchUnit` has it, in a section, with the curve of `concept` where the page carries it. */
+/** Show a unit in a section, once `model.fetchUnit` has loaded it, with the curve of `concept` if the page has it. */
 export function showUnit(section, model, unit, concept) {
   const pairs = model.pairsOf(unit);
   const layer = model.layers[unit.depth];
@@ -19,31 +19,31 @@ export function showUnit(section, model, unit, concept) {
     h("h2", { id: "unit-title", tabindex: "-1" }, "What does ", h("em", {}, unit.key), " draw?"),
     h("p", { class: "answer" }, answer(unit, pairs)),
     h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in ${layer.name} (${layer.height}×${layer.width}). ${unit.concept ? `On in ${percent(unit.on)} of all pixels; g` : "G"}reatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
-    pictures(model, unit),
+    topImages(model, unit),
     h("h3", {}, "Which concepts it overlaps with"),
     pairs.length
-      ? [barLegend(model), rankedTable(CANDIDATE, pairs, (pair) => candidate(model, pair))]
+      ? [barLegend(model), rankedTable(COLUMNS_OF_CANDIDATES, pairs, (pair) => candidate(model, pair))]
       : h("p", { class: "notice" }, "No concept beyond chance and control."),
     curveBlock(model, unit, concept));
 }
 
 function answer(unit, pairs) {
   const link = (concept) => h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name);
-  const shown = unit.concept ? unit : closest(pairs);
-  const figures = shown && `IoU ${number(shown.iou)}, chance ${number(shown.chance)}, control ${number(shown.control)}`;
+  const best = unit.concept ? unit : closest(pairs);
+  const figures = best && `IoU ${number(best.iou)}, chance ${number(best.chance)}, control ${number(best.control)}`;
   if (unit.matched) {
     const others = pairs.filter((pair) => pair.matched && pair.concept !== unit.concept).map((pair) => [", ", link(pair.concept)]);
     return [link(unit.concept), ` – matched (${figures})`, others.length > 0 && ["; also matched to ", others.flat().slice(1)], "."];
   }
-  if (!shown) return "Unlabelled: no concept beyond chance and control.";
-  const why = shown.interpretable ? "interpretable, but not clear of chance and control" : "not interpretable";
-  return [unit.concept ? "Not matched. Its label: " : "Unlabelled: no concept is matched. Closest: ", link(shown.concept), ` – ${why} (${figures}).`];
+  if (!best) return "Unlabelled: no concept beyond chance and control.";
+  const status = best.interpretable ? "interpretable, but not clear of chance and control" : "not interpretable";
+  return [unit.concept ? "Not matched. Its label: " : "Unlabelled: no concept is matched. Closest: ", link(best.concept), ` – ${status} (${figures}).`];
 }
 
 /** Of the pairs of an unlabelled unit, the one that exceeds chance and control most, interpretable ones first. */
 function closest(pairs) {
-  const worth = (pair) => (pair.interpretable ? 1000 : 0) + pair.iou / Math.max(pair.chance, pair.control);
-  return pairs.reduce((best, pair) => (!best || worth(pair) > worth(best) ? pair : best), undefined);
+  const score = (pair) => (pair.interpretable ? 1000 : 0) + pair.iou / Math.max(pair.chance, pair.control);
+  return pairs.reduce((best, pair) => (!best || score(pair) > score(best) ? pair : best), undefined);
 }
 
 function neighbours(model, unit) {
@@ -54,17 +54,17 @@ function neighbours(model, unit) {
 }
 
 /** All top images at twice the size of a card's, with a switch for the outlines. */
-function pictures(model, unit) {
-  const shown = model.pictures(unit);
-  if (!shown.length) return h("p", { class: "notice" }, "The images of this unit were left out of the page to keep it small; see the note below.");
+function topImages(model, unit) {
+  const images = model.topImages(unit);
+  if (!images.length) return h("p", { class: "notice" }, "The images of this unit were left out of the page to keep it small; see the notes below.");
   const small = cell(model);
   const box = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
-  const figures = shown.map((picture, i) => {
-    const label = `Image ${picture.id}, where unit ${unit.key} reaches ${significant(picture.value)}`;
+  const figures = images.map((image, i) => {
+    const label = `Image ${image.id}, where unit ${unit.key} reaches ${significant(image.value)}`;
     const canvas = h("canvas", { role: "img", "aria-label": label });
-    const draw = (region) => paint(sharpCanvas(canvas, box.width, box.height), model, picture, box, region);
+    const draw = (region) => paint(sharpCanvas(canvas, box.width, box.height), model, image, box, region);
     draw(true);
-    return { draw, element: h("figure", {}, canvas, h("figcaption", {}, `${i + 1}. image ${picture.id} · ${significant(picture.value)}`)) };
+    return { draw, element: h("figure", {}, canvas, h("figcaption", {}, `${i + 1}. image ${image.id} · ${significant(image.value)}`)) };
   });
   const toggle = h("input", { type: "checkbox", checked: true, change: (event) => figures.forEach((f) => f.draw(event.target.checked)) });
   return [h("label", { class: "check" }, toggle, "show where it is on"), h("div", { class: "strip" }, figures.map((f) => f.element))];
@@ -81,27 +81,27 @@ function candidate(model, pair) {
     h("td", { class: "figure accuracy" }, number(pair.accuracy, 2)));
 }
 
-/** The curve, and a picker for its concept. */
-function curveBlock(model, unit, wanted) {
-  const known = model.curveConcepts(unit);
-  if (!known.length) return null;
-  const place = h("div", { class: "curve-place" });
+/** The curve, and a field to select its concept. */
+function curveBlock(model, unit, requested) {
+  const concepts = model.curveConcepts(unit);
+  if (!concepts.length) return null;
+  const container = h("div", { class: "curve-container" });
   const show = (concept) => {
     const curve = model.curve(unit, concept);
     const counted = curve.iou.filter(Number.isFinite).length;
-    put(place, curveChart(curve, concept),
+    put(container, curveChart(curve, concept),
       counted < curve.iou.length && h("p", { class: "small" }, `IoU was counted at ${count(counted, "level")} of ${curve.iou.length}, IQR at all.`));
   };
-  const first = known.includes(wanted) ? wanted : known[0];
+  const first = concepts.includes(requested) ? requested : concepts[0];
   const picker = h("select", { change: (event) => show(model.conceptByKey.get(event.target.value)) },
-    known.map((concept) => h("option", { value: concept.key, selected: concept === first }, concept.key)));
+    concepts.map((concept) => h("option", { value: concept.key, selected: concept === first }, concept.key)));
   show(first);
   return [
     h("h3", {}, "How the overlap depends on the threshold"),
     h("label", { class: "pick" }, h("span", {}, "Concept"), picker),
     h("p", { class: "key" }, h("span", { class: "line solid" }), " IoU on the evaluation images, ",
       h("span", { class: "line dashed" }), " IQR on the validation images, which chooses the level (the upright line)."),
-    place,
-    wanted && !known.includes(wanted) && h("p", { class: "small" }, `The page carries no curve for ${wanted.name}; see the note below.`),
+    container,
+    requested && !concepts.includes(requested) && h("p", { class: "small" }, `The page has no curve for ${requested.name}; see the notes below.`),
   ];
 }

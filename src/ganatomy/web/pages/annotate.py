@@ -72,7 +72,7 @@ def next_unit(
     return NextUnit(layer=layer, unit=unit, done=len(done), of=units)
 
 
-@routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/said")
+@routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/annotations")
 def unit_annotations(context: Context, layer: str, unit: UnitNumber) -> UnitAnnotations:
     """Return what people say of a unit."""
     context.painter.check(layer, [unit])

@@ -1,8 +1,8 @@
 // @ts-check
-/** Ask the server; a refusal becomes an `ApiError` with the reason that it gave. */
+/** Requests to the server; an error response becomes an `ApiError` with its reason. */
 
 /**
- * One stroke of the brush, as the server takes it.
+ * One stroke of the brush, as the server expects it.
  * @typedef {object} Stroke
  * @property {"draw" | "remove"} action
  * @property {string} layer
@@ -31,33 +31,33 @@ export class ApiError extends Error {
 }
 
 /**
- * Ask for something; resolves to the response once it is a good one.
+ * Send a request; resolves to the response if its status is a success.
  * @param {string} path
  * @param {unknown} [body] sent as JSON by POST; without it the request is a GET
  * @returns {Promise<Response>}
  */
-async function ask(path, body) {
+async function request(path, body) {
   const options = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options).catch(() => { throw new ApiError(0, "The server does not answer. Is it still running?"); });
   if (response.ok) return response;
-  const said = await response.json().catch(() => ({}));
-  throw new ApiError(response.status, said.reason ?? `The server answers ${response.status}.`);
+  const error = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, error.reason ?? `The server answers ${response.status}.`);
 }
 
 /** @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-export const json = async (path, body) => (await ask(path, body)).json();
+export const fetchJson = async (path, body) => (await request(path, body)).json();
 
 /** @param {string} path @param {unknown} [body] */
-export const image = async (path, body) => createImageBitmap(await (await ask(path, body)).blob());
+export const fetchImage = async (path, body) => createImageBitmap(await (await request(path, body)).blob());
 
 /** @param {string} path @param {unknown} [body] */
-export const file = async (path, body) => (await ask(path, body)).blob();
+export const fetchFile = async (path, body) => (await request(path, body)).blob();
 
-/** The address of a study's part of the server. @param {string} study */
-export const base = (study) => `/api/studies/${encodeURIComponent(study)}`;
+/** The URL of a study's API. @param {string} study */
+export const studyUrl = (study) => `/api/studies/${encodeURIComponent(study)}`;
 
 /**
- * Run a job again and again for the newest state only: while one runs, what comes is kept, and of that only the last.
+ * Run a job for the newest state only: states that arrive while it runs wait, and all but the last are dropped.
  * @template T
  * @param {(state: T) => Promise<void>} job
  * @returns {(state: T) => void}

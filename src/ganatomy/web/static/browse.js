@@ -1,12 +1,12 @@
 // @ts-check
-/** Inside an image: where a unit is on, what goes without it, which units are active where one clicks. */
+/** Units of one image: where a unit is active, the image without it, and the units that are active at a point. */
 
 import { h, number, percent, put } from "/static/report/dom.js";
-import { base, image, json } from "./api.js";
+import { studyUrl, fetchImage, fetchJson } from "./api.js";
 import { fit } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { encode } from "./link.js";
-import { guarded, part, person, pictureNumber } from "./parts.js";
+import { element, showErrors, rater, validImageId } from "./page.js";
 import { OwnSets } from "./tools.js";
 
 /** @typedef {import("./api.js").ActiveUnit} ActiveUnit */
@@ -14,43 +14,43 @@ import { OwnSets } from "./tools.js";
 /** @typedef {[number, number]} Point */
 
 const STEP = 1 / 32;
-const GLOW = [255, 225, 77];
-const BEST = 20;
-const LIT = 4;
-const MOST_PICKED = 16;
+const HIGHLIGHT = [255, 225, 77];
+const TOP_UNITS = 20;
+const MAX_HIGHLIGHTED = 4;
+const MAX_PICKED = 16;
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * What the address names: a unit, or a concept with the units of the layer that are best for it.
- * @typedef {{key: string, layer: string, units: number[], without: string}} Subject
+ * The unit that the URL names, or the concept with the best units of the layer for it.
+ * @typedef {{key: string, layer: string, units: number[], caption: string}} Selection
  */
 
-class Inside {
+class ImageInspector {
   /** @param {Study} study */
   constructor(study) {
     this.study = study;
-    this.api = base(study.name);
+    this.api = studyUrl(study.name);
     this.sets = new OwnSets(study.name);
     this.id = 0;
-    /** @type {Subject | null} */
-    this.subject = null;
-    /** What is shown is of the newest request only. */
+    /** @type {Selection | null} */
+    this.selection = null;
+    /** Number of the newest request; results of older ones are dropped. */
     this.request = 0;
     /** @type {Point} */
     this.cursor = [0.5, 0.5];
     /** @type {Set<number>} */
     this.picked = new Set();
     /** @type {{layer: string, units: number[]}} */
-    this.own = { layer: study.layer, units: [] };
+    this.ownSet = { layer: study.layer, units: [] };
     /** @type {Map<string, string>} */
     this.colours = new Map();
-    put(part("layer", HTMLSelectElement), study.layers.map((layer) => h("option", { value: layer.name, selected: layer.name === study.layer }, layer.name)));
+    put(element("layer", HTMLSelectElement), study.layers.map((layer) => h("option", { value: layer.name, selected: layer.name === study.layer }, layer.name)));
     this.#listen();
   }
 
   get layer() {
-    return part("layer", HTMLSelectElement).value;
+    return element("layer", HTMLSelectElement).value;
   }
 
   /** @param {string | null} concept */
@@ -58,73 +58,73 @@ class Inside {
     return (concept && this.colours.get(concept)) || "#858b95";
   }
 
-  /** Show what the address asks for. */
-  follow() {
-    return guarded("address", async () => {
-      this.subject = null;
-      await this.#colours();
+  /** Show what the URL names. */
+  openUrl() {
+    return showErrors("address", async () => {
+      this.selection = null;
+      await this.#loadColours();
       try {
-        this.subject = await this.#named(new URLSearchParams(window.location.hash.slice(1)));
+        this.selection = await this.#readUrl(new URLSearchParams(window.location.hash.slice(1)));
       } finally {
-        await this.#picture();
+        await this.#showImage();
       }
     });
   }
 
-  /** @param {URLSearchParams} address @returns {Promise<Subject | null>} */
-  async #named(address) {
-    const concept = address.get("concept");
-    const key = address.get("unit") ?? "";
+  /** @param {URLSearchParams} query @returns {Promise<Selection | null>} */
+  async #readUrl(query) {
+    const concept = query.get("concept");
+    const key = query.get("unit") ?? "";
     const slash = key.lastIndexOf("/");
-    const known = this.study.layers.find((each) => each.name === key.slice(0, slash));
-    if (known && Number(key.slice(slash + 1)) < known.units) {
-      part("layer", HTMLSelectElement).value = known.name;
-      return { key, layer: known.name, units: [Number(key.slice(slash + 1))], without: `Without ${key}` };
+    const layerOfUnit = this.study.layers.find((each) => each.name === key.slice(0, slash));
+    if (layerOfUnit && Number(key.slice(slash + 1)) < layerOfUnit.units) {
+      element("layer", HTMLSelectElement).value = layerOfUnit.name;
+      return { key, layer: layerOfUnit.name, units: [Number(key.slice(slash + 1))], caption: `Without ${key}` };
     }
     if (!concept) return null;
     const { layer } = this;
-    const ranking = await json(`${this.#at(layer)}/ranking?concept=${encodeURIComponent(concept)}&top=${BEST}`);
+    const ranking = await fetchJson(`${this.#layerUrl(layer)}/ranking?concept=${encodeURIComponent(concept)}&top=${TOP_UNITS}`);
     const by = ranking.by === "ace" ? "ACE" : "IoU";
-    return { key: concept, layer, units: ranking.units, without: `Without the ${ranking.units.length} units of ${layer} that are best for ${concept} (${by})` };
+    return { key: concept, layer, units: ranking.units, caption: `Without the ${ranking.units.length} units of ${layer} that are best for ${concept} (${by})` };
   }
 
-  /** The address of a layer. @param {string} layer */
-  #at(layer) {
+  /** The URL of a layer. @param {string} layer */
+  #layerUrl(layer) {
     return `${this.api}/layers/${encodeURIComponent(layer)}`;
   }
 
-  async #colours() {
-    for (const brush of await json(`${this.#at(this.layer)}/brushes`)) this.colours.set(brush.concept, brush.colour);
+  async #loadColours() {
+    for (const brush of await fetchJson(`${this.#layerUrl(this.layer)}/brushes`)) this.colours.set(brush.concept, brush.colour);
   }
 
   /** @param {number} id */
   async goTo(id) {
-    this.id = pictureNumber(id);
-    part("id", HTMLInputElement).value = String(this.id);
-    put(part("found", HTMLElement));
-    await guarded("picture", () => this.#picture());
+    this.id = validImageId(id);
+    element("id", HTMLInputElement).value = String(this.id);
+    put(element("active-units", HTMLElement));
+    await showErrors("image", () => this.#showImage());
   }
 
-  async #picture() {
+  async #showImage() {
     const request = ++this.request;
-    const { id, subject } = this;
-    const bitmap = await image(`${this.api}/images/${id}.png`);
-    const lit = subject ? await Promise.all(subject.units.slice(0, LIT).map((unit) => image(`${this.#at(subject.layer)}/units/${unit}/map.png?id=${id}`))) : [];
+    const { id, selection } = this;
+    const bitmap = await fetchImage(`${this.api}/images/${id}.png`);
+    const maps = selection ? await Promise.all(selection.units.slice(0, MAX_HIGHLIGHTED).map((unit) => fetchImage(`${this.#layerUrl(selection.layer)}/units/${unit}/map.png?id=${id}`))) : [];
     if (request !== this.request) return;
-    const canvas = part("picture", HTMLCanvasElement);
+    const canvas = element("image", HTMLCanvasElement);
     fit(canvas, bitmap.width, bitmap.height);
     canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-    this.#glow(lit);
-    part("pick", HTMLButtonElement).setAttribute("aria-pressed", String(this.picked.has(id)));
-    this.#ownSet();
+    this.#highlight(maps);
+    element("pick", HTMLButtonElement).setAttribute("aria-pressed", String(this.picked.has(id)));
+    this.#showOwnSet();
     this.#showPicked();
-    await this.#about(request);
-    if (request === this.request) document.body.dataset.live = `${id} ${subject?.key ?? ""}`;
+    await this.#showAblation(request);
+    if (request === this.request) document.body.dataset.live = `${id} ${selection?.key ?? ""}`;
   }
 
-  /** Let units glow over the image: each place as its most active one. @param {ImageBitmap[]} maps */
-  #glow(maps) {
-    const overlay = part("overlay", HTMLCanvasElement);
+  /** Highlight active pixels: the maximum over the maps. @param {ImageBitmap[]} maps */
+  #highlight(maps) {
+    const overlay = element("overlay", HTMLCanvasElement);
     Object.assign(overlay, { width: this.study.width, height: this.study.height });
     const context = overlay.getContext("2d", { willReadFrequently: true });
     if (!maps.length || !context) return;
@@ -132,153 +132,153 @@ class Inside {
     for (const map of maps) context.drawImage(map, 0, 0);
     const pixels = context.getImageData(0, 0, overlay.width, overlay.height);
     for (let i = 0; i < pixels.data.length; i += 4) {
-      const share = pixels.data[i] / 255; // of the greatest activation of the sample, which few places come near
-      pixels.data.set([...GLOW, 230 * Math.sqrt(share)], i);
+      const share = pixels.data[i] / 255; // of the greatest activation of the sample, which few pixels come near
+      pixels.data.set([...HIGHLIGHT, 230 * Math.sqrt(share)], i);
     }
     context.putImageData(pixels, 0, 0);
   }
 
-  /** Show the image without the units, what that changed, and what people say. @param {number} request */
-  async #about(request) {
-    const place = part("about-unit", HTMLElement);
-    const { id, subject } = this;
-    if (!subject) return put(place);
-    const { layer, units } = subject;
-    const asked = { id, strokes: [{ action: "remove", layer, units, points: [] }] };
-    const [without, told] = await Promise.all([image(`${this.api}/paint`, asked), json(`${this.api}/changes`, asked)]);
+  /** Show the image without the selected units, the effect of that, and annotations. @param {number} request */
+  async #showAblation(request) {
+    const container = element("about-unit", HTMLElement);
+    const { id, selection } = this;
+    if (!selection) return put(container);
+    const { layer, units } = selection;
+    const body = { id, strokes: [{ action: "remove", layer, units, points: [] }] };
+    const [ablated, result] = await Promise.all([fetchImage(`${this.api}/paint`, body), fetchJson(`${this.api}/changes`, body)]);
     if (request !== this.request) return undefined;
-    const canvas = h("canvas", { role: "img", "aria-label": subject.without, width: without.width, height: without.height });
-    canvas.getContext("2d").drawImage(without, 0, 0);
+    const canvas = h("canvas", { role: "img", "aria-label": selection.caption, width: ablated.width, height: ablated.height });
+    canvas.getContext("2d").drawImage(ablated, 0, 0);
     const changes = h("div");
-    showChanges(changes, told, this);
-    const said = h("div", { id: "said" });
-    put(place,
-      h("h3", {}, subject.without),
+    showChanges(changes, result, this);
+    const annotations = h("div", { id: "annotations" });
+    put(container,
+      h("h3", {}, selection.caption),
       units.length > 1 && h("ul", { class: "chips", "aria-label": "These units, best first" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit))))),
-      units.length > 1 && h("p", { class: "small" }, `The best ${Math.min(LIT, units.length)} glow over the image.`),
-      h("div", { class: "without" }, canvas, changes),
+      units.length > 1 && h("p", { class: "small" }, `The best ${Math.min(MAX_HIGHLIGHTED, units.length)} are highlighted in the image.`),
+      h("div", { class: "ablation" }, canvas, changes),
       h("button", { type: "button", id: "add", click: () => this.#add(layer, units) }, units.length > 1 ? "Add them to my set" : "Add to my set"),
-      said);
-    return units.length === 1 ? this.#people(said, layer, units[0]) : undefined;
+      annotations);
+    return units.length === 1 ? this.#showAnnotations(annotations, layer, units[0]) : undefined;
   }
 
-  /** What people say of a unit, and a flag to set. @param {HTMLElement} place @param {string} layer @param {number} unit */
-  async #people(place, layer, unit) {
-    const said = await json(`${this.#at(layer)}/units/${unit}/said`).catch(() => null);
-    if (!said) return; // this server keeps no annotations
-    const name = h("input", { type: "text", "aria-label": "Your name", placeholder: "your name", maxlength: 100, autocomplete: "nickname", required: true, value: person.name() });
+  /** Show the annotations of a unit, and buttons to flag it. @param {HTMLElement} container @param {string} layer @param {number} unit */
+  async #showAnnotations(container, layer, unit) {
+    const annotations = await fetchJson(`${this.#layerUrl(layer)}/units/${unit}/annotations`).catch(() => null);
+    if (!annotations) return; // the server stores no annotations
+    const name = h("input", { type: "text", "aria-label": "Your name", placeholder: "your name", maxlength: 100, autocomplete: "nickname", required: true, value: rater.name() });
     /** @param {boolean} artifact */
-    const flag = (artifact) => name.reportValidity() && guarded("flag", async () => {
-      person.is(name.value.trim());
-      await json(`${this.api}/flags`, { layer, unit, rater: name.value.trim(), artifact });
-      await this.#people(place, layer, unit);
+    const flag = (artifact) => name.reportValidity() && showErrors("flag", async () => {
+      rater.setName(name.value.trim());
+      await fetchJson(`${this.api}/flags`, { layer, unit, rater: name.value.trim(), artifact });
+      await this.#showAnnotations(container, layer, unit);
     });
-    const flagged = said.flags.filter((/** @type {[string, boolean]} */ [, artifact]) => artifact).length;
-    put(place,
-      h("h3", {}, "What people say"),
-      said.labels.length > 0 && h("p", { class: "small" }, said.labels.map((/** @type {[string, string]} */ [who, words]) => `${words} (${who})`).join(", ")),
-      h("p", { class: "small" }, said.flags.length ? `Flagged as an artifact by ${flagged} of ${said.flags.length} who looked.` : "Nobody has said yet whether it is an artifact."),
+    const flagged = annotations.flags.filter((/** @type {[string, boolean]} */ [, artifact]) => artifact).length;
+    put(container,
+      h("h3", {}, "Human annotations"),
+      annotations.labels.length > 0 && h("p", { class: "small" }, annotations.labels.map((/** @type {[string, string]} */ [who, words]) => `${words} (${who})`).join(", ")),
+      h("p", { class: "small" }, annotations.flags.length ? `Flagged as an artifact by ${flagged} of ${annotations.flags.length} raters.` : "Not rated yet."),
       h("div", { class: "row" }, name,
         h("button", { type: "button", id: "flag", click: () => flag(true) }, "Flag as artifact"),
-        h("button", { type: "button", id: "fine", click: () => flag(false) }, "It is fine")));
+        h("button", { type: "button", id: "fine", click: () => flag(false) }, "Not an artifact")));
   }
 
   /** @param {string} layer @param {number[]} units */
   #add(layer, units) {
-    const before = this.own.layer === layer ? this.own.units : [];
-    this.own = { layer, units: [...new Set([...before, ...units])] };
-    this.#ownSet();
+    const before = this.ownSet.layer === layer ? this.ownSet.units : [];
+    this.ownSet = { layer, units: [...new Set([...before, ...units])] };
+    this.#showOwnSet();
   }
 
-  /** The set that is being built: its units, and a name for it. */
-  #ownSet() {
-    const { layer, units } = this.own;
-    const place = part("own-set", HTMLElement);
-    if (!units.length) return put(place);
+  /** Show the new set: its units, and a field for its name. */
+  #showOwnSet() {
+    const { layer, units } = this.ownSet;
+    const container = element("own-set", HTMLElement);
+    if (!units.length) return put(container);
     const name = h("input", { type: "text", "aria-label": "Name of the set", placeholder: "a name", maxlength: 60 });
-    const keep = async () => {
-      const called = name.value.trim() || `units ${units.slice(0, 6).join(", ")}${units.length > 6 ? ` … (${units.length})` : ""}`;
-      this.sets.keep({ name: called, layer, units: [...units] });
-      this.own = { layer, units: [] };
-      const address = await encode({ id: this.id, layer, brush: `own ${called}`, strokes: [] });
-      put(place, h("p", { class: "small" }, `Kept: ${called} is a brush now. `, h("a", { href: `/paint/${encodeURIComponent(this.study.name)}#${address}` }, "Paint with it")));
+    const save = async () => {
+      const setName = name.value.trim() || `units ${units.slice(0, 6).join(", ")}${units.length > 6 ? ` … (${units.length})` : ""}`;
+      this.sets.save({ name: setName, layer, units: [...units] });
+      this.ownSet = { layer, units: [] };
+      const fragment = await encode({ id: this.id, layer, brush: `own ${setName}`, strokes: [] });
+      put(container, h("p", { class: "small" }, `Saved: ${setName} is a brush now. `, h("a", { href: `/paint/${encodeURIComponent(this.study.name)}#${fragment}` }, "Paint with it")));
     };
-    return put(place,
+    return put(container,
       h("h3", {}, `My set of ${layer}`),
       h("ul", { class: "chips" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit)),
-        h("button", { type: "button", "aria-label": `Take ${unit} out`, click: () => { this.own.units = units.filter((other) => other !== unit); this.#ownSet(); } }, "×")))),
-      h("form", { submit: (/** @type {Event} */ event) => { event.preventDefault(); keep(); } }, name, h("button", {}, "Keep as a brush")));
+        h("button", { type: "button", "aria-label": `Remove ${unit}`, click: () => { this.ownSet.units = units.filter((other) => other !== unit); this.#showOwnSet(); } }, "×")))),
+      h("form", { submit: (/** @type {Event} */ event) => { event.preventDefault(); save(); } }, name, h("button", {}, "Save as a brush")));
   }
 
   /** @param {Point} at */
-  async #ask(at) {
-    const asked = { id: this.id, layer: this.layer, points: [at], radius: 0.02, top: 12 };
-    const { units, concepts } = await json(`${this.api}/active`, asked);
-    if (asked.id === this.id) put(part("found", HTMLElement),
-      h("h3", {}, "Units that explain this place: ", concepts.length ? h("em", {}, concepts.join(", ")) : "nothing that the segmenter knows"),
+  async #showActive(at) {
+    const body = { id: this.id, layer: this.layer, points: [at], radius: 0.02, top: 12 };
+    const { units, concepts } = await fetchJson(`${this.api}/active`, body);
+    if (body.id === this.id) put(element("active-units", HTMLElement),
+      h("h3", {}, "Units that explain this point: ", concepts.length ? h("em", {}, concepts.join(", ")) : "no concept of the segmenter"),
       unitList(units));
   }
 
   #showPicked() {
-    const place = part("picked", HTMLElement);
-    if (!this.picked.size) return put(place);
+    const container = element("picked", HTMLElement);
+    if (!this.picked.size) return put(container);
     const ids = [...this.picked];
-    const answer = h("div", { "aria-live": "polite" });
-    const ask = () => guarded("common", async () => put(answer, unitList(await json(`${this.api}/common`, { ids, layer: this.layer, top: 12 }))));
-    return put(place,
+    const list = h("div", { "aria-live": "polite" });
+    const showCommon = () => showErrors("common", async () => put(list, unitList(await fetchJson(`${this.api}/common`, { ids, layer: this.layer, top: 12 }))));
+    return put(container,
       h("h3", {}, `Picked: ${ids.length}`),
       h("div", { class: "film" }, ids.map((id) => h("button", { type: "button", "aria-label": `Image ${id}`, click: () => this.goTo(id) },
         h("img", { alt: "", src: `${this.api}/images/${id}.png`, width: this.study.width, height: this.study.height })))),
-      h("button", { type: "button", id: "common", click: ask }, `Which units of ${this.layer} light up in all of them?`), answer);
+      h("button", { type: "button", id: "common", click: showCommon }, `Which units of ${this.layer} are active in all of them?`), list);
   }
 
   #listen() {
-    part("previous", HTMLButtonElement).addEventListener("click", () => this.goTo(this.id - 1));
-    part("next", HTMLButtonElement).addEventListener("click", () => this.goTo(this.id + 1));
-    const id = part("id", HTMLInputElement);
+    element("previous", HTMLButtonElement).addEventListener("click", () => this.goTo(this.id - 1));
+    element("next", HTMLButtonElement).addEventListener("click", () => this.goTo(this.id + 1));
+    const id = element("id", HTMLInputElement);
     id.addEventListener("change", () => this.goTo(Number(id.value)));
-    part("pick", HTMLButtonElement).addEventListener("click", () => {
-      if (!this.picked.delete(this.id) && this.picked.size < MOST_PICKED) this.picked.add(this.id);
-      part("pick", HTMLButtonElement).setAttribute("aria-pressed", String(this.picked.has(this.id)));
+    element("pick", HTMLButtonElement).addEventListener("click", () => {
+      if (!this.picked.delete(this.id) && this.picked.size < MAX_PICKED) this.picked.add(this.id);
+      element("pick", HTMLButtonElement).setAttribute("aria-pressed", String(this.picked.has(this.id)));
       this.#showPicked();
     });
-    part("layer", HTMLSelectElement).addEventListener("change", () => {
-      if (this.subject && !window.location.hash.includes("unit=")) this.follow(); // a concept has other units there
-      else guarded("layer", () => this.#colours());
-      put(part("found", HTMLElement));
+    element("layer", HTMLSelectElement).addEventListener("change", () => {
+      if (this.selection && !window.location.hash.includes("unit=")) this.openUrl(); // another layer has other units for the concept
+      else showErrors("layer", () => this.#loadColours());
+      put(element("active-units", HTMLElement));
       this.#showPicked();
     });
-    const overlay = part("overlay", HTMLCanvasElement);
+    const overlay = element("overlay", HTMLCanvasElement);
     overlay.addEventListener("click", (event) => {
       const box = overlay.getBoundingClientRect();
       this.cursor = [(event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height];
-      guarded("active", () => this.#ask(this.cursor));
+      showErrors("active", () => this.#showActive(this.cursor));
     });
     overlay.addEventListener("keydown", (event) => {
       const step = ARROWS[event.key];
       if (step) this.cursor = [Math.min(1, Math.max(0, this.cursor[0] + step[0] * STEP)), Math.min(1, Math.max(0, this.cursor[1] + step[1] * STEP))];
       if (step || event.key === "Enter") {
         event.preventDefault();
-        guarded("active", () => this.#ask(this.cursor));
+        showErrors("active", () => this.#showActive(this.cursor));
       }
     });
-    window.addEventListener("hashchange", () => this.follow());
+    window.addEventListener("hashchange", () => this.openUrl());
   }
 }
 
-/** Units as links, with how unusual their activity is. @param {ActiveUnit[]} units */
+/** Units as links, with the quantile of their activation. @param {ActiveUnit[]} units */
 function unitList(units) {
   return h("ol", { class: "active" }, units.map((row) => h("li", {},
     h("a", { href: `#unit=${row.layer}/${row.unit}` }, `${row.layer}/${row.unit}`),
     row.label ? h("span", {}, row.label, row.matched ? "" : h("small", {}, " (not matched)")) : h("span", { class: "missing" }, "unlabelled"),
     h("span", { class: "small" }, `IoU ${number(row.iou ?? NaN, 2)}`),
-    h("span", { class: "small" }, row.quantile >= 1 ? "as high as it gets" : `higher than on ${percent(row.quantile)}`))));
+    h("span", { class: "small" }, row.quantile >= 1 ? "the maximum" : `higher than on ${percent(row.quantile)}`))));
 }
 
 async function start() {
-  const name = part("live", HTMLElement).dataset.study;
-  const study = /** @type {Study[]} */ (await json("/api/studies")).find((each) => each.name === name);
-  if (study) await new Inside(study).follow();
+  const name = element("live", HTMLElement).dataset.study;
+  const study = /** @type {Study[]} */ (await fetchJson("/api/studies")).find((each) => each.name === name);
+  if (study) await new ImageInspector(study).openUrl();
 }
 
-guarded("start", start);
+showErrors("start", start);

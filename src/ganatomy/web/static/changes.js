@@ -1,22 +1,22 @@
 // @ts-check
-/** What strokes did to every concept: two bars each, before and after. */
+/** The effect of strokes on each concept: two bars, before and after. */
 
 import { h, percent, put } from "/static/report/dom.js";
 
-const MOST = 10;
-const LEAST = 0.0005;
+const MAX_ROWS = 10;
+const MIN_CHANGE = 0.0005;
 
 /**
- * @param {HTMLElement} place
- * @param {{changes: import("./api.js").Change[], pixels: number} | null} told
+ * @param {HTMLElement} container
+ * @param {{changes: import("./api.js").Change[], pixels: number} | null} result
  * @param {{colour: (concept: string | null) => string}} palette
  */
-export function showChanges(place, told, palette) {
-  if (!told) return put(place, h("p", { class: "small" }, "Nothing has been painted."));
-  const rows = told.changes.filter((row) => Math.abs(row.after - row.before) >= LEAST).slice(0, MOST);
-  if (!rows.length) return put(place, h("p", { class: "small" }, "No concept changed."));
+export function showChanges(container, result, palette) {
+  if (!result) return put(container, h("p", { class: "small" }, "Nothing has been painted."));
+  const rows = result.changes.filter((row) => Math.abs(row.after - row.before) >= MIN_CHANGE).slice(0, MAX_ROWS);
+  if (!rows.length) return put(container, h("p", { class: "small" }, "No concept changed."));
   const most = Math.max(...rows.map((row) => Math.max(row.before, row.after)));
-  return put(place, h("table", { class: "changes" },
+  return put(container, h("table", { class: "changes" },
     h("thead", {}, h("tr", {}, ["concept", "before and after", "change"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, rows.map((row) => h("tr", {},
       h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${palette.colour(row.concept)}` }), row.concept),

@@ -1,5 +1,5 @@
 // @ts-check
-/** The strokes on an image, with undo and redo: every change is a step that can be taken back. */
+/** The strokes on an image, with undo and redo. */
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 
@@ -15,7 +15,7 @@ export class History {
   }
 
   /** @param {readonly Stroke[]} strokes */
-  #become(strokes) {
+  #change(strokes) {
     this.past.push(this.strokes);
     this.future = [];
     this.strokes = strokes;
@@ -23,19 +23,19 @@ export class History {
 
   /** @param {Stroke} stroke */
   add(stroke) {
-    this.#become([...this.strokes, stroke]);
+    this.#change([...this.strokes, stroke]);
   }
 
   /** @param {number} index */
   remove(index) {
-    this.#become(this.strokes.filter((_, i) => i !== index));
+    this.#change(this.strokes.filter((_, i) => i !== index));
   }
 
   clear() {
-    if (this.strokes.length) this.#become([]);
+    if (this.strokes.length) this.#change([]);
   }
 
-  /** Take the last change back; whether there was one. */
+  /** Undo the last change; returns whether there was one. */
   undo() {
     const before = this.past.pop();
     if (!before) return false;
@@ -44,7 +44,7 @@ export class History {
     return true;
   }
 
-  /** Make the change again that was taken back last; whether there was one. */
+  /** Redo the change that was undone last; returns whether there was one. */
   redo() {
     const after = this.future.pop();
     if (!after) return false;

@@ -1,28 +1,28 @@
 // @ts-check
-/** An edit as the end of an address: JSON, deflated, in letters that addresses may have. */
+/** An edit as the fragment of a URL: JSON, deflated, in URL-safe base64. */
 
-import { pictureNumber } from "./parts.js";
+import { validImageId } from "./page.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Study} Study */
-/** @typedef {{id: number, layer: string, brush: string, strokes: Stroke[], told: string}} Edit */
+/** @typedef {{id: number, layer: string, brush: string, strokes: Stroke[], warning: string}} Edit */
 
-const MOST_BYTES = 1 << 20;
-export const MOST_STROKES = 200;
-const MOST_POINTS = 500;
-const MOST_UNITS = 4096;
+const MAX_BYTES = 1 << 20;
+export const MAX_STROKES = 200;
+const MAX_POINTS = 500;
+const MAX_UNITS = 4096;
 
 /** @param {ReadableStream<any>} stream */
-async function whole(stream) {
+async function readAll(stream) {
   const bytes = [];
   let length = 0;
   for (const reader = stream.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) return new Uint8Array(await new Blob(bytes).arrayBuffer());
     length += value.length;
-    if (length > MOST_BYTES) {
+    if (length > MAX_BYTES) {
       await reader.cancel();
-      throw new RangeError("too long");
+      throw new RangeError("the edit is too long");
     }
     bytes.push(value);
   }
@@ -30,31 +30,31 @@ async function whole(stream) {
 
 /** @param {unknown} state @returns {Promise<string>} */
 export async function encode(state) {
-  const packed = await whole(new Blob([JSON.stringify(state)]).stream().pipeThrough(new CompressionStream("deflate-raw")));
+  const packed = await readAll(new Blob([JSON.stringify(state)]).stream().pipeThrough(new CompressionStream("deflate-raw")));
   const text = btoa(Array.from(packed, (byte) => String.fromCharCode(byte)).join(""));
   return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Read what `encode` wrote; null where it is no such text. @param {string} text @returns {Promise<any>} */
+/** Decode what `encode` returned; null if the text is not valid. @param {string} text @returns {Promise<any>} */
 async function decode(text) {
   try {
     const packed = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(await whole(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")))));
+    return JSON.parse(new TextDecoder().decode(await readAll(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")))));
   } catch {
     return null;
   }
 }
 
-/** The edit that an address holds, as far as this study can do it; `told` says what cannot be. @param {string} text @param {Study} study @returns {Promise<Edit>} */
-export async function restored(text, study) {
+/** The edit in a URL, without strokes that this study does not support; `warning` names what was left out. @param {string} text @param {Study} study @returns {Promise<Edit>} */
+export async function decodeEdit(text, study) {
   const state = text ? await decode(text) : {};
-  const given = Array.isArray(state?.strokes) ? state.strokes : [];
-  const strokes = given.slice(0, MOST_STROKES).map((/** @type {unknown} */ each) => readStroke(each, study)).filter((/** @type {Stroke | null} */ each) => each !== null);
+  const all = Array.isArray(state?.strokes) ? state.strokes : [];
+  const strokes = all.slice(0, MAX_STROKES).map((/** @type {unknown} */ each) => readStroke(each, study)).filter((/** @type {Stroke | null} */ each) => each !== null);
   const layer = study.layers.some((each) => each.name === state?.layer) ? state.layer : study.layer;
-  const left = given.length - strokes.length;
-  const told = state === null ? "The address holds no edit that can be read; part of it may be missing."
-    : left ? `${left} of ${given.length} strokes of the address cannot be done here and were left out: another study's layer or units, or over ${MOST_STROKES} strokes.` : "";
-  return { id: pictureNumber(Number(state?.id)), layer, brush: String(state?.brush ?? ""), strokes, told };
+  const dropped = all.length - strokes.length;
+  const warning = state === null ? "The address holds no edit that can be read; part of it may be missing."
+    : dropped ? `${dropped} of ${all.length} strokes of the address cannot be done here and were left out: another study's layer or units, or over ${MAX_STROKES} strokes.` : "";
+  return { id: validImageId(Number(state?.id)), layer, brush: String(state?.brush ?? ""), strokes, warning };
 }
 
 /** @param {any} given @param {Study} study @returns {Stroke | null} */
@@ -64,11 +64,11 @@ function readStroke(given, study) {
   const units = Array.isArray(given.units) ? given.units : null;
   const concept = typeof given.concept === "string" && given.concept ? given.concept : null;
   const points = given.points ?? [];
-  const known = units?.every((/** @type {unknown} */ unit) => Number.isInteger(unit) && between(unit, 0, layer.units - 1)) ?? true;
-  if ((!units && !concept) || !known || (units?.length ?? 0) > MOST_UNITS || !Array.isArray(points) || points.length > MOST_POINTS) return null;
+  const valid = units?.every((/** @type {unknown} */ unit) => Number.isInteger(unit) && between(unit, 0, layer.units - 1)) ?? true;
+  if ((!units && !concept) || !valid || (units?.length ?? 0) > MAX_UNITS || !Array.isArray(points) || points.length > MAX_POINTS) return null;
   if (!points.every((point) => Array.isArray(point) && point.length === 2 && point.every((share) => between(share, 0, 1)))) return null;
-  const top = Number.isInteger(given.top) && between(given.top, 1, MOST_UNITS) ? given.top : 20;
-  const [strength, multiple, radius] = [within(given.strength, 0, 1, 1), within(given.multiple, -10, 10, 1), within(given.radius, 0, 1, 0.08)];
+  const top = Number.isInteger(given.top) && between(given.top, 1, MAX_UNITS) ? given.top : 20;
+  const [strength, multiple, radius] = [numberOr(given.strength, 0, 1, 1), numberOr(given.multiple, -10, 10, 1), numberOr(given.radius, 0, 1, 0.08)];
   const by = ["best", "ace", "iou"].includes(given.by) ? given.by : null;
   return { action: given.action, layer: layer.name, concept, units, by, top, strength, multiple, points, radius };
 }
@@ -76,5 +76,5 @@ function readStroke(given, study) {
 /** @param {unknown} value @param {number} low @param {number} high */
 const between = (value, low, high) => typeof value === "number" && value >= low && value <= high;
 
-/** @param {unknown} value @param {number} low @param {number} high @param {number} usual */
-const within = (value, low, high, usual) => (between(value, low, high) ? Number(value) : usual);
+/** @param {unknown} value @param {number} low @param {number} high @param {number} fallback */
+const numberOr = (value, low, high, fallback) => (between(value, low, high) ? Number(value) : fallback);

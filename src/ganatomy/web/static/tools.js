@@ -1,20 +1,20 @@
 // @ts-check
-/** The brush: what it draws or removes, with which units, how wide and how strongly. */
+/** The settings of the brush: action, units, size and strength. */
 
 import { h, percent, put } from "/static/report/dom.js";
-import { base, json } from "./api.js";
-import { kept } from "./parts.js";
+import { studyUrl, fetchJson } from "./api.js";
+import { storage } from "./page.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Brush} Brush */
 /** @typedef {{name: string, layer: string, units: number[]}} OwnSet */
-/** @typedef {{key: string, name: string, colour: string, concept: string | null, units: number[] | null, note: string, measured: boolean}} Choice */
+/** @typedef {{key: string, name: string, colour: string, concept: string | null, units: number[] | null, note: string, measured: boolean}} BrushChoice */
 
-const SHOWN = 24;
-const MOST_UNITS = 60;
+const MAX_LISTED = 24;
+const MAX_UNITS = 60;
 const OWN_COLOUR = "#858b95";
 
-/** Sets of units that a person has named, kept in this browser. */
+/** Sets of units with names, stored in the browser. */
 export class OwnSets {
   /** @param {string} study */
   constructor(study) {
@@ -24,22 +24,22 @@ export class OwnSets {
   /** @returns {OwnSet[]} */
   all() {
     try {
-      const sets = JSON.parse(kept.read(this.key) ?? "[]");
+      const sets = JSON.parse(storage.read(this.key) ?? "[]");
       return Array.isArray(sets) ? sets.filter((set) => typeof set?.name === "string" && Array.isArray(set.units)) : [];
     } catch {
       return [];
     }
   }
 
-  /** @param {OwnSet} set one of the same name is replaced */
-  keep(set) {
-    this.drop(set.name);
-    kept.write(this.key, JSON.stringify([...this.all(), set]));
+  /** @param {OwnSet} set replaces a set of the same name */
+  save(set) {
+    this.remove(set.name);
+    storage.write(this.key, JSON.stringify([...this.all(), set]));
   }
 
   /** @param {string} name */
-  drop(name) {
-    kept.write(this.key, JSON.stringify(this.all().filter((set) => set.name !== name)));
+  remove(name) {
+    storage.write(this.key, JSON.stringify(this.all().filter((set) => set.name !== name)));
   }
 }
 
@@ -49,28 +49,28 @@ export class Tools {
     this.form = form;
     this.study = study;
     this.sets = new OwnSets(study.name);
-    /** @type {Choice[]} */
+    /** @type {BrushChoice[]} */
     this.choices = [];
     /** @type {Map<string, string>} */
     this.colours = new Map();
-    this.chosen = "";
+    this.selected = "";
     put(this.#field("layer"), study.layers.map((layer) => h("option", { value: layer.name }, `${layer.name}: ${layer.units} units, ${layer.height} × ${layer.width}`)));
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => this.#changed(event));
     document.getElementById("add-set")?.addEventListener("click", () => this.#addSet());
   }
 
-  /** The brush that is chosen, if any. @returns {Choice | undefined} */
+  /** The selected brush, if any. @returns {BrushChoice | undefined} */
   get brush() {
-    return this.choices.find((choice) => choice.key === this.chosen);
+    return this.choices.find((choice) => choice.key === this.selected);
   }
 
-  /** Of the brush, as a share of the image's width. */
+  /** The radius of the brush, as a share of the image's width. */
   get radius() {
     return Number(this.#field("size").value);
   }
 
-  /** The layer that is painted at. */
+  /** The selected layer. */
   get layer() {
     return this.#field("layer").value;
   }
@@ -80,11 +80,11 @@ export class Tools {
     return (concept && this.colours.get(concept)) || OWN_COLOUR;
   }
 
-  /** The stroke that the brush makes along a path; null without a brush. @param {[number, number][]} points @returns {Stroke | null} */
+  /** The stroke of the brush along a path; null without a brush. @param {[number, number][]} points @returns {Stroke | null} */
   stroke(points) {
     const { brush } = this;
     if (!brush) return null;
-    const force = Number(this.#field("force").value);
+    const strength = Number(this.#field("strength").value);
     const action = this.#action();
     return {
       action,
@@ -93,46 +93,46 @@ export class Tools {
       units: brush.units,
       by: /** @type {"best" | "ace" | "iou" | null} */ (this.#field("by").value || (this.#measured ? "best" : null)),
       top: Number(this.#field("top").value),
-      strength: Math.min(1, force),
-      multiple: action === "draw" ? Math.max(1, force) : 1,
+      strength: Math.min(1, strength),
+      multiple: action === "draw" ? Math.max(1, strength) : 1,
       points,
       radius: this.radius,
     };
   }
 
-  /** Show what can be painted at a layer, with one brush chosen. @param {string} layer @param {string} [brush] */
+  /** List the brushes of a layer, with one of them selected. @param {string} layer @param {string} [brush] */
   async load(layer, brush) {
-    if (brush) this.chosen = brush;
+    if (brush) this.selected = brush;
     this.#field("layer").value = layer;
     /** @type {Brush[]} */
-    const brushes = await json(`${base(this.study.name)}/layers/${encodeURIComponent(layer)}/brushes`);
-    if (layer !== this.layer) return; // another has been chosen meanwhile
+    const brushes = await fetchJson(`${studyUrl(this.study.name)}/layers/${encodeURIComponent(layer)}/brushes`);
+    if (layer !== this.layer) return; // another layer was selected meanwhile
     for (const { concept, colour } of brushes) this.colours.set(concept, colour);
     const own = this.sets.all().filter((set) => set.layer === layer);
     this.choices = [
       ...own.map((set) => ({ key: `own ${set.name}`, name: set.name, colour: OWN_COLOUR, concept: null, units: set.units, note: `${set.units.length} own units`, measured: false })),
       ...brushes.map(({ concept, colour, by, iou }) => ({ key: concept, name: concept, colour, concept, units: null, note: by === "best" ? "measured" : by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}`, measured: by === "best" })),
     ];
-    this.#field("top").max = String(Math.min(MOST_UNITS, this.study.layers.find((each) => each.name === layer)?.units ?? MOST_UNITS));
-    if (!this.brush) this.chosen = this.choices[0]?.key ?? "";
-    this.#suit();
-    this.#field("find").hidden = this.choices.length <= SHOWN;
-    this.#show();
-    this.#tell();
+    this.#field("top").max = String(Math.min(MAX_UNITS, this.study.layers.find((each) => each.name === layer)?.units ?? MAX_UNITS));
+    if (!this.brush) this.selected = this.choices[0]?.key ?? "";
+    this.#resetStrength();
+    this.#field("find").hidden = this.choices.length <= MAX_LISTED;
+    this.#list();
+    this.#showValues();
   }
 
-  #show() {
+  #list() {
     const word = this.#field("find").value.trim().toLowerCase();
-    const fitting = this.choices.filter((choice) => choice.key === this.chosen || choice.name.toLowerCase().includes(word));
-    const shown = word ? fitting : fitting.slice(0, SHOWN);
+    const matching = this.choices.filter((choice) => choice.key === this.selected || choice.name.toLowerCase().includes(word));
+    const shown = word ? matching : matching.slice(0, MAX_LISTED);
     const list = document.getElementById("brushes");
     if (!list) return;
     put(list, shown.map((choice) => h("label", {},
-      h("input", { type: "radio", name: "brush", value: choice.key, checked: choice.key === this.chosen }),
+      h("input", { type: "radio", name: "brush", value: choice.key, checked: choice.key === this.selected }),
       h("i", { class: "swatch", style: `background:${choice.colour}` }),
       h("span", {}, choice.name), h("small", {}, choice.note),
-      choice.key.startsWith("own ") && h("button", { type: "button", "aria-label": `Forget ${choice.name}`, click: () => { this.sets.drop(choice.name); this.load(this.layer); } }, "×"))),
-    shown.length ? null : h("p", { class: "small" }, this.choices.length ? "No such brush." : "No unit of this layer draws anything that the study knows."));
+      choice.key.startsWith("own ") && h("button", { type: "button", "aria-label": `Forget ${choice.name}`, click: () => { this.sets.remove(choice.name); this.load(this.layer); } }, "×"))),
+    shown.length ? null : h("p", { class: "small" }, this.choices.length ? "No brush has this name." : "No unit of this layer draws a concept of the study."));
   }
 
   /** @param {Event} event */
@@ -140,33 +140,33 @@ export class Tools {
     const { target } = event;
     if (!(target instanceof HTMLInputElement || target instanceof HTMLSelectElement)) return;
     const measured = this.#measured;
-    if (target.name === "brush") this.chosen = target.value;
-    if (target.name === "find") this.#show();
+    if (target.name === "brush") this.selected = target.value;
+    if (target.name === "find") this.#list();
     if (target.name === "layer") await this.load(target.value);
-    if (target.name === "action" || this.#measured !== measured) this.#suit();
-    this.#tell();
+    if (target.name === "action" || this.#measured !== measured) this.#resetStrength();
+    this.#showValues();
   }
 
-  /** Whether strokes draw with the measured setting of the brush: its units, its layers, its strength. */
+  /** Whether strokes use the measured setting of the brush: units, layers and strength. */
   get #measured() {
     return Boolean(this.brush?.measured) && this.#action() === "draw" && !this.#field("by").value;
   }
 
-  /** Remove no more than all of a unit; draw with what was measured, else with what most models take: twice its usual strength. */
-  #suit() {
-    const force = this.#field("force");
+  /** Set the strength to its default: 1 to remove or with a measured setting, else 2, which works for most models. */
+  #resetStrength() {
+    const strength = this.#field("strength");
     const drawing = this.#action() === "draw";
-    force.max = drawing ? "4" : "1";
-    force.value = drawing && !this.#measured ? "2" : "1";
+    strength.max = drawing ? "4" : "1";
+    strength.value = drawing && !this.#measured ? "2" : "1";
   }
 
-  /** Say beside each slider what it is at. */
-  #tell() {
+  /** Show the value of each slider. */
+  #showValues() {
     /** @type {Record<string, (value: number) => string>} */
-    const words = { size: (value) => percent(2 * value), top: String, force: (value) => (value > 1 ? `${value.toFixed(1)} ×` : percent(value)) };
-    for (const [name, say] of Object.entries(words)) {
+    const formats = { size: (value) => percent(2 * value), top: String, strength: (value) => (value > 1 ? `${value.toFixed(1)} ×` : percent(value)) };
+    for (const [name, format] of Object.entries(formats)) {
       const field = this.#field(name);
-      if (field.nextElementSibling) field.nextElementSibling.textContent = say(Number(field.value));
+      if (field.nextElementSibling) field.nextElementSibling.textContent = format(Number(field.value));
     }
     const { brush } = this;
     this.#field("top").disabled = (brush?.units !== null && brush !== undefined) || this.#measured;
@@ -175,12 +175,12 @@ export class Tools {
   #addSet() {
     const text = this.#field("units").value;
     const units = [...new Set(text.split(/[\s,;]+/).filter(Boolean).map(Number))];
-    const most = this.study.layers.find((layer) => layer.name === this.layer)?.units ?? 0;
-    const bad = units.find((unit) => !Number.isInteger(unit) || unit < 0 || unit >= most);
-    this.#field("units").setCustomValidity(!units.length || bad !== undefined ? `Give numbers from 0 to ${most - 1}, with commas between them.` : "");
+    const count = this.study.layers.find((layer) => layer.name === this.layer)?.units ?? 0;
+    const invalid = units.find((unit) => !Number.isInteger(unit) || unit < 0 || unit >= count);
+    this.#field("units").setCustomValidity(!units.length || invalid !== undefined ? `Give numbers from 0 to ${count - 1}, with commas between them.` : "");
     if (!this.form.reportValidity()) return;
-    this.sets.keep({ name: `units ${units.join(", ")}`, layer: this.layer, units });
-    this.chosen = `own units ${units.join(", ")}`;
+    this.sets.save({ name: `units ${units.join(", ")}`, layer: this.layer, units });
+    this.selected = `own units ${units.join(", ")}`;
     this.load(this.layer);
   }
 
