@@ -58,7 +58,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def links(page: Path) -> list[Path]:
-    found = re.findall(r'<h3><a href="([^"]*)">', page.read_text(encoding="utf-8"))
+    found = re.findall(r'<h4><a href="([^"]*)">', page.read_text(encoding="utf-8"))
     return [(page.parent / unquote(unescape(link))).resolve() for link in found]
 
 
