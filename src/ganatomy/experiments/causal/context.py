@@ -172,7 +172,7 @@ class Context(Result):
 
     def _warnings(self) -> list[str]:
         own = self.places
-        if len(self.possible):  # where the renderer would never put it, it is right that nothing appears
+        if "possible" in own:  # where the renderer would never put it, it is right that nothing appears
             may = own[own.free & (own.possible >= self.facts["truth"]["allowed"])]
             own = may if len(may) else own
         return insertion_warnings(self.spec.concept, own, own.gain >= self.spec.responsive)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue, StudyError
@@ -33,12 +34,13 @@ from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import Generator
 from ganatomy.remote import download, write_text
+from ganatomy.report.binary_packing import reduced
 from ganatomy.study import Study, require_inside, spec_digest
 from ganatomy.study.files import read_record
 
 FIXED = 8
 """Images of the same latents that each snapshot keeps: the first ones of its sample."""
-FIXED_STEP = "fixed"
+FIXED_STEP, LARGEST = "fixed", 256
 DRAWS = 50
 """Of the images again, for the errors of the counts; each takes as long as reading the study once."""
 
@@ -130,9 +132,9 @@ class FixedImages(Tensors):
 
 
 def draw_fixed(generator: Generator, seed: int) -> FixedImages:
-    """Draw the images of the first latents."""
-    images = generator.edited(generator.latents(range(FIXED), seed), [])
-    return FixedImages(as_bytes(images).permute(0, 2, 3, 1))
+    """Draw the images of the first latents; large ones are kept smaller, as they are only looked at."""
+    images = as_bytes(generator.edited(generator.latents(range(FIXED), seed), []))
+    return FixedImages(torch.from_numpy(reduced(images.permute(0, 2, 3, 1).numpy(), LARGEST)))
 
 
 def read_fixed(dissection: Dissection) -> FixedImages | None:

@@ -166,13 +166,13 @@ def _significance(own: Mapping[str, Any]) -> str:
     found: dict[str, list[str]] = {}
     for by, name in (("iou", "those by IoU"), ("random", "random ones")):
         if by in own and "ace" in own:
-            errors = [finite(own[each].error) for each in ("ace", by)]
+            errors = [max(finite(own[each].error), finite(own[each].spread)) for each in ("ace", by)]
             change, error = own["ace"].relative - own[by].relative, math.hypot(*errors)
-            sure = "more than" if change < 0 else "less than"
-            word = "about as much as" if holds_zero(change, error) else sure
+            sure = "clearly more than" if change < 0 else "clearly less than"
+            word = "not clearly more or less than" if holds_zero(change, error) else sure
             found.setdefault(word, []).append(name)
     said = " and ".join(f"{word} {' and '.join(names)}" for word, names in found.items())
-    return f"The units by ACE remove {said} (by two standard errors)." if said else ""
+    return f"The first of these remove {said} (clearly: beyond two standard errors)." if said else ""
 
 
 def _images(ace: "Ace") -> list[Block]:

@@ -8,7 +8,6 @@ import pandas as pd
 from ganatomy.report.causal.section import Block
 from ganatomy.report.causal.tiles import tile
 from ganatomy.report.causal.top_images import row_of_images, top_tiles
-from ganatomy.report.formats import number
 from ganatomy.report.tables import rows
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _card(concept: str, own: dict[str, Any], studies: "tuple[StudyView, ...]") -
     parts = []
     for study in studies:
         row = own.get(study.name)
-        said = "no unit matches it" if row is None else f"{row.layer} unit {row.unit}, IoU {number(row.iou, 2)}"
+        said = "no unit matches it" if row is None else f"{row.layer} unit {row.unit}, IoU {row.iou:.2f}"
         tiles = [] if row is None else top_tiles(study.dissection, row.layer, int(row.unit), _TOP, _SIDE)
         caption = f'<span class="small">{escape(study.name)}: {escape(said)}</span>'
         parts.append(f"<div>{caption}{row_of_images(tiles)}</div>")
