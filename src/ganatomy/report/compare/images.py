@@ -1,5 +1,6 @@
 """Images of the models that are compared: what each draws, and the best unit of each for the same concepts."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,20 @@ MOST = 6
 _CONCEPTS, _IMAGES, _TOP, _SIDE = 12, 8, 3, 64
 
 
-def image_block(comparison: "Comparison") -> Block:
-    """Return a row of images of each study, then the best unit of each study for the concepts that fit best."""
-    studies = comparison.studies[:MOST]
+def image_block(comparison: "Comparison") -> Block | None:
+    """Return a row of images of each study, then the best unit of each study for the concepts that fit best.
+
+    None where no study holds its images any more.
+    """
+    studies = [study for study in comparison.studies if study.dissection.has_images][:MOST]
+    if not studies:
+        return None
     drawn = []
     for study in studies:
         images = study.dissection.images(_IMAGES)
         tiles = [tile(image, f"An image of {study.name}", side=96) for image in images]
         drawn.append(f"<figure><figcaption>{escape(study.name)}</figcaption>{row_of_images(tiles)}</figure>")
-    cards = [_card(concept, own, studies) for concept, own in _concepts(comparison)]
+    cards = [_card(concept, own, studies) for concept, own in _concepts(comparison, studies)]
     lead = (
         "The first images of each dissection that any unit is greatest in. Then, for each concept, the unit of each "
         f"that matches it best in any layer that is compared, with {_TOP} of its top images, bright where it is on."
@@ -35,11 +41,11 @@ def image_block(comparison: "Comparison") -> Block:
     return Block("What they draw", lead, f'{"".join(drawn)}<ul class="units">{"".join(cards)}</ul>')
 
 
-def _concepts(comparison: "Comparison") -> list[tuple[str, dict[str, Any]]]:
+def _concepts(comparison: "Comparison", studies: "Sequence[StudyView]") -> list[tuple[str, dict[str, Any]]]:
     """Return concepts with the best matched unit of each study: by category, those first that most studies have."""
     kinds = {concept: i for i, concept in enumerate(dict.fromkeys(c.category for c in comparison.shared))}
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for study in comparison.studies[:MOST]:
+    for study in studies:
         for row in rows(_best(study)):
             found.setdefault((row.label, row.category), {})[study.name] = row
     shared = {tuple(concept) for concept in comparison.shared}
@@ -57,7 +63,7 @@ def _best(study: "StudyView") -> pd.DataFrame:
     return own.sort_values("iou", ascending=False, kind="stable").drop_duplicates(["label", "category"])
 
 
-def _card(concept: str, own: dict[str, Any], studies: "tuple[StudyView, ...]") -> str:
+def _card(concept: str, own: dict[str, Any], studies: "Sequence[StudyView]") -> str:
     parts = []
     for study in studies:
         row = own.get(study.name)
