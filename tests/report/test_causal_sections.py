@@ -352,7 +352,7 @@ def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: 
     saved = {
         figures.save_effect: (ablation, {"random units", "ball"}),
         figures.save_ace_curve: (ace, {"first order", "ablated units"}),
-        figures.save_context: (context, {"✓ sky"}),
+        figures.save_context: (context, {"gain by place", "✓ sky"}),
         figures.save_trace: (trace, {"layer3", "visible"}),
     }
     for save, (result, texts) in saved.items():

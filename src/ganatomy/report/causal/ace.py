@@ -171,8 +171,8 @@ def _significance(own: Mapping[str, Any]) -> str:
             sure = "clearly more than" if change < 0 else "clearly less than"
             word = "not clearly more or less than" if holds_zero(change, error) else sure
             found.setdefault(word, []).append(name)
-    said = " and ".join(f"{word} {' and '.join(names)}" for word, names in found.items())
-    return f"The first of these remove {said} (clearly: beyond two standard errors)." if said else ""
+    text = " and ".join(f"{word} {' and '.join(names)}" for word, names in found.items())
+    return f"The first of these remove {text} (clearly: beyond two standard errors)." if text else ""
 
 
 def _images(ace: "Ace") -> list[Block]:

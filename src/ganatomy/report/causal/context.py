@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 _FEW = 5
 """With fewer places than that, an object has no bar; the table has it."""
 _TRUTH = "#4f8a3a"
-_SIDE = 192
+_SIDE, _SMALL = 192, 128
+"""Widths of images on a page, and in a file."""
 _MARKS = {True: "✓", False: "✗"}
 
 
@@ -122,18 +123,17 @@ def context_cards(context: "Context", closer: bool = False) -> list[Card]:
         closer: whether the place of the best insertion follows six times as large, before and after.
     """
     cards: list[Card] = []
-    allowed = _allowed(context)
+    allowed, greatest, side = _allowed(context), _greatest(context), _SIDE if closer else _SMALL
     for i, number in enumerate(context.ids):
         own, concept = _boxes(context, i), context.spec.concept
         before, after = context.images[i], context.inserted[i]
-        gain = heat_tile(before, context.maps[i], 1.0, f"Gain by place in image {number}", _SIDE, allowed[i])
+        gain = heat_tile(before, context.maps[i], greatest, f"Gain by place in image {number}", side, allowed[i])
+        most = f", +{percent(float(context.maps[i].max()), 2)} at most" * closer
+        inserted = f"Image {number} with {concept} inserted where most is gained"
         card = [
-            (tile(before, f"Image {number}, responsive places: {len(own)}", own, _SIDE), f"image {number}"),
-            (gain, f"gain by place, +{percent(float(context.maps[i].max()), 2)} at most"),
-            (
-                tile(after, f"Image {number} with {concept} inserted where most is gained", own[:1], _SIDE),
-                f"{concept} inserted" + ", no place gains enough" * (not own),
-            ),
+            (tile(before, f"Image {number}, responsive places: {len(own)}", own, side), f"image {number}"),
+            (gain, f"gain by place{most}"),
+            (tile(after, inserted, own[:1], side), "inserted" + ", no place gains enough" * (not own)),
         ]
         if closer and own:
             gained = f"after: +{percent(_most(context, i), 2)} of the place"
@@ -143,6 +143,11 @@ def context_cards(context: "Context", closer: bool = False) -> list[Card]:
             ]
         cards.append(card)
     return cards
+
+
+def _greatest(context: "Context") -> float:
+    """Return the gain that is as bright as can be on the maps: the greatest shown, at least that of a response."""
+    return max(context.spec.responsive, float(context.maps.max(initial=0.0)))
 
 
 def _most(context: "Context", image: int) -> float:
@@ -165,7 +170,7 @@ def _allowed(context: "Context") -> list[Any]:
 def save_context(context: "Context", path: str | Path, images: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
     blocks: list[Titled] = [
-        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:images], WIDE - 32)),
+        ("Responsive places, gain by place, the best insertion", sheet(context_cards(context)[:images], WIDE - 32)),
         *(
             [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
             if len(context.possible)
@@ -213,7 +218,7 @@ def _images(context: "Context") -> Block:
     marks = [(f'<i style="background:{YELLOW}"></i>', f"{spec.concept} gains at least {percent(spec.responsive)} here")]
     if any(own is not None for own in _allowed(context)):
         marks.append((f'<i style="background:{CYAN}"></i>', f"outlined on the map: {spec.concept} may be here"))
-    scale = scale_bar("all of the place gained")
+    scale = scale_bar(f"{percent(_greatest(context), 2)} of the place gained")
     return Block("Responsive places", lead, legend(marks) + scale + rows_of_tiles(context_cards(context, closer=True)))
 
 
@@ -295,7 +300,7 @@ def truth_chart(context: "Context") -> ChangeChart:
     """Return how often the object appears, by the probability that the renderer would put it there."""
     bars = [
         Change(
-            row.renderer,
+            row.renderer.replace("from ", "") if " to " in row.renderer else row.renderer,
             row.appears,
             row.appears_error,
             _TRUTH,

@@ -106,8 +106,8 @@ def _verdict(repair: "Repair") -> str:
         unsure = holds_zero(row.change, row.change_error)
         word = "no effect" if unsure else "better" if row.change < 0 else "worse"
         found[word].append(_WHERE[sample])
-    said = (f"{word}: {' and '.join(own)} {_MEANS[word]}" for word, own in found.items() if own)
-    return " ".join(map(sentence, said))
+    texts = (f"{word}: {' and '.join(own)} {_MEANS[word]}" for word, own in found.items() if own)
+    return " ".join(map(sentence, texts))
 
 
 def _sentence(repair: "Repair", sample: str) -> str:

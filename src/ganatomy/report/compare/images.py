@@ -67,8 +67,8 @@ def _card(concept: str, own: dict[str, Any], studies: "Sequence[StudyView]") -> 
     parts = []
     for study in studies:
         row = own.get(study.name)
-        said = "no unit matches it" if row is None else f"{row.layer} unit {row.unit}, IoU {row.iou:.2f}"
+        text = "no unit matches it" if row is None else f"{row.layer} unit {row.unit}, IoU {row.iou:.2f}"
         tiles = [] if row is None else top_tiles(study.dissection, row.layer, int(row.unit), _TOP, _SIDE)
-        caption = f'<span class="small">{escape(study.name)}: {escape(said)}</span>'
+        caption = f'<span class="small">{escape(study.name)}: {escape(text)}</span>'
         parts.append(f"<div>{caption}{row_of_images(tiles)}</div>")
     return f'<li class="card tiles"><strong>{escape(concept)}</strong>{"".join(parts)}</li>'
