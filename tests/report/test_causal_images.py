@@ -178,5 +178,16 @@ def test_what_a_repair_makes_worse_comes_first_and_warns(repair: Repair) -> None
     assert repair_section(repaired(repair, 0.0, 0.0)).answer.startswith("No effect: the images in which")
 
 
-def test_the_dissection_is_found_again(insertion: Effect) -> None:
+@pytest.mark.parametrize("facts", [{"inputs": None}, {"inputs": {}}, {"inputs": {"dissection": "of another"}}])
+def test_a_dissection_that_is_not_there_is_none(insertion: Effect, facts: dict[str, Any]) -> None:
     assert ganatomy.open(insertion.study.directory).dissection is not None
+    assert dataclasses.replace(insertion, facts={**insertion.facts, **facts}).dissection is None
+
+
+def test_a_place_that_shows_the_concept_everywhere_has_no_crops(insertion: Effect) -> None:
+    assert insertion.extremes is not None
+    bare = dataclasses.replace(insertion)
+    nothing = {name: tensor[:0] for name, tensor in vars(insertion.extremes).items()}
+    object.__setattr__(bare, "extremes", dataclasses.replace(insertion.extremes, **nothing))
+    assert closer_cards(bare) == []
+    assert effect_section(bare).blocks[1].heading == "What changes at the edited place"

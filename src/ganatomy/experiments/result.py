@@ -22,6 +22,7 @@ from ganatomy.report.index import dissection_of
 from ganatomy.report.plots import plot
 from ganatomy.report.tables import Table
 from ganatomy.study import Study
+from ganatomy.study.files import ODD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,13 +133,14 @@ class Result(Summarised):
 
     @cached_property
     def dissection(self) -> "Dissection | None":
-        """The dissection that it stands on, whose images it shows; None where that is not found, or is damaged."""
+        """The dissection whose images it shows; None where that is not found, is damaged, or has no images."""
         from ganatomy.experiments.dissection import Dissection  # which is summed up as results are
 
-        digest = self.facts["inputs"].get("dissection", "")
-        directory = dissection_of(self.study.directory, digest, self.facts["source"])
-        with contextlib.suppress(GanatomyError, OSError):
-            return None if directory is None else Dissection.open(directory)
+        with contextlib.suppress(GanatomyError, *ODD, OSError):  # whatever a stranger's study says of it
+            digest, source = self.facts["inputs"]["dissection"], self.facts["source"]
+            directory = dissection_of(self.study.directory, digest, source)
+            found = None if directory is None else Dissection.open(directory)
+            return found if found is not None and found.has_images else None
         return None
 
     @property

@@ -164,7 +164,7 @@ def _images(effect: "Effect") -> Block:
 def closer_cards(effect: "Effect") -> list[tuple[str, list[Card]]]:
     """Return the edited place before and after, six times as large: where it gains most, then where it gains least."""
     found, boxes = effect.extremes, _boxes(effect)
-    if found is None or not boxes:
+    if found is None or not boxes or not len(found.ids):
         return []
     box, concept = min(boxes, key=lambda own: own.height * own.width), effect.spec.concept
     cards: list[Card] = []
