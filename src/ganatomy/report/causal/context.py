@@ -300,7 +300,7 @@ def truth_chart(context: "Context") -> ChangeChart:
     """Return how often the object appears, by the probability that the renderer would put it there."""
     bars = [
         Change(
-            row.renderer.replace("from ", "") if " to " in row.renderer else row.renderer,
+            row.renderer.replace("from ", "").replace(" % to ", "–") if " to " in row.renderer else row.renderer,
             row.appears,
             row.appears_error,
             _TRUTH,
