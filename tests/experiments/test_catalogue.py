@@ -1,5 +1,7 @@
 """The index of results: what it lists, how it links, and that nothing which lies there harms it."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -8,12 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from mistakes import mistake
+from PIL import Image
 
 from ganatomy.cli.pages import indexed
 from ganatomy.experiments import catalogue
 from ganatomy.experiments.catalogue import Entry, entries_below, groups_of, indexes_around, write_index
+from ganatomy.report.binary_packing import base64_text, jpeg
 from ganatomy.report.page import template
 from ganatomy.report.summary import LARGEST, Summary, read_summary, summary_of
 from ganatomy.study.files import FORMAT, INDEX
@@ -58,7 +63,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def links(page: Path) -> list[Path]:
-    found = re.findall(r'<h3><a href="([^"]*)">', page.read_text(encoding="utf-8"))
+    found = re.findall(r'<h4><a href="([^"]*)">', page.read_text(encoding="utf-8"))
     return [(page.parent / unquote(unescape(link))).resolve() for link in found]
 
 
@@ -216,3 +221,37 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_an_entry_without_a_record_is_named_by_its_place() -> None:
     assert Entry(Path("runs/lost")).title == "lost"
+
+
+def test_results_are_in_order_of_what_they_are_about(place: Path) -> None:
+    text = write_index(place / "one").read_text(encoding="utf-8")
+    topics = re.findall(r'<h3 class="topic">([^<]*)', text)
+    assert topics == ["What units draw", "What units cause", "What can be inserted, and where", "Side by side"]
+    before = text.partition("What can be inserted")[0]
+    assert before.count("Which units make trees") == 2
+
+
+TILE = '<svg class="tile" width="64" height="64" viewBox="0 0 128 128"><image href="{}" width="128"/><rect/></svg>'
+
+
+def test_a_page_has_small_images_of_its_first_part_with_any() -> None:
+    source = f"data:image/jpeg;base64,{base64_text(jpeg(np.zeros((128, 128, 3), np.uint8)))}"
+    part = TILE.format(source) * 5
+    found = summary_of("Q?", "A.", (), [CHART, part, TILE.format("other")])
+    assert len(found.images) == 3
+    own = re.search('base64,([^"]*)', found.images[0])
+    assert own
+    with Image.open(io.BytesIO(base64.b64decode(own[1]))) as image:
+        assert image.size == (64, 64)
+    assert found.images[0].count("<rect/>") == 1
+    numbered = "".join(f'<svg class="tile">{i}</svg>' for i in range(9))
+    spread = summary_of("Q?", "A.", (), [numbered], spread=True)
+    assert [re.sub("<[^>]*>", "", each) for each in spread.images] == ["0", "4", "8"]
+    assert summary_of("Q?", "A.", (), [CHART]).images == ()
+
+
+def test_a_page_by_an_earlier_version_has_no_images(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    held = json.dumps({"question": "Q?", "answer": "A.", "warnings": [], "chart": ""})
+    page.write_text(f'<script type="application/json" id="summary">{held}</script>')
+    assert read_summary(page) == Summary("Q?", "A.")

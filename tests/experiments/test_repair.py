@@ -263,7 +263,9 @@ def test_one_draw_has_no_spread_and_none_no_row(spec: RepairSpec, source: Dissec
 def test_the_page(result: Repair) -> None:
     section = repair_section(result)
     assert section.question == "Does ablating 2 units of units repair the images (union)?"
-    assert section.answer.startswith("Nearer to real. Of 20 images in which the units are greatest, the Fréchet ")
+    better = "the images in which the units are greatest and plain images are nearer to real ones than before"
+    start = f"Better: {better}. Of 20 images in which the units are greatest, the Fréchet "
+    assert section.answer.startswith(start)
     assert section.blocks[0].body.count('class="tile"') == 2 * 5
     assert "No repaired generator was written: an open generator has no name" in section.blocks[-1].lead
     page = causal_html(result)

@@ -109,14 +109,17 @@ def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tr
     return result(ganatomy.Effect, {"kind": kind, "concept": concept}, table=table)
 
 
+ADVICE = "Try another setting: ganatomy setting STUDY --concept tree finds the best of several."
+
+
 def test_edits_that_do_nothing() -> None:
     assert effect("insert", ("tree", 0.05, 0.01), ("sky", -0.05, 0.01)) == []
     assert effect("insert", ("tree", 0.0, 0.01), ("tree", 0.4, 0.1)) == []  # in the whole image; at the place
     assert effect("insert", ("tree", 0.015, 0.01), ("sky", 0.5, 0.01)) == [
-        "The insertion shows nowhere: tree changes by +1.50 ± 1.00 % of the pixels."
+        f"The insertion failed: tree changes by +1.50 ± 1.00 % of the pixels. {ADVICE}"
     ]
-    assert effect("insert", ("tree", -0.2, 0.01))[0].startswith("The insertion shows nowhere")
-    assert effect("insert") == ["The insertion shows nowhere: tree changes by 0 % of the pixels."]
+    assert effect("insert", ("tree", -0.2, 0.01))[0].startswith("The insertion failed")
+    assert effect("insert") == [f"The insertion failed: tree changes by 0 % of the pixels. {ADVICE}"]
     assert effect("ablate", ("tree", -0.05, 0.01), concept="object:tree") == []
     assert effect("ablate", ("tree", 0.05, 0.01))[0].startswith("The ablation takes nothing away: tree")
     assert effect("ablate", concept=None) == effect("apply", ("tree", 0.0, 0.1)) == []
@@ -129,7 +132,7 @@ def test_insertions_that_show_nowhere(shown: int, said: str) -> None:
     for kind in (ganatomy.Context, ganatomy.Trace):
         found = result(kind, {"concept": "tree", "responsive": 0.2}, places=places)
         assert len(found) == bool(said)
-        assert not said or found[0].startswith(f"The insertion shows nowhere: tree appears {said}")
+        assert not said or found[0].startswith(f"The insertion failed: tree appears {said}")
         assert result(kind, {"concept": "tree", "responsive": 0.2}, places=places.assign(gain=places.gain + 0.05)) == []
 
 

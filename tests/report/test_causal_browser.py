@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe import violations
 from chromium import PROGRAM, Page, chromium
 
 from ganatomy.experiments.causal.ace import Ace
@@ -61,6 +62,23 @@ def test_it_fits_and_images_are_sharp(tab: Page, width: int) -> None:
     assert tab.ask(OUTSIDE) == []
     assert tab.ask("document.querySelectorAll('svg.tile').length") > 10
     assert tab.ask(SHARP)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (768, False), (1440, False), (1440, True)])
+def test_everybody_can_use_it(tab: Page, width: int, dark: bool) -> None:
+    assert violations(tab, width, dark=dark) == []
+    tab.look(1280, 900)
+
+
+def test_images_of_a_trace_stand_beside_its_curve(tab: Page) -> None:
+    places = "['.pair .tilerows', '.pair .charts'].map(q => document.querySelector(q).getBoundingClientRect())"
+    for width, beside in ((1280, True), (390, False)):
+        tab.look(width)
+        tab.wait(f"document.documentElement.clientWidth === {width}")
+        images, curve = tab.ask(f"{places}.map(box => [box.left, box.top, box.right, box.bottom])")
+        assert (curve[0] >= images[2] - 1) == beside
+        assert (curve[1] >= images[3] - 1) != beside
+    tab.look(1280, 900)
 
 
 def test_every_image_can_be_read(tab: Page) -> None:

@@ -80,6 +80,7 @@ def test_images_before_after_and_random(ablation: Effect, insertion: Effect) -> 
 def test_an_edited_place_is_read_first(insertion: Effect) -> None:
     section = effect_section(insertion)
     assert [block.heading for block in section.blocks[1:]] == [
+        "The place, before and after",
         "What changes at the edited place",
         "What changes in the whole image",
     ]
@@ -159,11 +160,21 @@ def test_an_ace_says_how_many_updates_its_answer_has_had(ace: Ace) -> None:
     assert "index slip" not in ace_section(ace).blocks[-1].body
 
 
+def block_of(section: Any, heading: str) -> str:
+    """Return the body of the block of a heading."""
+    (body,) = (block.body for block in section.blocks if block.heading == heading)
+    return str(body)
+
+
+def curves(ace: Ace) -> str:
+    return block_of(ace_section(ace), "How many units does it take?")
+
+
 def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
-    names_first = [name for name in ("first order", "by IoU", "random") if name in ace_section(ace).blocks[0].body]
+    names_first = [name for name in ("first order", "by IoU", "random") if name in curves(ace)]
     assert names_first == ["first order", "by IoU", "random"]
     ace = optimised(ace)
-    chart = ace_section(ace).blocks[0].body
+    chart = curves(ace)
     for name in ("by ACE", "by IoU", "random"):
         assert f"{name}, ablated units 0: 1 ± 0<" in chart
     row = ace.curve[(ace.curve.by == "ace") & (ace.curve.n == 2)].iloc[0]
@@ -173,7 +184,7 @@ def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
 def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
     assert names(svg(term_chart(ace)))[::3] == ["inserted, start", "ablated, start", "ACE, start"]
     assert names(svg(term_chart(optimised(ace))))[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
-    body = ace_section(ace).blocks[1].body
+    body = block_of(ace_section(ace), "Average causal effect")
     for row in ace.effects.itertuples():
         none = 0.0 if row.term == "ace" else 1.0
         assert effect_text(row.normalised, row.normalised_error, none) in body
@@ -190,8 +201,8 @@ def test_ace_terms_are_drawn_normalised(ace: Ace) -> None:
 
 
 def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
-    body = html.unescape(ace_section(ace).blocks[3].body)
-    cards = re.findall(r"<li>.*?unit (\d+).*?rank (\d+)", body)
+    body = html.unescape(block_of(ace_section(ace), "The units"))
+    cards = re.findall(r"<strong>.*?unit (\d+).*?rank (\d+)", body)
     top = ace.units.sort_values("rank").head(3)
     assert cards == [(str(row.unit), str(row.iou_rank)) for row in top.itertuples()]
 
@@ -241,7 +252,7 @@ def test_an_insertion_that_is_never_visible_is_no_effect(trace: Trace) -> None:
     places = trace.lines.places.where(~trace.lines.visible.astype(bool), 0)
     never = changed(trace, "lines", places=places)
     total = int(places[trace.lines.layer == trace.spec.layer].sum())
-    assert f"0 of {total} insertions were visible: no effect." in trace_section(never).answer
+    assert f"The insertion failed: none of the {total} insertions was visible" in trace_section(never).answer
     assert never.details == {"visible": f"0 of {total} insertions: no effect"}
     assert "no effect" not in str(trace.details)
 
@@ -259,7 +270,7 @@ def test_context_boxes_are_the_responsive_places(context: Context) -> None:
     for i, card in enumerate(context_cards(context)):
         own = context.boxes[context.boxes.image == i]
         assert card[0][0].count("#ffe14d") == len(own)
-        assert card[1][0].count("#ffe14d") == min(1, len(own))
+        assert card[2][0].count("#ffe14d") == min(1, len(own))
         for box in own.itertuples():
             assert f'x="{box.left:g}" y="{box.top:g}" width="{box.width:g}" height="{box.height:g}"' in card[0][0]
 

@@ -9,7 +9,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from ganatomy.report.causal.tiles import Box, heat_tile, rows_of_tiles, sheet, tile
+from ganatomy.report.causal.tiles import (
+    Box,
+    crop_tile,
+    grouped,
+    heat_tile,
+    outline,
+    region_tile,
+    rows_of_tiles,
+    sheet,
+    tile,
+)
 
 IMAGE = np.zeros((32, 64, 3), np.uint8)
 IMAGE[:, 32:] = 255
@@ -40,6 +50,43 @@ def test_boxes_are_shares_of_the_image() -> None:
     assert [yellow.attrib[name] for name in ("x", "y", "width", "height")] == ["16", "16", "8", "16"]
     assert yellow.attrib["stroke"] == "#ffe14d"
     assert outline.attrib["x"] == "16"
+
+
+def test_a_crop_is_six_times_as_large_with_half_as_much_around_it() -> None:
+    root = ET.fromstring(crop_tile(IMAGE, Box(0.25, 0.25, 0.5, 0.25), "t"))  # 16 of 32 rows, 16 of 64 columns
+    assert root.attrib["viewBox"] == "0 0 32 32"
+    assert root.attrib["width"] == str(6 * 32)
+    yellow = root.findall("rect")[1]
+    assert [yellow.attrib[name] for name in ("x", "y", "width", "height")] == ["8", "8", "16", "16"]
+    corner = ET.fromstring(crop_tile(IMAGE, Box(0, 0.75, 0.125, 0.0625), "t"))  # as much as makes a quarter
+    assert corner.attrib["viewBox"] == "0 0 16 6"
+
+
+def test_an_outline_runs_around_cells_alone() -> None:
+    cells = np.zeros((4, 4), bool)
+    cells[1, 1:3] = True
+    path = ET.fromstring(outline(cells, (32, 64))).attrib["d"]
+    assert sorted(re.findall("M[^M]*", path)) == ["M16 16H48", "M16 8H48", "M16 8V16", "M48 8V16"]
+    assert ET.fromstring(outline(np.zeros((2, 2), bool), (8, 8))).attrib["d"] == ""
+    assert ET.fromstring(outline(np.ones((2, 2), bool), (8, 8))).attrib["d"].count("M") == 4
+
+
+def test_a_region_is_bright_and_the_rest_dark() -> None:
+    region = np.zeros((4, 8), bool)
+    region[:2] = True
+    svg = region_tile(IMAGE, region, "t")
+    image, over = images(svg)
+    assert image.shape == (32, 64, 3)
+    assert over.shape == (4, 8, 4)
+    assert (over[:2, :, 3] == 0).all()
+    assert (over[2:, :, 3] > 80).all()
+    assert "<path" in svg
+
+
+def test_a_group_without_cards_has_no_heading() -> None:
+    page = grouped([("Best", [[(tile(IMAGE, "t"), "one")]]), ("Worst", [])])
+    assert "<h4>Best</h4>" in page
+    assert "Worst" not in page
 
 
 def test_more_heat_is_brighter_and_none_is_dark() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from axe import violations
 from chromium import PROGRAM, Page, chromium
 from test_causal_browser import OUTSIDE, READY
 
@@ -38,6 +39,21 @@ def test_it_fits(tab: Page, width: int) -> None:
     assert tab.ask("document.documentElement.scrollWidth") == width
     assert tab.ask(OUTSIDE) == []
     assert tab.ask("document.querySelectorAll('svg.bars').length") > 4
+
+
+def test_images_of_both_models_stand_side_by_side(tab: Page) -> None:
+    names = "[...document.querySelectorAll('#images > figure > figcaption')].map(e => e.textContent)"
+    assert tab.ask(names) == ["a", "study-of-a-long-name"]
+    rows = "[...document.querySelectorAll('#images > figure')].map(e => e.querySelectorAll('svg.tile').length)"
+    assert tab.ask(rows) == [8, 8]
+    cards = "[...document.querySelectorAll('#images li.card')].map(e => e.querySelectorAll('div > .images').length)"
+    assert tab.ask(cards)
+    assert max(tab.ask(cards)) == 2
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_everybody_can_use_it(tab: Page, width: int) -> None:
+    assert violations(tab, width) == []
 
 
 def test_it_is_dark_in_the_dark(tab: Page) -> None:

@@ -1,5 +1,6 @@
 """The page of a comparison: it asks, answers, says what is left out; its tables and figures lie beside it."""
 
+import dataclasses
 import html
 import json
 import re
@@ -123,6 +124,20 @@ def test_it_is_whole_and_needs_nothing_beside_it(three: Comparison) -> None:
     assert set(comparison_blocks(three)) == {
         "counts", "concepts", "changes", "quality", "directions", "layers", "units",
     }  # fmt: skip
+
+
+def test_studies_without_their_images_are_compared_without(three: Comparison) -> None:
+    assert not any(study.dissection.has_images for study in three.studies)
+    assert "images" not in comparison_blocks(three)
+
+
+def test_charts_of_several_studies_share_an_axis(three: Comparison) -> None:
+    first, *_ = three.changes.study.unique()
+    again = three.changes[three.changes.study == first].assign(study="again", difference=7.0)
+    both = dataclasses.replace(three, changes=pd.concat([three.changes, again]))
+    drawn = [chart for _, chart in change_charts(both, both.layer)]
+    assert len(drawn) > 1
+    assert len({chart.ends() for chart in drawn}) == 1  # type: ignore[union-attr]
 
 
 def test_names_cannot_break_out(tmp_path: Path, drawn: None) -> None:

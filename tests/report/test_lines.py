@@ -51,6 +51,13 @@ def test_the_band_is_one_error_either_way() -> None:
     assert path == "M0.0 500.0L1000.0 500.0"
 
 
+def test_a_band_ends_with_the_axis() -> None:
+    """A count is never below 0, however large its error."""
+    chart = svg(LineChart([Line("a", [0, 10], [0.1, 0.9], [0.3, 0.3], "#112233")], X, Y, "t"))
+    band = next(p.attrib["d"] for p in parse(chart).iter("path"))
+    assert band == "M0.0 600.0L1000.0 0.0L1000.0 400.0L0.0 1000.0Z"
+
+
 def test_what_is_missing_leaves_a_gap() -> None:
     line = Line("a", [0, 1, 2, 3], [1, math.nan, 1, 1], [0.1, 0.1, math.nan, 0.1], "#112233")
     chart = svg(LineChart([line], X, Y, "t"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from test_causal_page import Checked
 import ganatomy
 from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.report.monitor.curves import counts_block, turnover_block
+from ganatomy.report.monitor.fixed import fixed_block
 from ganatomy.report.monitor.followed import even_choice, followed_block, mosaic
 from ganatomy.report.monitor.page import answer, monitor_html, write_monitor_report
 
@@ -86,6 +88,37 @@ def test_units_are_followed_with_their_images(training: TrainingHistory) -> None
     assert block.body.count('<figure><svg class="tile"') == 4
     assert "which were named" in block.lead
     assert "which match best at the end" in followed_block(training).lead
+
+
+def test_each_checkpoint_has_a_row_of_the_same_latents(training: TrainingHistory, tmp_path: Path) -> None:
+    fixed = training.fixed()
+    assert list(fixed) == [500, 1000]
+    assert fixed[500].shape == (8, 32, 32, 3)
+    np.testing.assert_array_equal(fixed[500], fixed[1000], "the same network and the same latents")
+    assert len({image.tobytes() for image in fixed[500]}) == 8
+    block = fixed_block(training)
+    assert block is not None
+    assert re.findall(r'<figure class="moment"><figcaption>([^<]*)', block.body) == ["500", "1 k"]
+    assert block.body.count('<svg class="tile"') == 16
+    assert block.body in monitor_html(training)
+
+
+def test_a_training_by_an_earlier_version_has_no_such_rows(single: TrainingHistory, tmp_path: Path) -> None:
+    shutil.copytree(single.directory, tmp_path / "old")
+    (step,) = (tmp_path / "old").glob("studies/*/steps/fixed.npz")
+    step.unlink()
+    old = TrainingHistory.open(tmp_path / "old")
+    assert fixed_block(old) is None
+    assert "The same latents" not in monitor_html(old)
+
+
+def test_no_count_reaches_below_zero(training: TrainingHistory) -> None:
+    table = training.table.assign(matched_error=1e3, concepts_error=1e3, matched_iou_error=1e3)
+    body = counts_block(dataclasses.replace(training, table=table)).body
+    bands = re.findall(r'<path d="([^"]*)"[^>]*fill-opacity="\.2"', body)
+    heights = [float(y) for band in bands for y in re.findall(r"[\d.]+ (-?[\d.]+)", band)]
+    assert heights
+    assert max(heights) <= 1000.0, "the height of 0"
 
 
 def test_turnover_sums_over_layers(training: TrainingHistory) -> None:

@@ -337,8 +337,8 @@ CASES = [
     ),
     Case(
         lambda: EffectTally(2, CONCEPTS),
-        lambda images: (COUNTS[0][:, images], COUNTS[1][:, images], COUNTS[0, 0, images, 1]),
-        lambda: {**paired_change(), "shown": COUNTS[0, 0, :, 1]},
+        lambda images: (*COUNTS[:, :, images], COUNTS[0, 0, images, 1], COUNTS[:, 1, images, 1].T),
+        lambda: {**paired_change(), "shown": COUNTS[0, 0, :, 1], "edited": COUNTS[:, 1, :, 1].T},
         lambda: EffectTally(3, CONCEPTS),
     ),
     Case(

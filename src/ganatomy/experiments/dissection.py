@@ -240,6 +240,15 @@ class Dissection(Questions, Summarised):
         seen = ids >= 0
         return self._strips.strip(layer, unit, ids[seen], self._top[layer].values[unit][seen])
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the study still holds the top images, beside its tables."""
+        return self.study.has_step("strips") and self.study.has_step("top")
+
+    def images(self, count: int) -> npt.NDArray[np.uint8]:
+        """Return the first images of the sample that any unit is greatest in, at most so many, uint8 [k, H, W, 3]."""
+        return self._strips.images[:count].permute(0, 2, 3, 1).numpy()
+
     def show(self, layer: str, unit: int) -> "UnitCard":
         """Return the card of a unit; a notebook draws it."""
         from ganatomy.report.card import unit_card  # an import of the report, see architecture.md

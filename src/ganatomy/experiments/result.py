@@ -1,8 +1,10 @@
 """What a notebook or a prompt shows of a result."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -10,18 +12,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pandas as pd
 
 from ganatomy.annotations.store import as_text
-from ganatomy.core.errors import BadFile
+from ganatomy.core.errors import BadFile, GanatomyError
 from ganatomy.experiments.base import Tensors, experiment_of
 from ganatomy.experiments.columns import add_columns, described
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Section
 from ganatomy.report.charts import Drawing
+from ganatomy.report.index import dissection_of
 from ganatomy.report.plots import plot
 from ganatomy.report.tables import Table
 from ganatomy.study import Study
+from ganatomy.study.files import ODD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ganatomy.experiments.dissection import Dissection
 
 R = TypeVar("R", bound="Result")
 S = TypeVar("S")
@@ -124,6 +130,18 @@ class Result(Summarised):
             elif isinstance(kind, type) and issubclass(kind, Tensors):
                 found[field.name] = study.load_step(field.name, kind)
         return found
+
+    @cached_property
+    def dissection(self) -> "Dissection | None":
+        """The dissection whose images it shows; None where that is not found, is damaged, or has no images."""
+        from ganatomy.experiments.dissection import Dissection  # which is summed up as results are
+
+        with contextlib.suppress(GanatomyError, *ODD, OSError):  # whatever a stranger's study says of it
+            digest, source = self.facts["inputs"]["dissection"], self.facts["source"]
+            directory = dissection_of(self.study.directory, digest, source)
+            found = None if directory is None else Dissection.open(directory)
+            return found if found is not None and found.has_images else None
+        return None
 
     @property
     def details(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Thresholds leave the bundled models room: ``tests/experiments/test_warnings.py``
 """
 
 import math
+import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -66,7 +67,12 @@ def insertion_warnings(concept: str, places: pd.DataFrame, shown: "pd.Series[boo
     if share >= RESPONSIVE or (len(gain) > 1 and exceeds(gain.mean(), gain.std(ddof=1) / math.sqrt(len(gain)))):
         return []
     where = "at none of the places" if share == 0 else f"at only {percent(share)} of the places"
-    return [f"The insertion shows nowhere: {concept} appears {where}."]
+    return [f"The insertion failed: {concept} appears {where}. {try_setting(concept)}"]
+
+
+def try_setting(concept: str) -> str:
+    """Say what to try where an insertion failed."""
+    return f"Try another setting: ganatomy setting STUDY --concept {shlex.quote(concept)} finds the best of several."
 
 
 def exceeds(value: float, error: float) -> bool:

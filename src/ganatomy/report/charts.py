@@ -80,6 +80,14 @@ class Axis:
     ticks: Sequence[tuple[float, str]]
     log: bool = False
 
+    def within(self, value: float) -> float:
+        """Return a value, or the end of the axis that lies beyond: a band of a count does not reach below 0.
+
+        >>> Axis("units", [(0.0, "0"), (10.0, "10")]).within(-2.5)
+        0.0
+        """
+        return min(max(value, self.ticks[0][0]), self.ticks[-1][0])
+
     def share(self, value: float) -> float:
         """Return where a value lies between the ends, in [0, 1] if it does."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
@@ -190,6 +198,7 @@ class ChangeChart:
         limit: what goes further than that, either way, is cut there and ends in an arrow.
         control: what the controls of the rows are.
         form: makes the text of a value.
+        span: the ends of the axis, where several charts share them; those of the rows where not given.
     """
 
     rows: Sequence[Change]
@@ -197,6 +206,7 @@ class ChangeChart:
     limit: float = math.inf
     control: str = ""
     form: Callable[[float], str] = percent
+    span: tuple[float, float] | None = None
 
     def cut(self, value: float) -> float:
         """Return a value, or the limit that it exceeds."""
@@ -204,7 +214,7 @@ class ChangeChart:
 
     def ends(self) -> tuple[float, float]:
         """Return the least and the greatest value that it shows; zero is always between them."""
-        ends = [0.0, *(self.cut(end) for row in self.rows for end in row.ends)]
+        ends = [0.0, *(self.span or ()), *(self.cut(end) for row in self.rows for end in row.ends)]
         low, high = min(ends), max(ends)
         return low, high if high > low else low + 1
 

@@ -13,6 +13,7 @@ from ganatomy.core.vocabulary import addresses
 from ganatomy.remote import local_path, write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.causal.section import figures
+from ganatomy.report.causal.top_images import top_tiles
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed, iou_scale
 from ganatomy.report.folding import ALIKE, folds
@@ -21,8 +22,8 @@ from ganatomy.report.index import is_index
 from ganatomy.report.overview import overview
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
-from ganatomy.report.summary import Summary, summary_of
-from ganatomy.report.tables import rows
+from ganatomy.report.summary import IMAGE_SIDE, IMAGES, Summary, summary_of
+from ganatomy.report.tables import best_units, rows
 from ganatomy.study import as_bad_file
 from ganatomy.study.files import INDEX
 
@@ -155,7 +156,9 @@ def _summary(dissection: "Dissection", facts: Mapping[str, Any]) -> Summary:
     title = f"What does each {facts['noun']} of {facts['model']} {facts['verb']}?"
     finding = " ".join(dissection.summary().splitlines()[len(facts["warnings"]) :])
     charts = facts["layer_charts" if len(dissection.layers) > 1 else "concept_charts"]
-    return summary_of(title, finding, facts["warnings"], [charts])
+    best = rows(best_units(dissection.units, IMAGES))
+    images = "".join(tile for row in best for tile in top_tiles(dissection, row.layer, int(row.unit), 1, IMAGE_SIDE))
+    return summary_of(title, finding, facts["warnings"], [charts, images])
 
 
 def _facts(dissection: "Dissection") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ganatomy.core.errors import GanatomyError
 from ganatomy.remote import local_path
 from ganatomy.report.formats import count
 from ganatomy.report.page import humanize, model_name, template
-from ganatomy.report.summary import thumbnail
+from ganatomy.report.summary import image_thumbnail, thumbnail
 from ganatomy.study.files import read_record
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ MARK = '<meta name="generator" content="ganatomy index">'
 """Stands at the start of every index; what lacks it is not overwritten."""
 TALLEST = 260
 """Pixels of a chart that are shown."""
+_TOPICS = {
+    "What units draw": ("dissect",),
+    "What units cause": ("ablate", "unit-effects", "ace", "apply", "accuracy", "unit-accuracy"),
+    "What can be inserted, and where": ("insert", "context", "best-setting", "capacity", "trace"),
+    "How real the images are": ("quality", "artifacts", "repair"),
+    "Side by side": ("compare", "monitor"),
+}
+"""What results are about, by their verbs; those of any other stand under `_OTHERS`."""
+_OTHERS = "Others"
 _LONGEST = 60
 """Letters of a value that is shown among the options that differ."""
 _QUESTION = ("dissection", "generator", "segmenter", "layer", "layers", "concept", "units", "chosen")
@@ -43,6 +52,7 @@ class _Item:
     notes: Sequence[str]
     image: str
     height: int
+    images: Sequence[str] = ()
 
     @property
     def made(self) -> str:
@@ -62,7 +72,8 @@ def index_html(groups: Sequence["Group"], path: Path, directory: Path) -> str:
         count=count(len(entries), "result"),
         broken=sum(each.state != "finished" for each in entries),
         groups=[
-            (f"group-{i}", _model(each), _place(each, directory), _items(each, path)) for i, each in enumerate(groups)
+            (f"group-{i}", _model(each), _place(each, directory), _by_topic(_items(each, path)))
+            for i, each in enumerate(groups)
         ],
     )
 
@@ -111,10 +122,28 @@ def _items(group: "Group", path: Path) -> list[_Item]:
     return items
 
 
+def _by_topic(items: Sequence[_Item]) -> list[tuple[str, list[_Item]]]:
+    """Return the results by what they are about."""
+    topics = {verb: topic for topic, verbs in _TOPICS.items() for verb in verbs}
+    found: dict[str, list[_Item]] = {topic: [] for topic in (*_TOPICS, _OTHERS)}
+    for item in items:
+        found[topics.get(item.entry.verb, _OTHERS)].append(item)
+    return [(topic, own) for topic, own in found.items() if own]
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of a text.
+
+    >>> _first_sentence("tree: −11 ± 4.5 % of the pixels. Measured on 48 images.")
+    'tree: −11 ± 4.5 % of the pixels.'
+    """
+    return re.split(r"(?<=[.?!]) (?=[A-Z])", text, maxsplit=1)[0]
+
+
 def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
     there, found = entry.page.is_file(), entry.summary
     notes = [text for text in (entry.verb, *_options(entry.spec, differing)) if text]
-    answer, chart = (found.answer, found.chart) if found else ("", "")
+    answer, chart = (_first_sentence(found.answer), found.chart) if found else ("", "")
     if entry.state != "finished":
         answer = entry.state if entry.state != "unfinished" else "Unfinished: the same command goes on with it."
     elif not there:
@@ -129,6 +158,7 @@ def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
         notes=notes,
         image=thumbnail(chart) if chart else "",
         height=min(int(height[1]), TALLEST) if height else TALLEST,
+        images=[image_thumbnail(each) for each in found.images] if found else [],
     )
 
 

@@ -280,8 +280,8 @@ def _at(x: Axis, y: Axis, across: float, value: float) -> str:
 def _band(line: Line, x: Axis, y: Axis) -> str:
     bands = []
     for run in line.runs():
-        upper = [_at(x, y, across, value + error) for across, value, error in run]
-        lower = [_at(x, y, across, value - error) for across, value, error in reversed(run)]
+        upper = [_at(x, y, across, y.within(value + error)) for across, value, error in run]
+        lower = [_at(x, y, across, y.within(value - error)) for across, value, error in reversed(run)]
         bands.append(f'<path d="M{"L".join(upper + lower)}Z" fill="{line.colour}" fill-opacity=".2"/>')
     return "".join(bands)
 

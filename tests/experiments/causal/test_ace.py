@@ -24,10 +24,10 @@ from ganatomy.experiments.causal.ace import (
     evaluate_sets,
     run_ace,
     sets_of,
-    uniform_places,
 )
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.dissected_model import DissectedModel
+from ganatomy.experiments.causal.locations import uniform_places
 from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import ModelPair

@@ -10,14 +10,14 @@ difference. Read alone at one place an image, the term mostly measures that.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile
@@ -30,7 +30,7 @@ from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule,
 from ganatomy.experiments.causal.choice import ace_path, alpha_of, random_sets
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
-from ganatomy.experiments.causal.locations import SALT, Locations, candidates, check_scores, present
+from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present, uniform_places
 from ganatomy.experiments.causal.optimise import (
     EVALUATION,
     Objective,
@@ -40,14 +40,14 @@ from ganatomy.experiments.causal.optimise import (
     optimise,
     ranking,
 )
-from ganatomy.experiments.causal.places import Rows, gained_at, maps
+from ganatomy.experiments.causal.places import Rows, gained_at
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path, pooling
+from ganatomy.experiments.causal.shown import ImagePairs, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.experiments.result import Result, read_spec
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention
-from ganatomy.models.generators.latents import standard_normal
 from ganatomy.report.causal.ace import ace_chart, ace_section, ace_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange, holds_zero
@@ -55,6 +55,8 @@ from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
 
 TERMS = ("ablation", "insertion", "ace")
+SHOWN = 6
+"""Images that are kept before and after the ablation of the top units."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +107,11 @@ class Ace(Result):
         """Return the units of greatest α, the greatest first; by default as many as were asked for."""
         units: list[int] = self.units.unit.tolist()
         return units[: self.spec.top if n is None else n]
+
+    @cached_property
+    def images(self) -> ImagePairs | None:
+        """The images that show most of the concept, before and after; None by an earlier version."""
+        return self.study.load_step("images", ImagePairs) if self.study.has_step("images") else None
 
     @property
     def updates(self) -> int:
@@ -234,6 +241,9 @@ def _measure(spec: AceSpec, source: DissectedModel, study: Study, units: pd.Data
     effects = effect_table(shares, [trial.by for trial in trials])
     effects.insert(1, "n", spec.top)
     study.write_table("effects", effects)
+    drawn = [_ablation(source, spec, trial.units) for trial in trials if trial.by in ("ace", "random")][:2]
+    ids = showing_most(spec, shares.before, SHOWN)
+    study.step("images", ImagePairs, lambda: draw_pairs(source, spec, drawn, ids))
 
     trials = sets_of(spec, units, {"ace": spec.sizes, "iou": spec.sizes, "random": spec.controls})
     work = partial(_ablate, source, spec, trials)
@@ -247,9 +257,11 @@ def _measure(spec: AceSpec, source: DissectedModel, study: Study, units: pd.Data
 
 
 def _ablate(source: DissectedModel, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
-    shape = source.shape(spec.layer)
-    edits = [[Intervention.ablate(spec.layer, shape, trial.units)] for trial in trials]
-    return count_changes(source, spec, edits, ids)
+    return count_changes(source, spec, [_ablation(source, spec, trial.units) for trial in trials], ids)
+
+
+def _ablation(source: DissectedModel, spec: AceSpec, units: Sequence[int]) -> list[Intervention]:
+    return [Intervention.ablate(spec.layer, source.shape(spec.layer), units)]
 
 
 class ConceptShares(JoinedRows):
@@ -279,26 +291,15 @@ class Sets(NamedTuple):
 
 def evaluate_sets(source: DissectedModel, spec: AceSpec, sets: Sets, ids: range) -> ConceptShares:
     """Ablate each set everywhere, and insert it at several places of each image, drawn uniformly, one at a time."""
-    shape, segmenter = source.shape(spec.layer), source.models.segmenter
+    segmenter = source.models.segmenter
     found = ConceptShares(len(sets.units))
     for given in baselines(source, spec, ids):
         places = uniform_places(given.ids, spec.seed, source.grid(spec.layer), spec.places)
         gained = [_gained(source, spec, sets, given, (units, places)) for units in sets.units]
-        edits = [Intervention.ablate(spec.layer, shape, units) for units in sets.units]
-        ablated = [_share(segmenter(render_edited(source, spec, given, [own])), sets.concept) for own in edits]
+        edits = [_ablation(source, spec, units) for units in sets.units]
+        ablated = [_share(segmenter(render_edited(source, spec, given, own)), sets.concept) for own in edits]
         found.update(_share(given.labels, sets.concept), torch.stack(ablated, 1), torch.stack(gained, 1))
     return found
-
-
-def uniform_places(ids: range, seed: int, grid: tuple[int, int], count: int) -> Float[Tensor, "b places h w"]:
-    """Return maps that are 1 at one place: `count` different places of each image, all being equally likely.
-
-    Row i depends on (seed, ids[i]) only. A grid of fewer places gives all of them.
-    """
-    size = grid[0] * grid[1]
-    keys = standard_normal(ids, seed + SALT, (size,), torch.device("cpu"))
-    drawn = keys.argsort(descending=True, stable=True)[:, :count]
-    return maps(drawn.flatten(), grid).view(*drawn.shape, *grid)
 
 
 def effect_table(shares: ConceptShares, names: Sequence[str]) -> pd.DataFrame:

@@ -171,7 +171,11 @@ class Context(Result):
         return self.under
 
     def _warnings(self) -> list[str]:
-        return insertion_warnings(self.spec.concept, self.places, self.places.gain >= self.spec.responsive)
+        own = self.places
+        if "possible" in own:  # where the renderer would never put it, it is right that nothing appears
+            may = own[own.free & (own.possible >= self.facts["truth"]["allowed"])]
+            own = may if len(may) else own
+        return insertion_warnings(self.spec.concept, own, own.gain >= self.spec.responsive)
 
     @classmethod
     def _fields(cls, study: Study) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, default_directory
 from ganatomy.experiments.causal.insertion import (
@@ -33,12 +33,13 @@ from ganatomy.experiments.causal.insertion import (
     measured_parts,
     sets_all,
 )
-from ganatomy.experiments.causal.places import Region, as_bytes, region_at
+from ganatomy.experiments.causal.places import Region, region_at
 from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.shown import Extremes, ImagePairs, draw_extremes, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
 from ganatomy.experiments.result import Result
-from ganatomy.experiments.warnings import exceeds
+from ganatomy.experiments.warnings import exceeds, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
@@ -108,34 +109,21 @@ class EffectTally(PairedChange):
 
     Attributes:
         shown: int64 [images], pixels of the concept before any edit.
+        edited: int64 [images, 2], pixels of the concept where the image is edited, before and after the first trial.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": concat}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": concat, "edited": concat}
 
     def __init__(self, trials: int, concepts: int, device: torch.device | str = "cpu") -> None:
         super().__init__(trials, concepts, device)
         self.shown = torch.zeros(0, dtype=torch.long, device=device)
+        self.edited = torch.zeros(0, 2, dtype=torch.long, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (before [trials, b, concepts], after [trials, b, concepts], shown [b])."""
+        """Take in (before [trials, b, concepts], after [trials, b, concepts], shown [b], edited [b, 2])."""
         super().update(*batch[:2])
         self.shown = torch.cat([self.shown, batch[2]])
-
-
-@dataclass(frozen=True, eq=False)
-class ImagePairs(Tensors):
-    """The same images before and after.
-
-    Attributes:
-        ids: int64 [k], latent ids.
-        before, after: uint8 [k, H, W, 3].
-        random: the same after the first random set of units; [0, H, W, 3] where there is none.
-    """
-
-    ids: Tensor
-    before: Tensor
-    after: Tensor
-    random: Tensor
+        self.edited = torch.cat([self.edited, batch[3]])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,8 +152,14 @@ class Effect(Result):
         changes = "; ".join(
             f"{100 * row.change:+.2f} ± {100 * row.change_error:.2f} % of the pixels" for row in rows(own)
         )
-        fault = "The insertion shows nowhere" if sign > 0 else "The ablation takes nothing away"
-        return [f"{fault}: {name} changes by {changes or '0 % of the pixels'}."]
+        fault = "The insertion failed" if sign > 0 else "The ablation takes nothing away"
+        advice = f" {try_setting(self.spec.concept)}" if sign > 0 else ""
+        return [f"{fault}: {name} changes by {changes or '0 % of the pixels'}.{advice}"]
+
+    @cached_property
+    def extremes(self) -> Extremes | None:
+        """Where an insertion at a place gained most and least; None where nothing was, or by an earlier version."""
+        return self.study.load_step("extremes", Extremes) if self.study.has_step("extremes") else None
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
@@ -226,7 +220,13 @@ def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Seq
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
     tally = study.sharded("effect", EffectTally, work, source.run.shards(spec.ids()))
-    study.step("strips", ImagePairs, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
+    by = tally.shown if spec.kind == "ablate" and concept is not None else torch.zeros(spec.images)
+    ids = showing_most(spec, by, spec.show)
+    study.step("strips", ImagePairs, lambda: draw_pairs(source, spec, trials, ids))
+    if spec.kind == "insert" and spec.region is not None and spec.show:
+        had, has = tally.edited.unbind(1)
+        gain = torch.where(had == 0, has.float() / float(tally.pixels[-1] / tally.images[0]), torch.nan).cpu()
+        study.step("extremes", Extremes, lambda: draw_extremes(source, spec, trials[0], gain, (spec.show + 1) // 2))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
     study.finish()
@@ -248,32 +248,15 @@ def count_effect(
             for own, each in zip(after, read, strict=True):
                 own.append(concept_counts(labels, source.concepts, each))
         tally = tally or EffectTally(len(read) * len(trials), source.concepts, given.labels.device)
-        shown = before[0][:, concept] if concept is not None else before[0].new_zeros(len(given.z))
+        shown = [own[:, concept or 0] * (concept is not None) for own in (before[0], before[-1], after[-1][0])]
         tally.update(
             torch.stack([each for each in before for _ in trials]),
             torch.stack([each for own in after for each in own]),
-            shown,
+            shown[0],
+            torch.stack(shown[1:], 1),
         )
     assert tally is not None
     return tally
-
-
-def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
-    """Return the images to keep: of an ablation those that show most of the concept, else the first."""
-    if spec.kind == "ablate" and spec.concept is not None:
-        order = tally.shown.sort(descending=True, stable=True).indices
-    else:
-        order = torch.arange(spec.images)
-    return [spec.first + i for i in order[: spec.show].tolist()]
-
-
-def draw_effect(source: DissectedModel, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> ImagePairs:
-    """Draw some images again: before, after the first trial, and after the second, if there is one."""
-    generator = source.models.generator
-    z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
-    drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]
-    before, after, *more = [as_bytes(images).permute(0, 2, 3, 1) for images in drawn]
-    return ImagePairs(torch.tensor(ids, dtype=torch.long), before, after, more[0] if more else before[:0])
 
 
 def effect_table(source: DissectedModel, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:

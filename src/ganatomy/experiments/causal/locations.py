@@ -181,3 +181,14 @@ def _hold_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
     rank = torch.arange(len(ids), dtype=torch.float64)
     held = ((rank + 1) * share + 0.5).floor() > (rank * share + 0.5).floor()
     return Locations(ids, where, held)
+
+
+def uniform_places(ids: range, seed: int, grid: tuple[int, int], count: int) -> Float[Tensor, "b places h w"]:
+    """Return maps that are 1 at one place: `count` different places of each image, all being equally likely.
+
+    Row i depends on (seed, ids[i]) only. A grid of fewer places gives all of them.
+    """
+    size = grid[0] * grid[1]
+    keys = standard_normal(ids, seed + SALT, (size,), torch.device("cpu"))
+    drawn = keys.argsort(descending=True, stable=True)[:, :count]
+    return maps(drawn.flatten(), grid).view(*drawn.shape, *grid)

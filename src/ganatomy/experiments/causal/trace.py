@@ -17,10 +17,17 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import Progress, report_progress
 from ganatomy.core.tensor_types import Features
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.base import Experiment
+from ganatomy.experiments.base import Experiment, Tensors
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, at_least
-from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places, constant_edits, measured_parts
+from ganatomy.experiments.causal.insertion import (
+    Part,
+    PlaceSpec,
+    check_places,
+    constant_edits,
+    draw_edited,
+    measured_parts,
+)
 from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_at, masks
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.trials import baselines
@@ -80,6 +87,13 @@ class Strength(Accumulator):
         return list(torch.split(self.total / self.images, list(units)))
 
 
+@dataclass(frozen=True, eq=False)
+class Inserted(Tensors):
+    """The images shown, each after the insertion that gained most, uint8 [k, H, W, 3]."""
+
+    images: Tensor
+
+
 class Traced(JoinedRows):
     """Every insertion, one row each, and the images that are shown.
 
@@ -121,6 +135,7 @@ class Trace(Result):
         maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
         ids: of the images shown.
         images: uint8 [k, H, W, 3].
+        inserted: uint8 [k, H, W, 3], each after the insertion that gained most; None by an earlier version.
     """
 
     spec: TraceSpec
@@ -129,6 +144,7 @@ class Trace(Result):
     maps: Mapping[str, npt.NDArray[np.float32]]
     ids: tuple[int, ...]
     images: npt.NDArray[np.uint8]
+    inserted: npt.NDArray[np.uint8] | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -143,7 +159,15 @@ class Trace(Result):
         shown = places[places.id.isin(ids)]
         size = (len(ids), places.row.max() + 1, places.column.max() + 1)
         maps = {layer: shown[layer].to_numpy(np.float32).reshape(size) for layer in study.facts["traced"]}
+        if study.has_step("inserted"):
+            found["inserted"] = study.load_step("inserted", Inserted).images.numpy()
         return found | {"maps": maps, "ids": ids, "images": images}
+
+    @property
+    def best(self) -> pd.DataFrame:
+        """The insertion that gained most in each image shown: rows of `places`."""
+        own = self.places[self.places.id.isin(self.ids)]
+        return own.loc[own.groupby("id").gain.idxmax()]
 
     def _warnings(self) -> list[str]:
         drawn = self.places[self.places.drawn.astype(bool)]
@@ -173,6 +197,7 @@ def run_trace(
             places = _place_table(spec, traced, layers)
             study.write_table("places", places)
             study.write_table("lines", _line_table(places, layers))
+            study.step("inserted", Inserted, lambda: draw_best(source, spec, parts, places))
             study.finish()
     return Trace.open(directory)
 
@@ -222,6 +247,18 @@ def trace_shard(
             traced.update(image[own] + given.ids.start, at[chosen[own]], drawn[own], gain, torch.stack(change, 1))
     assert traced is not None
     return traced
+
+
+def draw_best(source: DissectedModel, spec: TraceSpec, parts: Sequence[Part], places: pd.DataFrame) -> Inserted:
+    """Draw each image that is shown after the insertion that gained most in it."""
+    drawn, grid = [], source.grid(spec.place_layer)
+    for given in baselines(source, spec, spec.ids()[: spec.show]):
+        own = places[places.id.isin(given.ids)]
+        best = own.loc[own.groupby("id").gain.idxmax()]
+        at = torch.from_numpy(best[["row", "column"]].to_numpy(np.int64, copy=True))
+        few = Rows(torch.arange(len(at)), masks(grid, at, spec.cell))
+        drawn.append(as_bytes(draw_edited(source, given, few, constant_edits(parts, few.where))).permute(0, 2, 3, 1))
+    return Inserted(torch.cat(drawn) if drawn else torch.zeros(0, 1, 1, 3, dtype=torch.uint8))
 
 
 def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Tensor]:

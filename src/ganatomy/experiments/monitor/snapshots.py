@@ -17,21 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue, StudyError
 from ganatomy.core.files import read_json
 from ganatomy.core.progress import Progress
 from ganatomy.core.vocabulary import CATEGORIES
 from ganatomy.engines import Engine, local
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.bootstrap import ALL, resampled
+from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.models.generators import Generator
 from ganatomy.remote import download, write_text
+from ganatomy.report.binary_packing import reduced
 from ganatomy.study import Study, require_inside, spec_digest
 from ganatomy.study.files import read_record
 
+FIXED = 8
+"""Images of the same latents that each snapshot keeps: the first ones of its sample."""
+FIXED_STEP, LARGEST = "fixed", 256
 DRAWS = 50
 """Of the images again, for the errors of the counts; each takes as long as reading the study once."""
 
@@ -102,6 +111,8 @@ def take_snapshot(
     used = facts(spec, models)
     study = study_path(snapshot.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
+        if not place.finished and isinstance(models.subject, Generator):
+            place.step(FIXED_STEP, FixedImages, lambda: draw_fixed(models.generator, spec.seed))
         dissection = run(spec, place, models)
     found = dataclasses.replace(
         snapshot,
@@ -111,6 +122,25 @@ def take_snapshot(
         numbers=_plain(count_units(dissection, draws)),
     )
     return found, dissection
+
+
+@dataclass(frozen=True, eq=False)
+class FixedImages(Tensors):
+    """Images of the first latents, the same at every snapshot, uint8 [k, H, W, 3]."""
+
+    images: Tensor
+
+
+def draw_fixed(generator: Generator, seed: int) -> FixedImages:
+    """Draw the images of the first latents; large ones are kept smaller, as they are only looked at."""
+    images = as_bytes(generator.edited(generator.latents(range(FIXED), seed), []))
+    return FixedImages(torch.from_numpy(reduced(images.permute(0, 2, 3, 1).numpy(), LARGEST)))
+
+
+def read_fixed(dissection: Dissection) -> FixedImages | None:
+    """Return the images of the first latents; None of a snapshot by an earlier version, or of a classifier."""
+    study = dissection.study
+    return study.load_step(FIXED_STEP, FixedImages) if study.has_step(FIXED_STEP) else None
 
 
 def study_path(step: int, spec: DissectSpec, inputs: Mapping[str, str]) -> Path:

@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ganatomy.core.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.snapshots import Snapshot, read_snapshots
+from ganatomy.experiments.monitor.snapshots import Snapshot, read_fixed, read_snapshots
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
 from ganatomy.report.charts import Drawing
@@ -123,6 +125,11 @@ class TrainingHistory(Summarised):
             if snapshot.step == step:
                 return Dissection.open(self.directory / snapshot.study)
         raise UnknownName("step", str(step), map(str, self.steps))
+
+    def fixed(self) -> dict[int, npt.NDArray[np.uint8]]:
+        """Return the images of the same latents at each step that has them, uint8 [k, H, W, 3]."""
+        found = {step: read_fixed(self.dissection(step)) for step in self.steps}
+        return {step: own.images.numpy() for step, own in found.items() if own is not None}
 
     def best(self, count: int = FOLLOWED) -> list[Unit]:
         """Return the units that match best at the end: of each concept the best one first, then the next best."""

@@ -1,5 +1,7 @@
 """Which units make a concept appear and vanish: what is left of it as more of them are ablated (Figure 4)."""
 
+import math
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
     ERROR,
+    RANDOM,
     Block,
     Section,
     colours_of,
@@ -19,11 +22,14 @@ from ganatomy.report.causal.section import (
     legend,
     target_of,
 )
-from ganatomy.report.charts import Change, ChangeChart, Line, LineChart, even_axis
+from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
+from ganatomy.report.causal.top_images import called, row_of_images, top_tiles
+from ganatomy.report.charts import Change, ChangeChart, Line, LineChart, even_axis, finite
 from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.svg import as_file
 from ganatomy.report.tables import Column, Table, rows
+from ganatomy.stats.paired import holds_zero
 
 if TYPE_CHECKING:
     from ganatomy.experiments.causal.ace import Ace
@@ -36,6 +42,8 @@ _NONE = {"insertion": 1.0, "ablation": 1.0, "ace": 0.0}
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
 _BY = ("ace", "iou", "random")
+_TOP, _SIDE = 4, 64
+"""Top images of a unit, and how wide each is."""
 
 
 def ace_tables(ace: "Ace") -> list[Table]:
@@ -71,7 +79,7 @@ def ace_section(ace: "Ace") -> Section:
         short=f"ACE {spec.concept}",
         question=f"Which units of {spec.layer} make {spec.concept} appear and vanish?",
         answer=_answer(ace),
-        blocks=[_remaining(ace, curve), _terms(ace, terms), _others(ace), _units(ace), _history(ace)],
+        blocks=[*_images(ace), _remaining(ace, curve), _units(ace), _terms(ace, terms), _others(ace), _history(ace)],
     )
 
 
@@ -149,8 +157,43 @@ def _answer(ace: "Ace") -> str:
     ]
     return (
         f"With {count(at, 'unit')} ablated, this much of the {spec.concept} pixels is left: {'; '.join(left)}. "
-        f"Measured on {spec.images:,} held-out images."
+        f"{_significance(own)} Measured on {spec.images:,} held-out images."
     )
+
+
+def _significance(own: Mapping[str, Any]) -> str:
+    """Say whether the chosen units remove more than those of greatest IoU and random ones, beyond two errors."""
+    found: dict[str, list[str]] = {}
+    for by, name in (("iou", "those by IoU"), ("random", "random ones")):
+        if by in own and "ace" in own:
+            errors = [max(finite(own[each].error), finite(own[each].spread)) for each in ("ace", by)]
+            change, error = own["ace"].relative - own[by].relative, math.hypot(*errors)
+            sure = "clearly more than" if change < 0 else "clearly less than"
+            word = "not clearly more or less than" if holds_zero(change, error) else sure
+            found.setdefault(word, []).append(name)
+    text = " and ".join(f"{word} {' and '.join(names)}" for word, names in found.items())
+    return f"The first of these remove {text} (clearly: beyond two standard errors)." if text else ""
+
+
+def _images(ace: "Ace") -> list[Block]:
+    found, at = ace.images, ace.spec.top
+    if found is None:
+        return []
+    cards: list[Card] = []
+    ids, before, after, random = (tensor.numpy() for tensor in found.state_dict().values())
+    for i, image in enumerate(ids):
+        card = [
+            (tile(before[i], f"Image {image} before"), f"image {image}"),
+            (tile(after[i], f"Image {image} without the {at} units"), f"without {count(at, 'unit')}"),
+        ]
+        if len(random):
+            card.append((tile(random[i], f"Image {image} without {at} random units"), RANDOM))
+        cards.append(card)
+    lead = (
+        f"The {count(at, 'unit')} of greatest α are ablated everywhere, then as many random ones. These images show "
+        f"the most {ace.spec.concept}: they are selected, the numbers are not."
+    )
+    return [Block("Before and after", lead, rows_of_tiles(cards))]
 
 
 def _remaining(ace: "Ace", table: Table) -> Block:
@@ -211,18 +254,25 @@ def _units(ace: "Ace") -> Block:
         f"The {count(len(top), 'unit')} of greatest α. {shared} are also among the {ace.spec.top} of greatest IoU: "
         "what looks like the concept and what causes it are not the same list."
     )
-    cards = "".join(f"<li>{_unit(row, ace.spec.layer, _colour(ace))}</li>" for row in rows(top))
+    if ace.dissection is not None:
+        lead += " Their top images are those of the dissection, bright where the unit is on."
+    cards = "".join(f'<li class="card tiles">{_unit(ace, row)}</li>' for row in rows(top))
     return Block("The units", lead, f'<ol class="units">{cards}</ol>')
 
 
-def _unit(row: Any, layer: str, colour: str) -> str:
+def _unit(ace: "Ace", row: Any) -> str:
     """Return the card of a unit; the page makes its name a link where the dissection's report is known."""
-    iou = "–" if pd.isna(row.iou) else f"{row.iou:.3f}"
+    iou, layer, dissection = "–" if pd.isna(row.iou) else f"{row.iou:.3f}", ace.spec.layer, ace.dissection
+    label = tiles = ""
+    if dissection is not None:
+        known = dissection.units
+        (own,) = rows(known[(known["layer"] == layer) & (known["unit"] == row.unit)])
+        label = f'<span class="small">{escape(called(own))}</span>'
+        tiles = row_of_images(top_tiles(dissection, layer, int(row.unit), _TOP, _SIDE))
     return (
-        f'<strong><a data-unit="{quote(layer)}/{row.unit}">unit {row.unit}</a></strong> '
-        f'<span class="small">α {row.alpha:.2f}</span>'
-        f'<div class="bar"><span style="width:{100 * row.alpha:.1f}%;background:{colour}"></span></div>'
-        f'<span class="small">IoU {iou}, rank {row.iou_rank}</span>'
+        f'{tiles}<strong><a data-unit="{quote(layer)}/{row.unit}">unit {row.unit}</a></strong> {label}'
+        f'<div class="bar"><span style="width:{100 * row.alpha:.1f}%;background:{_colour(ace)}"></span></div>'
+        f'<span class="small">α {row.alpha:.2f} · IoU with {escape(ace.spec.concept)} {iou}, rank {row.iou_rank}</span>'
     )
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, Section, figures
-from ganatomy.report.causal.tiles import rows_of_tiles, tile
+from ganatomy.report.causal.tiles import Card, grouped, tile
+from ganatomy.report.causal.top_images import called, top_tiles
 from ganatomy.report.charts import Axis, Line, LineChart, even_axis
 from ganatomy.report.formats import change_text, count, number, percent, with_error
 from ganatomy.report.palette import NEUTRAL
@@ -99,20 +100,30 @@ def artifacts_section(artifacts: "Artifacts") -> Section:
     )
 
 
-def _images(artifacts: "Artifacts") -> Block:
-    found = artifacts.table.set_index("unit")
-    cards = []
+def unit_groups(artifacts: "Artifacts") -> list[tuple[str, list[Card]]]:
+    """Return the top images of the worst units, then of the best, outlined where the dissection is found."""
+    ranked = artifacts.table["unit"].tolist()
+    found, random = artifacts.table.set_index("unit"), float(artifacts.samples["fid"].iloc[0])
+    places = {unit: i for i, unit in enumerate(ranked)}
+    own: tuple[list[Card], list[Card]] = ([], [])
     for unit, images in zip(artifacts.strips.units.tolist(), artifacts.strips.images.numpy(), strict=True):
         row, title = found.loc[unit], f"unit {unit}: {number(found.loc[unit, 'fid'])}"
-        label = f"{row.label}, IoU {number(row.iou, 2)}" if isinstance(row.label, str) else "no concept"
-        notes = [title, label] + [""] * len(images)
-        cards.append([(tile(each, title, side=_SIDE), note) for each, note in zip(images, notes, strict=False)])
+        notes = [title, called(row), f"{number(row.fid / random, 2)} × random"] + [""] * len(images)
+        tiles = [tile(each, f"{title}, a top image", side=_SIDE) for each in images]
+        if artifacts.dissection is not None:
+            tiles = top_tiles(artifacts.dissection, artifacts.spec.layer, unit, len(images), _SIDE)
+        own[places[unit] >= len(ranked) / 2].append(list(zip(tiles, notes, strict=False)))
+    return [("The worst: farthest from real images", own[0]), ("The best: nearest to real images", own[1])]
+
+
+def _images(artifacts: "Artifacts") -> Block:
     lead = (
-        "The first images of the dissection in which each unit is greatest: of the units whose images are farthest "
-        "from real ones, then, last, of those whose are nearest. Far from real may be spoilt, or only rare: look "
-        "before you act."
+        "The first images of the dissection in which each unit is greatest. Far from real may be spoilt, or only rare: "
+        "look before you act."
     )
-    return Block("The worst units, and the best", lead, rows_of_tiles(cards))
+    if artifacts.dissection is not None:
+        lead += " Where the unit is on, the image is bright and outlined."
+    return Block("The worst units, and the best", lead, grouped(unit_groups(artifacts)))
 
 
 def artifacts_chart(artifacts: "Artifacts") -> LineChart:

@@ -19,11 +19,23 @@ from ganatomy.report.causal.section import (
     frequent_places,
     legend,
 )
-from ganatomy.report.causal.tiles import WIDE, Box, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.causal.tiles import (
+    CYAN,
+    WIDE,
+    YELLOW,
+    Box,
+    Card,
+    crop_tile,
+    heat_tile,
+    rows_of_tiles,
+    scale_bar,
+    sheet,
+    tile,
+)
 from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.formats import compared_text, count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.page import model_name
-from ganatomy.report.svg import Titled, as_file, svg
+from ganatomy.report.svg import Titled, as_file
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -32,6 +44,8 @@ if TYPE_CHECKING:
 _FEW = 5
 """With fewer places than that, an object has no bar; the table has it."""
 _TRUTH = "#4f8a3a"
+_SIDE, _SMALL = 192, 128
+"""Widths of images on a page, and in a file."""
 _MARKS = {True: "✓", False: "✗"}
 
 
@@ -101,27 +115,62 @@ def main_chart(context: "Context") -> ChangeChart:
     return truth_chart(context) if len(context.possible) else context_chart(context)
 
 
-def context_cards(context: "Context") -> list[Card]:
-    """Return each image with its responsive places boxed, after its best insertion, and the gain by place."""
+def context_cards(context: "Context", closer: bool = False) -> list[Card]:
+    """Return each image with its responsive places boxed, the gain by place, and the best insertion.
+
+    Args:
+        context: what was measured.
+        closer: whether the place of the best insertion follows six times as large, before and after.
+    """
     cards: list[Card] = []
+    allowed, greatest, side = _allowed(context), _greatest(context), _SIDE if closer else _SMALL
     for i, number in enumerate(context.ids):
-        own = _boxes(context, i)
-        inserted = f"Image {number} with {context.spec.concept} inserted where most is gained"
-        gain = heat_tile(context.images[i], context.maps[i], 1.0, f"Gain by place in image {number}")
-        cards.append(
-            [
-                (tile(context.images[i], f"Image {number}, responsive places: {len(own)}", own), f"image {number}"),
-                (tile(context.inserted[i], inserted, own[:1]), "inserted" + ", no place gains enough" * (not own)),
-                (gain, "gain by place"),
+        own, concept = _boxes(context, i), context.spec.concept
+        before, after = context.images[i], context.inserted[i]
+        gain = heat_tile(before, context.maps[i], greatest, f"Gain by place in image {number}", side, allowed[i])
+        most = f", +{percent(float(context.maps[i].max()), 2)} at most" * closer
+        inserted = f"Image {number} with {concept} inserted where most is gained"
+        card = [
+            (tile(before, f"Image {number}, responsive places: {len(own)}", own, side), f"image {number}"),
+            (gain, f"gain by place{most}"),
+            (tile(after, inserted, own[:1], side), "inserted" + ", no place gains enough" * (not own)),
+        ]
+        if closer and own:
+            gained = f"after: +{percent(_most(context, i), 2)} of the place"
+            card += [
+                (crop_tile(before, own[0], f"The best place of image {number} before"), "that place before"),
+                (crop_tile(after, own[0], f"The best place of image {number} after"), gained),
             ]
-        )
+        cards.append(card)
     return cards
+
+
+def _greatest(context: "Context") -> float:
+    """Return the gain that is as bright as can be on the maps: the greatest shown, at least that of a response."""
+    return max(context.spec.responsive, float(context.maps.max(initial=0.0)))
+
+
+def _most(context: "Context", image: int) -> float:
+    """Return the greatest gain in an image, of the places that are responsive."""
+    return float(context.boxes[context.boxes["image"] == image]["gain"].max())
+
+
+def _allowed(context: "Context") -> list[Any]:
+    """Return where each image shown may have the concept, bool [rows, columns]; None where nobody knows."""
+    shape, places = context.maps.shape, context.places
+    if "possible" in places:
+        known = places["free"] & (places["possible"] >= context.facts["truth"]["allowed"])
+    elif context.facts["allowed"]:
+        known = (places["before"] == 0) & places["under"].isin(context.facts["allowed"])
+    else:
+        return [None] * shape[0]
+    return list(known.to_numpy(bool)[: math.prod(shape)].reshape(shape))
 
 
 def save_context(context: "Context", path: str | Path, images: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
     blocks: list[Titled] = [
-        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:images], WIDE - 32)),
+        ("Responsive places, gain by place, the best insertion", sheet(context_cards(context)[:images], WIDE - 32)),
         *(
             [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
             if len(context.possible)
@@ -162,12 +211,15 @@ def _images(context: "Context") -> Block:
     spec = context.spec
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
-        f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
-        f"{percent(spec.responsive)} of the pixels. Next to it: inserted where most is gained. These images come "
-        "first, they are not the best."
+        f"{spec.cell} × {spec.cell} of {spec.layer} at a time. The map shows what each place gains. The last images "
+        "are the insertion at the place that gains most, and that place six times as large. These images come first, "
+        "they are not the best."
     )
-    scale = scale_bar("all of the place gained")
-    return Block("Responsive places", lead, rows_of_tiles(context_cards(context)) + scale)
+    marks = [(f'<i style="background:{YELLOW}"></i>', f"{spec.concept} gains at least {percent(spec.responsive)} here")]
+    if any(own is not None for own in _allowed(context)):
+        marks.append((f'<i style="background:{CYAN}"></i>', f"outlined on the map: {spec.concept} may be here"))
+    scale = scale_bar(f"{percent(_greatest(context), 2)} of the place gained")
+    return Block("Responsive places", lead, legend(marks) + scale + rows_of_tiles(context_cards(context, closer=True)))
 
 
 def _under(context: "Context", table: Table) -> Block:
@@ -248,7 +300,7 @@ def truth_chart(context: "Context") -> ChangeChart:
     """Return how often the object appears, by the probability that the renderer would put it there."""
     bars = [
         Change(
-            row.renderer,
+            row.renderer.replace("from ", "").replace(" % to ", "–") if " to " in row.renderer else row.renderer,
             row.appears,
             row.appears_error,
             _TRUTH,
@@ -278,7 +330,8 @@ def truth_blocks(context: "Context") -> list[Block]:
         f"{percent(truth['allowed'])}, forbidden P = 0."
     )
     (table,) = truth_tables(context)
-    return [Block("Against the truth of the place", lead, svg(truth_chart(context)) + table.html())]
+    chart = (f"{concept} appears, by the probability of it there", truth_chart(context))
+    return [Block("Against the truth of the place", lead, figures(chart) + table.html())]
 
 
 def _possible(context: "Context") -> pd.DataFrame:

@@ -20,7 +20,7 @@ from ganatomy.report.causal.section import (
     legend,
     target_of,
 )
-from ganatomy.report.causal.tiles import WIDE, Box, Card, rows_of_tiles, sheet, tile
+from ganatomy.report.causal.tiles import WIDE, Box, Card, crop_tile, grouped, rows_of_tiles, sheet, tile
 from ganatomy.report.charts import ChangeChart
 from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.svg import as_file
@@ -33,6 +33,8 @@ _SHOWN = 14
 """Concepts that have a bar; the table has all."""
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
+_APPEARS = 0.25
+"""A concept appears where it newly covers so large a share of the place."""
 _DONE = {"ablate": "ablated", "insert": "inserted", "apply": "edited"}
 _READ = {"place": "at the edited place", "image": "in the whole image"}
 
@@ -63,7 +65,7 @@ def effect_section(effect: "Effect") -> Section:
         short=f"{spec.kind} {spec.concept or ''}".strip(),
         question=_question(effect),
         answer=_answer(effect),
-        blocks=[_images(effect), *(_bars(effect, read, table) for read, table in tables)],
+        blocks=[_images(effect), *_closer(effect), *(_bars(effect, read, table) for read, table in tables)],
     )
 
 
@@ -114,7 +116,8 @@ def save_effect(effect: "Effect", path: str | Path, images: int = 6) -> None:
 
 def _question(effect: "Effect") -> str:
     spec = effect.spec
-    what = f"{count(len(spec.units), 'unit')} of {spec.layer}" if spec.units else "the given edits"
+    each = (f"{count(len(units), 'unit')} of {layer}" for layer, units in spec.layer_units())
+    what = " and ".join(each) if spec.units else "the given edits"
     they, are = ("it", "is") if len(spec.units) == 1 else ("they", "are")
     if spec.kind == "ablate":
         return f"What disappears when {what} {are} ablated{f' for {spec.concept}' if spec.concept else ''}?"
@@ -156,6 +159,36 @@ def _images(effect: "Effect") -> Block:
     if spec.kind == "ablate" and spec.concept:
         lead += f" These images show the most {spec.concept}: they are selected, the numbers below are not."
     return Block("Before and after", lead, rows_of_tiles(effect_cards(effect)))
+
+
+def closer_cards(effect: "Effect") -> list[tuple[str, list[Card]]]:
+    """Return the edited place before and after, six times as large: where it gains most, then where it gains least."""
+    found, boxes = effect.extremes, _boxes(effect)
+    if found is None or not boxes or not len(found.ids):
+        return []
+    box, concept = min(boxes, key=lambda own: own.height * own.width), effect.spec.concept
+    cards: list[Card] = []
+    for number, *pair in zip(found.ids.tolist(), found.before.numpy(), found.after.numpy(), strict=True):
+        gain = f"{concept}: +{percent(float(found.gain[number - effect.spec.first]), 2)} of the place"
+        titles = (f"The place in image {number} before", f"The place in image {number} after, {gain}")
+        before, after = (crop_tile(image, box, title) for image, title in zip(pair, titles, strict=True))
+        cards.append([(before, f"image {number}"), (after, gain)])
+    half = len(cards) // 2
+    return [("Where it gains most", cards[:half]), ("Where it gains least", cards[half:])]
+
+
+def _closer(effect: "Effect") -> list[Block]:
+    groups = closer_cards(effect)
+    if not groups or effect.extremes is None:
+        return []
+    gain = effect.extremes.gain[effect.extremes.gain.isfinite()]
+    appears = int((gain >= _APPEARS).sum())
+    lead = (
+        f"Of {effect.spec.images:,} images, {len(gain):,} show no {effect.spec.concept} at that place before. In "
+        f"{appears:,} of them ({percent(appears / len(gain), 2)}) it then covers at least {percent(_APPEARS)} of the "
+        "place. Shown are those that gain most and those that gain least: the place, and half as much around it."
+    )
+    return [Block("The place, before and after", lead, grouped(groups))]
 
 
 def _bars(effect: "Effect", read: str, table: Table) -> Block:

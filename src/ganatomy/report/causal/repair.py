@@ -8,7 +8,7 @@ import pandas as pd
 from ganatomy.report.causal.section import RANDOM, Block, Section
 from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
 from ganatomy.report.charts import ChangeChart
-from ganatomy.report.formats import change_text, count, with_error
+from ganatomy.report.formats import change_text, count, sentence, with_error
 from ganatomy.report.tables import Column, Table, rows
 from ganatomy.stats.paired import holds_zero
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _ORIGINAL, _RANDOM = "original", "random"
 _SHORT = {"artifacts": "units greatest", "plain": "plain"}
+_WHERE = {"artifacts": "the images in which the units are greatest", "plain": "plain images"}
+_MEANS = {
+    "worse": "are farther from real ones than before",
+    "better": "are nearer to real ones than before",
+    "no effect": "are as far from real ones as before",
+}
 _SAMPLES = {"artifacts": "in which the units are greatest", "plain": "plain"}
 
 
@@ -93,15 +99,15 @@ def _row(repair: "Repair", sample: str, name: str) -> Any:
 
 
 def _verdict(repair: "Repair") -> str:
-    """Say what two standard errors leave no doubt of."""
-    found = []
+    """Say what two standard errors leave no doubt of, what is worse first."""
+    found: dict[str, list[str]] = {"worse": [], "better": [], "no effect": []}
     for sample in _SAMPLES:
         row = _row(repair, sample, repair.spec.sets[-1][0])
         unsure = holds_zero(row.change, row.change_error)
-        found.append("No effect" if unsure else "Nearer to real" if row.change < 0 else "Farther from real")
-    if found[0] == found[1]:
-        return f"{found[0]}."
-    return f"{found[0]} where the units are greatest, {found[1].lower()} else."
+        word = "no effect" if unsure else "better" if row.change < 0 else "worse"
+        found[word].append(_WHERE[sample])
+    texts = (f"{word}: {' and '.join(own)} {_MEANS[word]}" for word, own in found.items() if own)
+    return " ".join(map(sentence, texts))
 
 
 def _sentence(repair: "Repair", sample: str) -> str:
@@ -158,4 +164,6 @@ def _written(repair: "Repair") -> Block:
     else:
         lead = f"The edit is made each time, not part of the weights: {written['reason']}."
     opens = "" if repair.opens is None else f"<p>It opens as <code>{escape(repair.opens)}</code>.</p>"
+    if repair.warnings and repair.opens is not None:
+        opens += '<p class="notice warning">It is worse than the original: keep the original.</p>'
     return Block("The repaired generator", lead, opens)

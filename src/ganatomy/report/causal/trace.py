@@ -8,8 +8,9 @@ import numpy as np
 
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Block, Section, colours_of, figures, target_of
-from ganatomy.report.causal.tiles import WIDE, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
-from ganatomy.report.charts import Line, LineChart, even_axis, named_axis
+from ganatomy.report.causal.tiles import WIDE, Box, Card, crop_tile, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.charts import Line, LineChart, even_axis
+from ganatomy.report.compare.counts import layer_axis
 from ganatomy.report.formats import count, number, percent, sentence, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.svg import Titled, as_file
@@ -47,11 +48,11 @@ def trace_chart(trace: "Trace") -> LineChart:
     layers = list(trace.maps)
     colour = colours_of(trace.facts)[target_of(trace.facts, trace.spec.concept)]
     lines = []
-    for visible, name, shade, dash in ((True, "visible", colour, ""), (False, "not", NEUTRAL, "5 4")):
+    for visible, name, shade, dash in ((True, "visible", colour, ""), (False, "invisible", NEUTRAL, "5 4")):
         own = trace.lines[trace.lines["visible"] == visible].set_index("layer").loc[layers]
         lines.append(Line(name, range(len(layers)), own["change"].tolist(), own["error"].tolist(), shade, dash))
     y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], number)
-    return LineChart(lines, named_axis("layer", layers), y, "Change of every layer, visible and not")
+    return LineChart(lines, layer_axis(layers), y, "Change of every layer, visible and not")
 
 
 def mapped_layers(trace: "Trace") -> Sequence[str]:
@@ -72,6 +73,27 @@ def trace_cards(trace: "Trace") -> list[Card]:
     return cards
 
 
+def edited_cards(trace: "Trace") -> list[Card]:
+    """Return each shown image before and after the insertion that gained most in it, and that place larger."""
+    if trace.inserted is None:
+        return []
+    cards: list[Card] = []
+    size = [n + trace.spec.cell - 1 for n in next(iter(trace.maps.values())).shape[1:]]
+    for row, before, after in zip(rows(trace.best), trace.images, trace.inserted, strict=True):
+        cell = trace.spec.cell
+        box = Box(row.row / size[0], row.column / size[1], cell / size[0], cell / size[1])
+        gain = f"{trace.spec.concept}: +{percent(row.gain, 2)} of the place" + ", not visible" * (not row.visible)
+        title = f"Image {row.id} with {trace.spec.concept} inserted where it gains most"
+        cards.append(
+            [
+                (tile(before, f"Image {row.id} before", [box]), f"image {row.id}"),
+                (tile(after, title, [box]), "inserted"),
+                (crop_tile(after, box, f"{title}, the place alone"), gain),
+            ]
+        )
+    return cards
+
+
 def save_trace(trace: "Trace", path: str | Path) -> None:
     """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
     heat: Titled = ("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32))
@@ -85,7 +107,10 @@ def _answer(trace: "Trace") -> str:
     seen, unseen = own[True], own[False]
     text = f"{seen.places:,} of {seen.places + unseen.places:,} insertions were visible"
     if not seen.places:
-        text += ": no effect"
+        text = (
+            f"The insertion failed: none of the {unseen.places:,} insertions was visible, so what changes below is no "
+            f"effect of a {spec.concept}"
+        )
     elif unseen.places:
         text += f"; they changed {last} by {with_error(seen.change, seen.error)} of its mean magnitude, the others by "
         text += with_error(unseen.change, unseen.error)
@@ -101,6 +126,9 @@ def _lines(trace: "Trace") -> Block:
     )
     (table,) = trace_tables(trace)
     drawn = figures(("Layer by layer", trace_chart(trace)))
+    if cards := edited_cards(trace):
+        drawn = f'<div class="pair">{rows_of_tiles(cards)}{drawn}</div>'
+        lead += " The images: each is shown after the insertion that gained most in it."
     return Block("Amplified or suppressed?", lead, drawn + table.folded())
 
 

@@ -105,16 +105,17 @@ def change_block(comparison: "Comparison") -> Block | None:
 def change_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     """Return one chart for each study but the one that all are compared with."""
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
-    drawn: list[Chart] = []
+    found: dict[str, list[Change]] = {}
     for study, own in comparison.changes[comparison.changes["layer"] == layer].groupby("study", sort=False):
         turned = own[own["change"].isin(_TURNED)].sort_values(["sure", "holds"], ascending=False, kind="stable")
         moved = own[own["change"].isin(["more", "fewer"]) & own["sure"]]
         picked = pd.concat([turned, moved.sort_values("difference", key=abs, ascending=False, kind="stable")])
         if len(picked):
             heading = f"from {own['against'].iloc[0]} to {study}"
-            bars = [_change(row, colours) for row in rows(picked.head(_LISTED))]
-            drawn.append((heading, ChangeChart(bars, heading, form=number)))
-    return drawn
+            found[heading] = [_change(row, colours) for row in rows(picked.head(_LISTED))]
+    ends = [ChangeChart(bars, "").ends() for bars in found.values()]
+    span = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+    return [(heading, ChangeChart(bars, heading, form=number, span=span)) for heading, bars in found.items()]
 
 
 def against_chart(comparison: "Comparison") -> ScatterChart:

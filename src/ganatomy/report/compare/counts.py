@@ -23,7 +23,7 @@ _DEEP = 3
 """Layers that make a curve."""
 _ROOM = 1.25
 _NAMED = 12
-_DARKEST = 55
+DARKEST = 55
 """Per cent of colour in a full cell: text on it stays easy to read."""
 _DASHES = ("", "6 4", "2 3", "9 3 2 3", "12 4", "1 4")
 
@@ -135,7 +135,7 @@ def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str,
         drawn = (
             '<td class="figure missing">–</td>'
             if cell is None
-            else f'<td class="figure"><i style="background:color-mix(in srgb, {cell[2]} {_DARKEST * cell[1]:.0f}%, '
+            else f'<td class="figure"><i style="background:color-mix(in srgb, {cell[2]} {DARKEST * cell[1]:.0f}%, '
             f'transparent)"></i>{escape(cell[0])}</td>'
             for cell in own
         )

@@ -16,6 +16,7 @@ from ganatomy.report.causal.section import Block
 from ganatomy.report.charts import Chart, Piece
 from ganatomy.report.compare.concepts import change_block, change_charts, concept_block, concept_charts
 from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts
+from ganatomy.report.compare.images import image_block
 from ganatomy.report.compare.side_by_side import direction_block, quality_block, quality_charts, unit_block
 from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.html import ELSEWHERE
@@ -63,7 +64,9 @@ def comparison_html(comparison: "Comparison") -> str:
     title, found = question(comparison), answer(comparison)
     return template("compare.html").render(
         title=title,
-        summary=summary_of(title, " ".join(found), comparison.warnings, [block.body for block in blocks.values()]),
+        summary=summary_of(
+            title, " ".join(found), comparison.warnings, [block.body for block in blocks.values()], spread=True
+        ),
         warnings=comparison.warnings,
         answer=found,
         differences=comparison.differences,
@@ -85,6 +88,7 @@ def comparison_html(comparison: "Comparison") -> str:
 def comparison_blocks(comparison: "Comparison") -> dict[str, Block]:
     """Return the parts of the page by their addresses."""
     made = {
+        "images": image_block(comparison),
         "counts": count_block(comparison),
         "concepts": concept_block(comparison),
         "changes": change_block(comparison),

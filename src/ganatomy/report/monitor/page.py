@@ -10,6 +10,7 @@ from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.section import Block
 from ganatomy.report.formats import count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
+from ganatomy.report.monitor.fixed import fixed_block
 from ganatomy.report.monitor.followed import followed_block
 from ganatomy.report.page import template
 from ganatomy.report.summary import summary_of
@@ -40,13 +41,14 @@ def write_monitor_report(
 def monitor_html(history: "TrainingHistory", units: Sequence[tuple[str, int]] | None = None) -> str:
     """Return what was seen of a training as the text of one HTML page."""
     last = history.dissection(history.steps[-1])
-    blocks = [counts_block(history), followed_block(history, units)]
+    fixed = fixed_block(history)
+    blocks = [*([] if fixed is None else [fixed]), counts_block(history), followed_block(history, units)]
     if len(history.turnover):
         blocks.append(turnover_block(history))
     title, found = "What do the units learn, and when?", answer(history)
     return template("monitor.html").render(
         title=title,
-        summary=summary_of(title, found, history.warnings, [block.body for block in blocks]),
+        summary=summary_of(title, found, history.warnings, [block.body for block in blocks], spread=True),
         warnings=history.warnings,
         answer=found,
         skipped=rows(history.skipped),
