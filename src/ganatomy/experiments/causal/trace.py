@@ -165,7 +165,7 @@ class Trace(Result):
 
     @property
     def best(self) -> pd.DataFrame:
-        """The insertion that gained most in each image shown: rows of `places`."""
+        """Those rows of `places` that gained most in each of the images that are shown."""
         own = self.places[self.places.id.isin(self.ids)]
         return own.loc[own.groupby("id").gain.idxmax()]
 
