@@ -76,6 +76,11 @@ def test_a_dissection_has_what_stands_on_it(place: Path) -> None:
     assert names(group) == ["one", "late", "ace-100", "ace-200", "beside", "both"]
 
 
+def test_a_relative_path_will_do(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    assert names(groups_of(Path("one"))[0]) == names(groups_of(place / "one")[0])
+
+
 def test_a_directory_has_everything_below_it(place: Path) -> None:
     one, two, others = groups_of(place)
     assert names(one) == ["one", "late", "ace-100", "ace-200", "beside"]

@@ -157,7 +157,7 @@ def groups_of(directory: Path) -> list[Group]:
     for entry in sorted((each for each in found if each.kind != DISSECTION), key=_order):
         stands_on = [each.directory for each in found if each.kind == DISSECTION and each.digest in entry.dissections]
         if own is not None:
-            groups[own.directory].append(entry)
+            groups[own.directory.resolve()].append(entry)
         elif stands_on and len(entry.dissections) == 1:
             groups[_own_copy(stands_on, entry)].append(entry)
         else:
