@@ -120,3 +120,26 @@ def test_a_study_that_names_code_is_not_served(tmp_path: Path) -> None:
     made_dissection(tmp_path / "study", {"layer1": ["tree"]}, generator="torch:os:system")
     with mistake("bad-value", "torch:os:system", f"ganatomy trust {tmp_path / 'study'}"):
         Painter(open_source(tmp_path / "study"))
+
+
+def test_pages_of_other_sites_ask_nothing_of_the_models(client: TestClient) -> None:
+    image = "/api/studies/planted/images/0.png"
+    other = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert client.get(image, headers=other).status_code == 403
+    assert client.get(image, headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    assert client.get("/", headers=other | {"sec-fetch-mode": "navigate"}).status_code == 200  # a link that is followed
+
+
+@pytest.mark.parametrize("path", ["/", "/api/health", "/api/studies/planted/images/0.png", "/nothing"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+def test_a_database_that_is_gone_may_be_asked_again_later(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").unlink()
+    answer = client.post("/api/studies/planted/labels", json=SAID)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["code"] == "store-unavailable"

@@ -32,6 +32,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First letters of a formula in a spreadsheet."""
 
 
+class StoreUnavailable(BadFile):
+    """A database that is locked, full or gone: nothing was kept, and the same answer may be given again later."""
+
+
 class Annotations:
     """Labels, flags and preferences, by anybody, of any study."""
 
@@ -113,7 +117,7 @@ class Annotations:
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise _database_error(error) from error
         if sqlite_file.identity(self._engine) != self._file:
-            raise BadFile(
+            raise StoreUnavailable(
                 f"{self._engine.url.database}: was deleted or replaced while it was open, so this answer is not kept; "
                 "start the server again"
             )
@@ -160,7 +164,7 @@ def open_annotations(where: str | Path) -> Annotations:
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
     except (SQLAlchemyError, UnicodeDecodeError) as error:
-        raise _database_error(error) from error
+        raise BadFile(str(_database_error(error))) from error
 
 
 def _tables(engine: "Engine") -> dict[str, "Table"]:
@@ -185,5 +189,8 @@ def _tables(engine: "Engine") -> dict[str, "Table"]:
 
 
 def _database_error(error: Exception) -> BadFile:
+    from sqlalchemy.exc import OperationalError
+
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return BadFile(f"the database of annotations cannot be used ({reason})")
+    kind = StoreUnavailable if isinstance(error, OperationalError) else BadFile
+    return kind(f"the database of annotations cannot be used ({reason})")

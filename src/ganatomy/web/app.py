@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from ganatomy.annotations import Annotations
+from ganatomy.annotations.store import StoreUnavailable
 from ganatomy.core.errors import GanatomyError, UnknownName
 from ganatomy.web.app_state import AppState
 from ganatomy.web.brush_search import BrushSearch
@@ -23,7 +24,7 @@ from ganatomy.web.schemas import ErrorBody
 from ganatomy.web.security import LIMITS, Limits, SecurityMiddleware
 from ganatomy.web.subpath import SubPath, own_path
 
-STATUS = {Outdated: 409, Busy: 503, UnknownName: 404}
+STATUS = {Outdated: 409, Busy: 503, StoreUnavailable: 503, UnknownName: 404}
 """HTTP status of an error; any other is a 422."""
 
 

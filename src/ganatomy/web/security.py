@@ -96,7 +96,10 @@ class SecurityMiddleware:
             cookie = f"{COOKIE}={_digest(self._token)}; Path={path}; HttpOnly; SameSite=Lax"
             location = f"./{quote(scope['path'].rpartition('/')[2])}"  # relative: a proxy may have stripped a part
             answer = Response(status_code=303, headers={"location": location, "set-cookie": cookie})
-        return await (answer or self.app)(scope, self._limited(receive), _with_headers(send))
+        send = _with_headers(send)
+        if scope["method"] == "HEAD":  # what GET answers, without its body
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        return await (answer or self.app)(scope, self._limited(receive), send)
 
     def _refused(self, request: Request) -> Refused | None:
         """Return why a request is refused; None lets it pass."""
@@ -109,6 +112,8 @@ class SecurityMiddleware:
         if origin is not None and origin.partition("://")[2] != host:
             reason = f"requests from {origin[:100]!r} are not answered; open the page from this server itself"
             return 403, reason, {}
+        if request.headers.get("sec-fetch-site") == "cross-site" and not (_is_static(request) or _navigates(request)):
+            return 403, "this request was made by a page of another site", {}
         if self._token is not None and not _is_static(request) and not self._has_token(request, self._token):
             reason = "this server needs its token: open the address that it printed, or send Authorization: Bearer …"
             return 401, reason, {}
@@ -155,6 +160,11 @@ class SecurityMiddleware:
         return limited
 
 
+def _navigates(request: Request) -> bool:
+    """Whether a person follows a link, by what the browser says."""
+    return request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-mode") == "navigate"
+
+
 def _digest(token: str) -> str:
     """Return what the cookie holds: browsers send it to every port of a host, so it is not the token itself."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -180,5 +190,12 @@ def _with_headers(send: Send) -> Send:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
+
+    return sending
+
+
+def _without_body(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return sending
