@@ -231,7 +231,8 @@ class Painter(Reader):
                 self.values.required(layer, concept) if stroke.by == "best" else self.values.measured(layer, concept)
             )
             if found is not None:
-                return [self._insert(stroke, *part[:3], part.value) for part in found.parts]
+                taken = stroke.model_copy(update={"strength": stroke.strength * found.setting.best.strength})
+                return [self._insert(taken, *part[:3], part.value) for part in found.parts]
         if stroke.action == "remove" and not stroke.points:
             return []
         parts = self.values.all_units(layer, concept)
