@@ -102,8 +102,11 @@ class Effect:
         parts = zip(self.found.parts, own, strict=True)
         first = self.painter.values.default_layers[0]
         paper = self.dab(place, by="iou", top=20).model_copy(update={"layer": first})
+        best = self.found.setting.best
         control = [
-            part.edit(part.units, part.without, edit.where, 1.0) for part, edit in parts if part.without is not None
+            part.edit(part.units, part.without, edit.where, best.strength)
+            for part, edit in parts
+            if part.without is not None
         ]
         return {"measured": own, "control": control, "paper": self.painter.edits([paper])}
 

@@ -371,6 +371,7 @@ def context(
     first: int = 1000000,
     seed: int = 0,
     multiple: float | None = None,
+    strength: float = 1.0,
     constant: str | None = None,
     cell: int | None = None,
     pool: int | None = None,
@@ -409,7 +410,8 @@ def context(
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
         shard: images between two savings (10).
-        study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        study, layer, layers, units, top, by, ace, first, seed, strength, out, generator: as of `ablate`.
+        segmenter: as of `ablate`.
         multiple, constant, pool: as of `insert`.
         batch, device, engine, progress: as of `dissect`.
     """
@@ -579,10 +581,15 @@ def best_setting(
     layers: Sequence[str] | None = None,
     concept: str | None = None,
     *,
-    images: int = 120,
+    images: int = 240,
     first: int = 3000000,
     seed: int = 0,
-    values: Sequence[tuple[str, float]] = (("k", 1.0), ("k", 2.0), ("place", 1.0)),
+    values: Sequence[tuple[str, float, float]] = (
+        ("k", 1.0, 1.0),
+        ("k", 2.0, 1.0),
+        ("place", 1.0, 1.0),
+        ("k", 1.0, 0.85),
+    ),
     cells: Sequence[int] | None = None,
     pool: int = 2000,
     grammar: str | None = None,
@@ -602,10 +609,10 @@ def best_setting(
     Args:
         layers: all set at once; the last that can be aimed at, if none are given.
         concept: what is inserted; it must be given.
-        images: half of them choose, the others are measured on (120).
+        images: half of them choose, the others are measured on (240).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
-        values: constants and multiples; each is tried with each set, all units only once each constant (k:1.0 k:2.0
-            place:1.0).
+        values: constants, multiples and strengths: all units are tried with multiples of 1, others with strengths of 1
+            (k:1.0:1.0 k:2.0:1.0 place:1.0:1.0 k:1.0:0.85).
         cells: a place is so many places of the grid of `places` high and wide; each is tried (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
@@ -631,6 +638,7 @@ def trace(
     first: int = 1000000,
     seed: int = 0,
     multiple: float | None = None,
+    strength: float = 1.0,
     constant: str | None = None,
     cell: int | None = None,
     pool: int | None = None,
@@ -655,7 +663,8 @@ def trace(
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
         shard: images between two savings (20).
-        study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        study, layer, layers, units, top, by, ace, first, seed, strength, out, generator: as of `ablate`.
+        segmenter: as of `ablate`.
         concept, cell: as of `context`.
         images: as of `unit_effects`.
         multiple, constant, pool: as of `insert`.

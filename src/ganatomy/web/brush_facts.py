@@ -70,6 +70,7 @@ def _result(source: DissectedModel, found: Measured) -> MeasuredSetting:
         units=[len(units) for _, units in best.layer_units()],
         constant="place" if best.constant == "place" else "k",
         multiple=best.multiple,
+        strength=best.strength,
         cell=best.cell,
         radius=brush_radius(source, best),
         likely_means="allowed by the renderer" if renderer else "usual",

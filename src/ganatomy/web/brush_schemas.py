@@ -47,6 +47,7 @@ class MeasuredSetting(BaseModel):
     units: list[int] = Field(description="how many units of each layer are set")
     constant: Literal["k", "place"]
     multiple: float
+    strength: float
     cell: int = Field(description="it was measured at squares of so many places of the last layer's grid")
     radius: float = Field(description="of a brush of that size, as a share of the image's width")
     likely_means: str = Field(description="allowed by the renderer, or usual")

@@ -27,8 +27,8 @@ from ganatomy.web.readers import ImageBytes, Reader, pixels
 from ganatomy.web.schemas import Changes, Ranking, Stroke
 from ganatomy.web.what_changed import list_changes
 
-CLONES = 64
-"""Strokes that clone whose edits are cached: each holds features of its layers."""
+KEPT = 128
+"""Strokes whose edits are cached: one that clones holds features of its layers."""
 
 
 class Painter(Reader):
@@ -39,7 +39,7 @@ class Painter(Reader):
         self.values = BrushValues(source)
         self._examples = Examples(self)
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
-        self._cloned = lru_cache(maxsize=CLONES)(lambda stroke: self._clones(Stroke.model_validate_json(stroke)))
+        self._kept = lru_cache(maxsize=KEPT)(self._edits_of)
 
     def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> ImageBytes:
         """Return an image with strokes on it.
@@ -47,7 +47,7 @@ class Painter(Reader):
         Raises:
             GanatomyError: a stroke names what is not there.
         """
-        return self.edited(id, seed, self.edits(strokes))
+        return self.edited(id, seed, self._edits_in_order(strokes))
 
     def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> ImageBytes:
         """Return an image with interventions."""
@@ -55,7 +55,7 @@ class Painter(Reader):
 
     def edited_labels(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Labels:
         """Return the labels of an image with strokes on it, [1, plane, H, W]."""
-        return self.source.models.segmenter(self._edited(id, seed, self.edits(strokes)))
+        return self.source.models.segmenter(self._edited(id, seed, self._edits_in_order(strokes)))
 
     def read_edits(self, content: Any) -> list[Intervention]:
         """Return the interventions of a file of edits, given as the JSON object that it holds.
@@ -77,16 +77,15 @@ class Painter(Reader):
             GanatomyError: a stroke names what is not there.
         """
         by_layer: dict[str, Intervention] = {}
-        for stroke in strokes:
-            for edit in self._stroke_edits(stroke):
-                earlier = by_layer.get(edit.layer)
-                by_layer[edit.layer] = edit if earlier is None else earlier.then(edit)
+        for edit in self._edits_in_order(strokes):
+            earlier = by_layer.get(edit.layer)
+            by_layer[edit.layer] = edit if earlier is None else earlier.then(edit)
         return list(by_layer.values())
 
     def changes(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Changes:
         """Return what strokes did: to the concepts that they are of, then to all others, the greatest change first."""
         cached = self._observe(id, seed)
-        images = self._edited(id, seed, self.edits(strokes))
+        images = self._edited(id, seed, self._edits_in_order(strokes))
         found = list_changes(self.source, self._labels(cached), self.source.models.segmenter(images), strokes)
         difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
         return Changes(changes=found, pixels=float(difference))
@@ -197,9 +196,23 @@ class Painter(Reader):
             f"images = generator.edited(generator.latents(range({id}, {id + 1}), seed={seed}), edits)  # in [-1, 1]\n"
         )
 
+    def _edits_in_order(self, strokes: Sequence[Stroke]) -> list[Intervention]:
+        """Return the interventions of each stroke, one after the other."""
+        found: list[Intervention] = []
+        for stroke in strokes:
+            whole = None
+            if stroke.layer is not None and stroke.concept is not None:
+                whole = self.values.measured(stroke.layer, stroke.concept)
+            # what it sets changes when its brush is measured
+            found += self._kept(stroke.model_dump_json(exclude_unset=True), whole is not None)
+        return found
+
+    def _edits_of(self, stroke: str, _: bool) -> list[Intervention]:
+        return self._stroke_edits(Stroke.model_validate_json(stroke))
+
     def _stroke_edits(self, stroke: Stroke) -> list[Intervention]:
         if stroke.action == "clone":
-            return self._cloned(stroke.model_dump_json())
+            return self._clones(stroke)
         if stroke.layer is None:
             raise BadValue("a stroke needs a layer")
         if stroke.units is not None or stroke.concept is None:
@@ -218,7 +231,8 @@ class Painter(Reader):
                 self.values.required(layer, concept) if stroke.by == "best" else self.values.measured(layer, concept)
             )
             if found is not None:
-                return [self._insert(stroke, *part[:3], part.value) for part in found.parts]
+                taken = stroke.model_copy(update={"strength": stroke.strength * found.setting.best.strength})
+                return [self._insert(taken, *part[:3], part.value) for part in found.parts]
         if stroke.action == "remove" and not stroke.points:
             return []
         parts = self.values.all_units(layer, concept)
@@ -256,8 +270,9 @@ class Painter(Reader):
         grid = (shape.height, shape.width)
         points = tuple(stroke.points)
         where = self._mask(points, stroke.radius, grid, stroke.pooling) if points else everywhere(grid)
-        multiple = stroke.multiple if stroke.action == "draw" else 1.0
-        return Intervention.insert(layer, shape, units, value * multiple, where, stroke.strength)
+        if stroke.action == "draw" and stroke.multiple != 1:
+            value = value * stroke.multiple
+        return Intervention.insert(layer, shape, units, value, where, stroke.strength)
 
     def _pooled_mask(
         self, points: tuple[tuple[float, float], ...], radius: float, grid: tuple[int, int], how: str

@@ -28,7 +28,7 @@ def balls(source: DissectedModel) -> BestSetting:
 def test_halves_share_no_image_and_every_setting_is_tried(source: DissectedModel, balls: BestSetting) -> None:
     few, more, measuring = balls.spec.rounds()
     assert [*few, *more, *measuring] == list(balls.spec.ids())
-    assert len(balls.table) == len(balls.spec.settings()) == 2  # all units, at k and at k(place)
+    assert len(balls.table) == len(balls.spec.settings()) == 3  # all units, at k and 85 % of it, and at k(place)
     assert set(balls.table.constant) == {"k", "place"}
     assert set(balls.table.control) == {"without"}  # of a dozen units all are tried
     assert balls.gains.shape[0] == len(few)
@@ -39,7 +39,7 @@ def test_the_best_of_the_few_images_are_tried_on_more(source: DissectedModel, tm
     spec = setting_spec(source, ["layer1"], "ball", images=16, pool=30)
     assert len(spec.cells) == 2  # of 8 × 8 places an eighth and three sixteenths are 1 and 2
     found = run_setting(spec, source, tmp_path / "setting")
-    assert found.table.finalist.sum() == min(6, len(found.table))
+    assert found.table.finalist.sum() == min(8, len(found.table))
     assert found.table[found.table.picked].finalist.all()
     assert {setting.cell for setting in spec.settings()} == set(spec.cells)
     assert found.best.cell == found.table[found.table.picked].cell.iloc[0]

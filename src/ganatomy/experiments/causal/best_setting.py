@@ -59,7 +59,7 @@ SIDES = (1 / 8, 3 / 16, 1 / 4)
 """Sides of places that are tried, as shares of the image's side."""
 COARSEST = 4
 """A coarser layer is set too if its grid has at least so many rows."""
-FINALISTS = 6
+FINALISTS = 8
 """Settings that are tried on more images."""
 
 
@@ -116,7 +116,7 @@ def paper_setting(source: DissectedModel, spec: SettingSpec, layer: str, cell: i
     """Return the paper's setting: the 20 best units of a layer at k; all of a smaller layer's."""
     top = min(PAPER, source.shape(layer).units)
     units = select_units(source, layer, UnitQuery(concept=spec.concept, top=top)).units
-    return spec.setting(f"iou-{top}", [(layer, units)], "k", 1.0, cell)
+    return spec.setting(f"iou-{top}", [(layer, units)], ("k", 1.0, 1.0), cell)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -199,7 +199,9 @@ def run_setting(
             means = place_means(source, layers, spec.concept, spec.pool, engine, progress)
             k = {layer: own.mean() for layer, own in means.items()}
             places = find_places(source, spec, category, means[spec.places].mass, progress)
-            trials = [Trial(constant_parts(source, each, k, means), places[each.cell]) for each in settings]
+            trials = [
+                Trial(constant_parts(source, each, k, means), places[each.cell], each.strength) for each in settings
+            ]
             table = _choose(source, spec, study, trials, places)
             picked = trials[int(table["picked"].to_numpy().argmax())]
             paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)

@@ -259,8 +259,8 @@ def insert_shard(
         gains = []
         for own in torch.split(pairs, source.batch()):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
-            control = control_edits(parts, few.where, few.image, given.ids, spec.seed)
-            edits: list[Sequence[Edit]] = [constant_edits(parts, few.where), control]
+            control = control_edits(parts, few.where, few.image, given.ids, spec.seed, spec.strength)
+            edits: list[Sequence[Edit]] = [constant_edits(parts, few.where, spec.strength), control]
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
         gained = torch.cat(gains)
         found.update(under, before.flatten(), *gained.unbind(1))
@@ -268,7 +268,7 @@ def insert_shard(
         if shown:
             best = gained[:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))
-            after = draw_edited(source, given, few, constant_edits(parts, few.where))
+            after = draw_edited(source, given, few, constant_edits(parts, few.where, spec.strength))
             found.show(as_bytes(given.images[: len(shown)]), as_bytes(after))
     assert found is not None
     return found

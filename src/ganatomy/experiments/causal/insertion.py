@@ -37,6 +37,7 @@ class InsertionSpec(SampleSpec):
         chosen: how they were chosen, in words.
         concept: of which k is the class constant, and whose pixels are counted.
         multiple: they are set to this many times k.
+        strength: α, from 0 to 1.
         constant: ``k``, one value a unit, or ``place``, one a unit at each place.
         more: later layers of which units are set, too, each to its own constant.
         pool: how many images k is measured on.
@@ -44,6 +45,7 @@ class InsertionSpec(SampleSpec):
 
     units: tuple[int, ...]
     multiple: float
+    strength: float
     constant: str
     more: tuple[LayerUnits, ...]
     pool: int
@@ -69,6 +71,7 @@ class PlaceSpec(InsertionSpec):
     units: tuple[int, ...]
     chosen: str
     multiple: float = 1.0
+    strength: float = 1.0
     constant: str = "k"
     more: tuple[LayerUnits, ...] = ()
     cell: int = 1
@@ -79,6 +82,8 @@ class PlaceSpec(InsertionSpec):
         object.__setattr__(self, "units", checked_set(self.units))
         object.__setattr__(self, "more", tuple((layer, checked_set(units)) for layer, units in self.more))
         at_least(self, cell=1, pool=2)
+        if not 0 < self.strength <= 1:
+            raise BadValue(f"strength={self.strength} is not above 0 and at most 1")
         if not (math.isfinite(self.multiple) and self.multiple):
             raise BadValue(f"multiple={self.multiple} is no number to take k by")
 
@@ -218,7 +223,7 @@ def control_trials(
 
 
 def control_edits(
-    parts: Sequence[Part], where: Where, image: Int64[Tensor, " n"], ids: range, seed: int
+    parts: Sequence[Part], where: Where, image: Int64[Tensor, " n"], ids: range, seed: int, strength: float = 1.0
 ) -> list[RowEdit]:
     """Return the control in every row, see `control_trials`: random units are drawn anew for each image."""
     edits = []
@@ -227,7 +232,7 @@ def control_edits(
             alpha, value = torch.ones(len(ids), part.shape.units), part.without
         else:
             alpha, value = random_alpha(part.shape.units, part.units, ids, seed), part.value
-        edits.append(RowEdit(part.layer, alpha[image], value, at_grid(where, part.grid)))
+        edits.append(RowEdit(part.layer, strength * alpha[image], value, at_grid(where, part.grid)))
     return edits
 
 

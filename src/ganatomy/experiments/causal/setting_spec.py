@@ -13,8 +13,8 @@ from ganatomy.experiments.causal.insertion import (
 )
 from ganatomy.experiments.causal.pool import PoolSpec
 
-VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
-"""Constants, and multiples of them, that are tried."""
+VALUES = (("k", 1.0, 1.0), ("k", 2.0, 1.0), ("place", 1.0, 1.0), ("k", 1.0, 0.85))
+"""Constants, multiples of them, and strengths that are tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class SettingSpec(SampleSpec):
         layer: the first of the layers.
         concept: what is inserted.
         sets: by name, units of some layers: ``iou-20``, ``ace-40``, ``all``.
-        values: constants and multiples; each is tried with each set, all units only once each constant.
+        values: constants, multiples and strengths: all units are tried with multiples of 1, others with strengths of 1.
         cells: a place is so many places of the grid of `places` high and wide; each is tried.
         pool: on how many images constants are measured.
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
@@ -34,11 +34,11 @@ class SettingSpec(SampleSpec):
 
     concept: str
     sets: tuple[tuple[str, tuple[LayerUnits, ...]], ...]
-    values: tuple[tuple[str, float], ...] = VALUES
+    values: tuple[tuple[str, float, float], ...] = VALUES
     cells: tuple[int, ...] = (1,)
     pool: int = PoolSpec.images
     grammar: str | None = None
-    images: int = 120
+    images: int = 240
     first: int = 3_000_000
 
     def __post_init__(self) -> None:
@@ -61,17 +61,19 @@ class SettingSpec(SampleSpec):
     def settings(self) -> list["Setting"]:
         """Return every setting that is tried, those of one cell after the other."""
         tried = []
-        for cell, (by, units), (constant, multiple) in itertools.product(self.cells, self.sets, self.values):
-            if by != "all" or multiple == 1:  # all units twice as strong are no image
-                tried.append(self.setting(by, units, constant, multiple, cell))
+        for cell, (by, units), value in itertools.product(self.cells, self.sets, self.values):
+            _, multiple, strength = value
+            if (multiple if by == "all" else strength) == 1:  # all units twice as strong are no image
+                tried.append(self.setting(by, units, value, cell))
         return tried
 
-    def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float, cell: int) -> "Setting":
+    def setting(self, by: str, units: Sequence[LayerUnits], value: tuple[str, float, float], cell: int) -> "Setting":
         """Return one setting."""
+        constant, multiple, strength = value
         names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool")}
         (layer, first), *more = units
         own: dict[str, Any] = {"layer": layer, "units": first, "more": tuple(more), "constant": constant}
-        return Setting(**names, **own, multiple=multiple, by=by, cell=cell, places=self.places)
+        return Setting(**names, **own, multiple=multiple, strength=strength, by=by, cell=cell, places=self.places)
 
     def rounds(self) -> tuple[range, range, range]:
         """Return the ids of the images on which all settings are tried, the best of them, and the picked one."""
@@ -95,6 +97,7 @@ class Setting(InsertionSpec):
     places: str
     units: tuple[int, ...]
     multiple: float
+    strength: float
     constant: str
     more: tuple[LayerUnits, ...]
     pool: int
@@ -104,8 +107,9 @@ class Setting(InsertionSpec):
         """What it is, for people and directories: ``all units at k(place)``."""
         units = "all units" if self.by == "all" else f"top {self.by.rpartition('-')[2]} by {self.by.partition('-')[0]}"
         value = "k(place)" if self.constant == "place" else "k"
-        return f"{units}, {'' if self.multiple == 1 else f'{self.multiple:g} × '}{value}"
+        part = "" if self.strength == 1 else f" at {100 * self.strength:.0f} %"
+        return f"{units}, {'' if self.multiple == 1 else f'{self.multiple:g} × '}{value}{part}"
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a Spec that say what is inserted."""
-        return {name: getattr(self, name) for name in ("layer", "units", "more", "constant", "multiple")}
+        return {name: getattr(self, name) for name in ("layer", "units", "more", "constant", "multiple", "strength")}

@@ -79,17 +79,21 @@ class Trial(NamedTuple):
 
     Attributes:
         parts: what is set.
+        strength: how far.
         places: at which.
         control: whether the control of it is made in its place.
     """
 
     parts: Sequence[Part]
     places: Places
+    strength: float = 1.0
     control: bool = False
 
     def edits(self, where: Tensor, image: Tensor, ids: range, seed: int) -> Sequence[Edit]:
         """Return the edits of each row of a batch: at its map, in one of the images of these ids."""
-        return control_edits(self.parts, where, image, ids, seed) if self.control else constant_edits(self.parts, where)
+        if self.control:
+            return control_edits(self.parts, where, image, ids, seed, self.strength)
+        return constant_edits(self.parts, where, self.strength)
 
 
 def find_places(
@@ -166,6 +170,7 @@ def setting_table(
             "units": len(setting.units),
             "constant": setting.constant,
             "multiple": setting.multiple,
+            "strength": setting.strength,
             "cell": setting.cell,
             "control": "without" if sets_all(source, setting) else "random",
         }

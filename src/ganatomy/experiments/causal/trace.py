@@ -236,7 +236,7 @@ def trace_shard(
         rows = Rows(image, masks(grid, at[chosen], spec.cell))
         done = 0
         for few in rows.split(source.batch()):
-            edited = generator.observe(given.z[few.image], layers, constant_edits(parts, few.where))
+            edited = generator.observe(given.z[few.image], layers, constant_edits(parts, few.where, spec.strength))
             gained = gained_at(given.labels[few.image], segmenter(edited.images), concept, few.where)
             change = [
                 normalised_change(given.layers[layer][few.image], edited.features[layer], own)

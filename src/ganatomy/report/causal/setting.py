@@ -28,6 +28,7 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
         Column("cell", "places"),
         Column("multiple", "×"),
         Column("constant", "value"),
+        Column("strength"),
         Column("likely", likely, percent),
         Column("unlikely", unlikely, percent),
         Column("finalist"),
