@@ -16,6 +16,7 @@ import ganatomy
 from ganatomy.cli import main, terminal
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.warnings import crowded_warnings
 from ganatomy.stats.images import ImageSample
 
 SIDE = 24
@@ -106,7 +107,8 @@ def result(kind: type, spec: dict[str, Any], **tables: pd.DataFrame) -> list[str
 
 def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tree") -> list[str]:
     table = pd.DataFrame(rows, columns=["concept", "change", "change_error"])
-    return result(ganatomy.Effect, {"kind": kind, "concept": concept}, table=table)
+    spec = {"kind": kind, "concept": concept, "layer": "layer4", "units": (1, 2), "random": 5}
+    return result(ganatomy.Effect, spec, table=table, facts={"layers": {"layer4": (4, 8, 8)}})
 
 
 ADVICE = "Try another setting: ganatomy setting STUDY --concept tree finds the best of several."
@@ -123,6 +125,12 @@ def test_edits_that_do_nothing() -> None:
     assert effect("ablate", ("tree", -0.05, 0.01), concept="object:tree") == []
     assert effect("ablate", ("tree", 0.05, 0.01))[0].startswith("The ablation takes nothing away: tree")
     assert effect("ablate", concept=None) == effect("apply", ("tree", 0.0, 0.1)) == []
+
+
+@pytest.mark.parametrize(("units", "random", "said"), [(16, 5, False), (17, 5, True), (17, 0, False), (32, 5, False)])
+def test_random_sets_that_share_the_edited_units_are_hardly_a_control(units: int, random: int, said: bool) -> None:
+    found = crowded_warnings("layer4", range(units), random, {"layer4": (32, 8, 8)})
+    assert ["17 of the 32 units of layer4" in each for each in found] == [True] * said
 
 
 @pytest.mark.parametrize(("shown", "said"), [(0, "at none of the places"), (1, "at only 0.5 % of"), (2, "")])

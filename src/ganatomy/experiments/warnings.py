@@ -5,7 +5,7 @@ Thresholds leave the bundled models room: ``tests/experiments/test_warnings.py``
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,17 @@ def concept_warnings(concepts: pd.DataFrame) -> list[str]:
         if covered >= EVERYTHING:
             found.append(f"{concept} covers {percent(covered)} of the pixels: any unit that is on goes with it.")
     return found
+
+
+def crowded_warnings(layer: str, units: Sequence[int], random: int, layers: Mapping[str, Sequence[int]]) -> list[str]:
+    """Say that random sets are no control where there are too few other units, so that they share the edited ones."""
+    own, count = len(units), layers[layer][0] if layer in layers else 0
+    if not random or not count / 2 < own < count:
+        return []
+    return [
+        f"{own} of the {count} units of {layer} are edited, and random sets of as many share them: hardly a control. "
+        "Edit fewer (--top)."
+    ]
 
 
 def insertion_warnings(concept: str, places: pd.DataFrame, shown: "pd.Series[bool]") -> list[str]:

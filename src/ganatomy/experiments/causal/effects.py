@@ -39,7 +39,7 @@ from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.shown import Extremes, ImagePairs, draw_extremes, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
 from ganatomy.experiments.result import Result
-from ganatomy.experiments.warnings import exceeds, try_setting
+from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
@@ -143,18 +143,19 @@ class Effect(Result):
     strips: ImagePairs
 
     def _warnings(self) -> list[str]:
+        found = crowded_warnings(self.spec.layer, self.spec.units, self.spec.random, self.facts.get("layers", {}))
         if self.spec.concept is None or self.spec.kind not in ("insert", "ablate"):
-            return []
+            return found
         sign, name = (1 if self.spec.kind == "insert" else -1), self.spec.concept.rpartition(":")[2]
         own = self.table[self.table.concept == name] if len(self.table) else self.table
         if any(map(exceeds, sign * own.change, own.change_error)):
-            return []
+            return found
         changes = "; ".join(
             f"{100 * row.change:+.2f} ± {100 * row.change_error:.2f} % of the pixels" for row in rows(own)
         )
         fault = "The insertion failed" if sign > 0 else "The ablation takes nothing away"
         advice = f" {try_setting(self.spec.concept)}" if sign > 0 else ""
-        return [f"{fault}: {name} changes by {changes or '0 % of the pixels'}.{advice}"]
+        return [*found, f"{fault}: {name} changes by {changes or '0 % of the pixels'}.{advice}"]
 
     @cached_property
     def extremes(self) -> Extremes | None:
