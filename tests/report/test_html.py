@@ -19,7 +19,7 @@ def test_the_page_asks_a_question_and_answers_with_both_counts(dissection: Disse
     numbers = re.findall(r"<dt>([^<]*)<.*?<dd>([\d,]+)</dd>", text)
     assert numbers == [
         ("units match a concept", f"{dissection.units.matched.sum()}"),
-        ("are interpretable", f"{dissection.units.interpretable.sum()}"),
+        ("pass the paper’s rule", f"{dissection.units.interpretable.sum()}"),
         ("distinct concepts", f"{(dissection.concepts.units_matched > 0).sum()}"),
         ("units", f"{len(dissection.units)}"),
         ("images", "64"),

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from ganatomy.core.errors import shown
-from ganatomy.experiments.result import chance_text
+from ganatomy.report.formats import chance_text
 from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:

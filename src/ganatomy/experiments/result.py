@@ -18,6 +18,7 @@ from ganatomy.experiments.columns import add_columns, described
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Section
 from ganatomy.report.charts import Drawing
+from ganatomy.report.formats import chance_text
 from ganatomy.report.index import dissection_of
 from ganatomy.report.plots import plot
 from ganatomy.report.tables import Table
@@ -186,15 +187,6 @@ def matched_text(units: pd.DataFrame, by_chance: float | None) -> str:
     most = ", ".join(f"{name} {count}" for name, count in matched.label.value_counts().head(MOST).items())
     found = f"{len(matched)} of {len(units)} units match a concept{rate}"
     return f"{found}; most often they are called {most}." if most else f"{found}."
-
-
-def chance_text(rate: float, units: int) -> str:
-    """Say how many of so many units would match a concept by chance, at this rate.
-
-    >>> chance_text(0.002, 960), chance_text(0.0, 128)
-    ('by chance 2 would', 'by chance none would')
-    """
-    return f"by chance {round(rate * units) or 'none'} would"
 
 
 def read_spec(study: Study, kind: type[S]) -> S:

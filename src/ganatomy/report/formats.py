@@ -135,3 +135,12 @@ def sentence(text: str) -> str:
     'Top 20 for tree by ace.'
     """
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def chance_text(rate: float, units: int) -> str:
+    """Say how many of so many units would match a concept by chance, at this rate.
+
+    >>> chance_text(0.002, 960), chance_text(0.0, 128)
+    ('by chance 2 would', 'by chance none would')
+    """
+    return f"by chance {round(rate * units) or 'none'} would"

@@ -17,7 +17,7 @@ from ganatomy.report.causal.top_images import top_tiles
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed, iou_scale
 from ganatomy.report.folding import ALIKE, folds
-from ganatomy.report.formats import count
+from ganatomy.report.formats import chance_text, count
 from ganatomy.report.index import is_index
 from ganatomy.report.overview import overview
 from ganatomy.report.page import model_name, script_json, static, template
@@ -166,11 +166,11 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
     units, spec, concepts, facts = dissection.units, dissection.spec, dissection.concepts, dissection.facts
     noun, rate = "direction" if facts.get("directions") else "unit", facts.get("false_labels")
     matched = int(units["matched"].sum())
-    by_chance = f"by chance, {'–' if rate is None else f'{rate:.1%}'} of them would"
+    by_chance = "" if rate is None else chance_text(rate, len(units))
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
     numbers = [
         (f"{matched:,}", f"{noun}s match a concept", by_chance),
-        (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
+        (f"{int(units['interpretable'].sum()):,}", "pass the paper’s rule", rule),
         (f"{concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
         (f"{len(units):,}", f"{noun}s", f"in {count(len(dissection.layers), 'layer')}"),
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),

@@ -100,7 +100,8 @@ def _shown(dissection: "Dissection", found: Sequence[Fold]) -> list[Fold]:
 def _pair_card(dissection: "Dissection", fold: Fold, names: Sequence[ConceptName]) -> Card:
     row = dissection.pairs.iloc[fold.pair]
     card = _card(dissection, row, names[fold.lead], "matched")
-    return replace(card, folded=[names[other].name for other in fold.others])
+    own, others = dissection.vocabulary[fold.lead], [dissection.vocabulary[other] for other in fold.others]
+    return replace(card, folded=[f"{o.name} ({o.category})" if o.name == own.name else o.name for o in others])
 
 
 def _card(dissection: "Dissection", row: Any, concept: ConceptName | None, status: str) -> Card:
