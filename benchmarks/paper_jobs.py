@@ -9,9 +9,10 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ganatomy.core.devices import held_memory
 from ganatomy.core.progress import NullProgress
 from ganatomy.experiments.artifacts import Distances, distances
 from ganatomy.experiments.bootstrap import ROOM
+from ganatomy.experiments.causal import optimise
 from ganatomy.experiments.causal.ace import run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.context import ContextSpec, run_context
@@ -67,11 +69,11 @@ def ace(args: argparse.Namespace) -> Found:
     places = {"train": max(4, min(1000, args.pool // 10)), "held": max(2, min(200, args.pool // 50))}
     spec = scheduled(source, "published", layer=args.layer, concept=most_shown(source), **few, **places)
     base, phases = held_memory(), Phases()
-    found = run_ace(spec, source, args.out / "ace", progress=phases)
+    with timed(optimise, "begin") as begun:  # done once, however many updates follow
+        run_ace(spec, source, args.out / "ace", progress=phases)
     names = {"pool": "pool", "candidates": "candidates", "alpha": "steps", "effects": "images", "curve": "images"}
-    begun = float(found.history.processor[0])  # once, however many updates follow
     whole = phases.whole({name: published[field] for name, field in names.items()})
-    whole -= begun * (published["steps"] / args.updates - 1)
+    whole -= sum(begun) * (published["steps"] / args.updates - 1)
     pool, drawing = pool_bytes(source, args), drawing_bytes(source, source.run.batch)
     shape = source.shape(args.layer)
     prefix = min(PREFIX_BYTES, 8 * (spec.train + spec.held) * math.prod(shape))
@@ -148,6 +150,24 @@ EXPERIMENTS: Mapping[str, Callable[[argparse.Namespace], Found]] = {
     "context": context,
     "monitor": monitor,
 }
+
+
+@contextlib.contextmanager
+def timed(module: ModuleType, name: str) -> Iterator[list[float]]:
+    """Note the processor seconds of each call of a function."""
+    function, took = getattr(module, name), []
+
+    def calling(*given: Any) -> Any:
+        since = time.process_time()
+        result = function(*given)
+        took.append(time.process_time() - since)
+        return result
+
+    setattr(module, name, calling)
+    try:
+        yield took
+    finally:
+        setattr(module, name, function)
 
 
 class Enough(Exception):

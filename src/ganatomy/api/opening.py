@@ -10,7 +10,7 @@ from ganatomy.experiments.base import EXPERIMENTS, experiment
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.remote import local_path
-from ganatomy.study import Study, kind_name
+from ganatomy.study import Study, as_bad_file, kind_name
 
 
 @public
@@ -21,16 +21,18 @@ def open(directory: str | Path) -> Any:
 
     Raises:
         StudyError: the directory holds no finished study, or one that is only an input of others.
+        BadFile: what it holds does not fit together.
     """
     directory = local_path(directory)
-    if (directory / "snapshots").is_dir():
-        return TrainingHistory.open(directory)
-    kind = Study.open(directory).kind
-    if kind == "dissect":
-        return Dissection.open(directory)
-    for name in EXPERIMENTS:
-        if kind_name((entry := experiment(name)).spec) == kind:
-            return entry.result.open(directory)
+    with as_bad_file(directory):
+        if (directory / "snapshots").is_dir():
+            return TrainingHistory.open(directory)
+        kind = Study.open(directory).kind
+        if kind == "dissect":
+            return Dissection.open(directory)
+        for name in EXPERIMENTS:
+            if kind_name((entry := experiment(name)).spec) == kind:
+                return entry.result.open(directory)
     raise StudyError(f"{directory} holds a study of kind {kind}, which other studies read; it has no result of its own")
 
 

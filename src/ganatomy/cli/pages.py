@@ -40,10 +40,11 @@ def write_alone(result: Any, page: Path, directory: Path, budget: float | None =
     from ganatomy.report.causal.page import write_causal_report
     from ganatomy.report.html import write_report
     from ganatomy.report.monitor.page import write_monitor_report
+    from ganatomy.study import as_bad_file
 
     if budget is not None and not isinstance(result, Dissection):
         raise BadValue("--budget is for the page of a dissection; leave it out")
-    with writing(page, directory):
+    with as_bad_file(directory), writing(page, directory):
         if isinstance(result, Dissection):
             write_report(result, page, **({} if budget is None else {"budget": round(budget * 1e6)}))
         elif isinstance(result, TrainingHistory):

@@ -79,6 +79,7 @@ def show(arguments: Namespace) -> None:
     from ganatomy.cli.causal_runs import result_json
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.experiments.monitor.training_history import TrainingHistory
+    from ganatomy.study import as_bad_file
 
     result = open_any(arguments.directory)
     if arguments.concept is not None or arguments.layer is not None:
@@ -88,7 +89,8 @@ def show(arguments: Namespace) -> None:
         content, print_tables = dissection_json, terminal.show
     elif isinstance(result, TrainingHistory):
         content, print_tables = monitor.monitoring_json, monitor.show
-    return answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
+    with as_bad_file(arguments.directory):
+        answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
 
 
 def _show_units(arguments: Namespace, result: Any) -> None:

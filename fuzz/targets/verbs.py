@@ -1,0 +1,49 @@
+"""Studies that somebody else sent, as every command reads them: each answers, or refuses in one line."""
+
+import os
+from pathlib import Path
+
+from mutations import Tree
+from seed_files import tree_of
+
+BRIEF = 40
+SECONDS = 20
+
+
+def seeds() -> list[Tree]:
+    """Return a dissection with an ablation, a search by ACE and a best setting of it."""
+    import ganatomy
+
+    def studies(root: Path) -> None:
+        study, beside = root / "study", root / "study-causal"
+        ganatomy.dissect("planted:", segmenter="planted:", images=16, layers=["layer2"], out=study)
+        ganatomy.ablate(study, layer="layer2", units=[3], images=4, random=1, out=beside / "ablated")
+        few = {"pool": 8, "top": 4, "images": 4, "steps": 2, "train": 4, "held": 2, "candidates": 4, "pairs": 1, "random": 1}
+        ganatomy.ace(study, layer="layer2", concept="ball", schedule="quick", sizes=(1, 2), out=beside / "ace", **few)
+
+    return [tree_of(studies)]
+
+
+def read(root: Path) -> None:
+    """Run the commands that read a study; raises the refusal of the first."""
+    from ganatomy.cli.arguments import parse
+    from ganatomy.cli.engine import run_with_engine
+    from ganatomy.core.errors import GanatomyError
+
+    study, beside, out = str(root / "study"), root / "study-causal", str(root / "out")
+    os.environ["GANATOMY_CACHE"], refused = str(root / "cache"), []
+    for argv in (
+        ["list", str(root)],
+        *([verb, str(place)] for place in (study, beside / "ablated", beside / "ace") for verb in ("show", "report")),
+        ["show", study, "--layer", "layer2"],
+        ["compare", study, study, "--names", "a,b", "--draws", "2", "--out", out],
+        ["ablate", study, "--layer", "layer2", "--concept", "ball", "--dry-run"],
+        ["merge", study, "--out", out],
+        ["trust", study],
+    ):
+        try:
+            run_with_engine(parse(argv))
+        except GanatomyError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
