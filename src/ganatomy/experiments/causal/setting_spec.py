@@ -46,6 +46,8 @@ class SettingSpec(SampleSpec):
         at_least(self, images=4, pool=2)
         if not self.sets or not self.values or not self.cells:
             raise BadValue("there is no setting to try; give sets of units, constants, and cells")
+        if any(len(value) != 3 for value in self.values):
+            raise BadValue(f"values={list(self.values)}: give a constant, a multiple and a strength each")
         if min(self.cells) < 1:
             raise BadValue(f"cells={list(self.cells)}: a place has at least one cell")
 
