@@ -25,11 +25,12 @@ from scipy.stats import binomtest
 
 from ganatomy.core.cache import cache_directory
 from ganatomy.experiments.causal.dissected_model import open_source
+from ganatomy.experiments.causal.insertion import control_edits
 from ganatomy.experiments.causal.place_truth import LEAST, scene_boxes, scene_labels, truth_category, typical_area
 from ganatomy.experiments.causal.places import cell_counts, corners, draw_place, masks, read_at
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.interventions import Intervention
+from ganatomy.models.generators.protocol import Edit
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.web import Painter
 from ganatomy.web.readers import pixels
@@ -96,28 +97,25 @@ class Effect:
         radius = self.cell / 2 / width
         return Stroke(action="draw", layer=self.layer, concept=self.concept, points=[at], radius=radius, **given)
 
-    def edits(self, place: Place) -> dict[str, Sequence[Intervention]]:
+    def edits(self, place: Place) -> dict[str, Sequence[Edit]]:
         """Return what is done at a place, by way."""
         own = self.painter.edits([self.dab(place, by="best")])
-        parts = zip(self.found.parts, own, strict=True)
         first = self.painter.values.default_layers[0]
         paper = self.dab(place, by="iou", top=20).model_copy(update={"layer": first})
-        best = self.found.setting.best
-        control = [
-            part.edit(part.units, part.without, edit.where, best.strength)
-            for part, edit in parts
-            if part.without is not None
-        ]
+        image, ids = torch.zeros(1, dtype=torch.long), range(place.id, place.id + 1)
+        strength = self.found.setting.best.strength
+        control = control_edits(self.found.parts, self.where(place), image, ids, 0, strength)
         return {"measured": own, "control": control, "paper": self.painter.edits([paper])}
+
+    def where(self, place: Place) -> torch.Tensor:
+        """Return the map of a place."""
+        return masks(self.grid, torch.tensor([[place.row, place.column]]), self.cell)
 
     def measure(self, place: Place) -> None:
         """Dab, and see whether the concept appears."""
-        where = masks(self.grid, torch.tensor([[place.row, place.column]]), self.cell)
         for way, edits in self.edits(place).items():
-            if not edits:
-                continue  # of a setting of some units the control is of random ones: see the study of the setting
             labels = self.painter.source.models.segmenter(self.painter._edited(place.id, 0, edits))
-            shown = read_at(labels, self.c, where)
+            shown = read_at(labels, self.c, self.where(place))
             place.appears[way] = float(shown.at / shown.area) >= self.least
 
     def show(self, places: dict[str, list[Place]]) -> Image.Image:

@@ -80,7 +80,6 @@ Refused = Callable[..., None]
         ((*INSERT, "--at", "each", "--cell", "17"), "17 × 17"),
         ((*TRACE, "--top", "2", "--cell", "0"), "cell=0"),
         ((*ABLATE, "--units", "3", "--at", "each"), "'each'"),
-        ((*INSERT, "--at", "each", "--strength", "0.5"), "--strength"),
         ((*ABLATE, "--each", "--concept", "ball"), "ablate --each"),
         ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "uio"), "iou"),
         (

@@ -72,8 +72,10 @@ def _check_question(given: Mapping[str, Any]) -> None:
     for layer in asked:
         if layer not in layers:
             raise UnknownName("layer", layer, layers)
+    known = {each.name for each in concepts}
     for concept in _listed(given.get("concept")):
-        find_concept(concepts, concept)
+        for each in [concept] if concept in known else concept.split(","):  # names may have commas in them
+            find_concept(concepts, each.strip())
 
 
 def _listed(value: Any) -> list[str]:

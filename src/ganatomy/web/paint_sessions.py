@@ -16,7 +16,7 @@ from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
 from ganatomy.models.generators import LayerShape
-from ganatomy.models.generators.protocol import applied
+from ganatomy.models.generators.protocol import Edit, applied
 from ganatomy.report.palette import concept_colours
 from ganatomy.web.brush_facts import brush_settings, describe_brush
 from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
@@ -295,7 +295,7 @@ class Painter(Reader):
             edits.append(Intervention.clone(layer, features, where, (rows, columns), stroke.strength))
         return edits
 
-    def _edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> Images:
+    def _edited(self, id: int, seed: int, edits: Sequence[Edit]) -> Images:
         if not edits:
             return self._observe(id, seed).images
         generator = self.source.models.generator

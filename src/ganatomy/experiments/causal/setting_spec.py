@@ -47,7 +47,7 @@ class SettingSpec(SampleSpec):
         if not self.sets or not self.values or not self.cells:
             raise BadValue("there is no setting to try; give sets of units, constants, and cells")
         if any(len(value) != 3 for value in self.values):
-            raise BadValue(f"values={list(self.values)}: each is a constant, a multiple of it, and a strength")
+            raise BadValue(f"values={list(self.values)}: give a constant, a multiple and a strength each")
         if min(self.cells) < 1:
             raise BadValue(f"cells={list(self.cells)}: a place has at least one cell")
 
