@@ -71,7 +71,7 @@ class Effect:
         share = self.cell**2 / (self.grid[0] * self.grid[1])
         self.least = min(LEAST, 0.5 * typical_area(self.bank, source.named(self.c)) / share) - 1e-6
 
-    def places(self, wanted: int) -> dict[str, list[Place]]:
+    def places(self, count: int) -> dict[str, list[Place]]:
         """Return places of each kind, one an image and kind."""
         found: dict[str, list[Place]] = {kind: [] for kind in KINDS}
         source = self.painter.source
@@ -84,9 +84,9 @@ class Effect:
             possible = torch.from_numpy(place_probabilities(self.bank, own, labels, boxes)).reshape(free.shape)
             for kind, fits in zip(KINDS, (possible >= POSSIBLE, possible == 0), strict=True):
                 for i, (row, column) in enumerate(draw_place(free & fits, given.ids, 1).tolist()):
-                    if row >= 0 and len(found[kind]) < wanted:
+                    if row >= 0 and len(found[kind]) < count:
                         found[kind].append(Place(given.ids[i], row, column, float(possible[i, row, column])))
-            if all(len(own) == wanted for own in found.values()):
+            if all(len(own) == count for own in found.values()):
                 break
         return found
 
@@ -166,8 +166,12 @@ def markdown(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "| concept | setting | " + " | ".join(heads) + " |"
     yield "| --- | --- |" + " --: |" * len(heads)
     for row in rows:
-        told = f"{row['setting']}; {', '.join(row['layers'])}; {row['cell']} × {row['cell']}"
-        yield f"| {row['concept']} | {told} | " + " | ".join(_cell(row[f"{w}_{k}"]) for w in WAYS for k in KINDS) + " |"
+        described = f"{row['setting']}; {', '.join(row['layers'])}; {row['cell']} × {row['cell']}"
+        yield (
+            f"| {row['concept']} | {described} | "
+            + " | ".join(_cell(row[f"{w}_{k}"]) for w in WAYS for k in KINDS)
+            + " |"
+        )
 
 
 def _cell(shown: dict[str, Any]) -> str:
@@ -184,20 +188,20 @@ def main() -> None:
     parser.add_argument("--concepts", nargs="+", default=["cloud", "tree", "door", "window"])
     parser.add_argument("--places", type=int, default=120, help="of each kind (120)")
     parser.add_argument("--images", type=int, default=3000, help="among which places are looked for, at most (3000)")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    painter, rows = Painter(open_source(asked.study)), []
-    for concept in asked.concepts:
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    painter, rows = Painter(open_source(args.study)), []
+    for concept in args.concepts:
         began = process_time()
-        effect = Effect(painter, concept, asked.images)
-        places = effect.places(asked.places)
+        effect = Effect(painter, concept, args.images)
+        places = effect.places(args.places)
         for place in (place for kind in KINDS for place in places[kind]):
             effect.measure(place)
         rows.append({**summary(effect, places), "processor_seconds": round(process_time() - began)})
-        effect.show(places).save(asked.out / f"paint-{concept}.png", optimize=True)
+        effect.show(places).save(args.out / f"paint-{concept}.png", optimize=True)
         sys.stderr.write(f"{concept}: {rows[-1]['processor_seconds']} s of a processor\n")
-    (asked.out / "effect.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    (asked.out / "effect.md").write_text("\n".join(markdown(rows)) + "\n", encoding="utf-8")
+    (args.out / "effect.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (args.out / "effect.md").write_text("\n".join(markdown(rows)) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(markdown(rows)) + "\n")
 
 

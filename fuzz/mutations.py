@@ -50,7 +50,7 @@ def mutated(tree: Tree, rng: random.Random) -> Tree:
         return {**tree, path: rng.choice(list(FileAnomaly))}
     if rng.random() < 0.02:  # under another name
         rest = {name: other for name, other in tree.items() if name != path}
-        return {**rest, path.replace(Path(path).stem, rng.choice(["..x", "a b", "x" * 200, "\u202e", "-"])): content}
+        return {**rest, str(Path(path).with_stem(rng.choice(["..x", "a b", "x" * 200, "\u202e", "-"]))): content}
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
         content = changed(content, rng)
     return {**tree, path: content}

@@ -55,6 +55,7 @@ def test_an_option_that_is_not_given_is_not_set() -> None:
         "format",
         "quiet",
         "overwrite",
+        "about_study",
     }
     assert given["at"] is None
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--at", "0,1,2,3", "--units", "4,5"]))

@@ -493,5 +493,5 @@ def test_a_clone_from_beyond_the_grid_is_no_change() -> None:
 
 
 def test_a_clone_for_another_grid_is_refused() -> None:
-    with pytest.raises(BadValue, match=r"where has shape \[1, 4, 4\]"):
+    with mistake("bad-value", [1, 4, 4]):
         Intervention.clone("layer", torch.ones(2, 3, 4), torch.ones(1, 4, 4))

@@ -51,7 +51,9 @@ def gone(text: str) -> list[str]:
         f"{i}: {line.strip()[:100]}: write {instead}"
         for i, line in enumerate(text.splitlines())
         for word, instead in GONE.items()
-        if re.search(rf"(?<![a-z]){word}s?(?![a-z])|{word.title()}s?(?![a-z])", line)
+        if re.search(
+            rf"(?<![a-z]){word}s?(?![a-z])|{word.title()}s?(?![a-z])", line.replace('h("picture"', "")
+        )  # a tag
     ]
 
 

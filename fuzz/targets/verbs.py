@@ -18,8 +18,9 @@ def seeds() -> list[Tree]:
         study, beside = root / "study", root / "study-causal"
         ganatomy.dissect("planted:", segmenter="planted:", images=16, layers=["layer2"], out=study)
         ganatomy.ablate(study, layer="layer2", units=[3], images=4, random=1, out=beside / "ablated")
-        few = {"pool": 8, "top": 4, "images": 4, "steps": 2, "train": 4, "held": 2, "candidates": 4, "pairs": 1, "random": 1}
-        ganatomy.ace(study, layer="layer2", concept="ball", schedule="quick", sizes=(1, 2), out=beside / "ace", **few)
+        few = {"pool": 8, "top": 4, "images": 4, "steps": 2, "train": 4, "held": 2, "candidates": 4, "pairs": 1}
+        options = {"schedule": "quick", "sizes": (1, 2), "random": 1, **few}
+        ganatomy.ace(study, layer="layer2", concept="ball", out=beside / "ace", **options)
 
     return [tree_of(studies)]
 

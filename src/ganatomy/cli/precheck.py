@@ -68,8 +68,7 @@ def _check_question(given: Mapping[str, Any]) -> None:
         return
     if kind != DISSECTION:
         raise StudyError(f"{given['directory']} {not_a_dissection(kind, facts.get('source'))}")
-    asked = [each for name in ("layer", "layers") for each in _listed(given.get(name))]
-    for layer in asked:
+    for layer in (each for name in ("layer", "layers") for each in _listed(given.get(name))):
         if layer not in layers:
             raise UnknownName("layer", layer, layers)
     known = {each.name for each in concepts}

@@ -27,7 +27,7 @@ def add_serve(commands: Any) -> None:
     )
     text = "a SQLite file or a database URL (next to the first study)"
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
-    text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub"
+    text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub (none)"
     parser.add_argument("--root-path", default="", metavar="PATH", help=text)
     text = "while nobody paints, find the setting that inserts each of eight concepts best, once a study (yes)"
     parser.add_argument("--measure-brushes", action=argparse.BooleanOptionalAction, default=True, help=text)

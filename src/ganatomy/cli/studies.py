@@ -25,8 +25,8 @@ def add_studies(commands: Any) -> None:
     add_format(parser)
     parser = add_command(commands, "show", show, "show the tables of a finished study of any kind again", "show study")
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    parser.add_argument("--concept", metavar="NAME", default=None, help="of a dissection: the units for it, best first")
-    parser.add_argument("--layer", metavar="NAME", default=None, help="of a dissection: the units of this layer")
+    parser.add_argument("--concept", metavar="NAME", default=None, help="of a dissection: the units for it (all)")
+    parser.add_argument("--layer", metavar="NAME", default=None, help="of a dissection: the units of this layer (all)")
     add_format(parser)
     text = "write the report of a finished study of any kind, or one page that links all results in a directory"
     example = "report study --out page.html"
@@ -83,7 +83,8 @@ def show(arguments: Namespace) -> None:
 
     result = open_any(arguments.directory)
     if arguments.concept is not None or arguments.layer is not None:
-        return _show_units(arguments, result)
+        _show_units(arguments, result)
+        return
     content, print_tables = result_json, terminal.show_result
     if isinstance(result, Dissection):
         content, print_tables = dissection_json, terminal.show

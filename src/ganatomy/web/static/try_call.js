@@ -29,9 +29,9 @@ function example(name, schema, known) {
 export function tryForm({ path, method, parameters, body, study }) {
   const known = examples(study);
   const fields = parameters.map((/** @type {any} */ p) => ({ in: p.in, name: p.name, input: h("input", { type: "text", value: p.required ? String(example(p.name, p.schema, known)) : "", required: p.required, placeholder: p.required ? "" : "not sent", autocomplete: "off" }) }));
-  const wanted = body && Object.entries(body.properties).filter(([name]) => (body.required ?? []).includes(name) || ["strokes", "points", "units"].includes(name));
+  const shown = body && Object.entries(body.properties).filter(([name]) => (body.required ?? []).includes(name) || ["strokes", "points", "units"].includes(name));
   const text = body && h("textarea", { "aria-label": "Body", spellcheck: "false" });
-  if (text) text.value = JSON.stringify(Object.fromEntries(wanted.map((/** @type {[string, any]} */ [name, schema]) => [name, example(name, schema, known)])), null, 2);
+  if (text) text.value = JSON.stringify(Object.fromEntries(shown.map((/** @type {[string, any]} */ [name, schema]) => [name, example(name, schema, known)])), null, 2);
   const answer = h("div", { "aria-live": "polite" });
   /** @param {Event} event */
   const send = async (event) => {
