@@ -404,7 +404,7 @@ def told(options: str) -> str:
 @pytest.mark.slow
 def test_another_process_finds_the_same_directions() -> None:
     options = ["rotation&seed=4&amount=0.3", "pca&count=5&images=40"]
-    code = "import torch; torch.set_num_threads(1); from test_basis import told"
-    command = [sys.executable, "-c", f"{code}; print(*map(told, {options}), sep='\\n')"]
+    code = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); import torch; torch.set_num_threads(1)"
+    command = [sys.executable, "-c", f"{code}; from test_basis import told; print(*map(told, {options}), sep='\\n')"]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     assert found.stdout.splitlines() == [told(each) for each in options]
