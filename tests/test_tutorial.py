@@ -17,6 +17,7 @@ SMALLER = {
     "tutorial": {
         '"bundled:church", images=200': '"bundled:church", images=24, layers=["layer4", "layer6"]',
         'names=["church", "livingroom"]': 'names=["church", "livingroom"], draws=20',
+        'layers=["layer5", "layer6"]': 'layers=["layer4", "layer6"]',
         "images=200": "images=24",
         "images=48": "images=8",
         "images=32": "images=8",

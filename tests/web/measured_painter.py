@@ -21,6 +21,7 @@ RESULT: dict[str, Any] = {
     "units": [128],
     "constant": "place",
     "multiple": 1,
+    "strength": 1,
     "cell": 2,
     "radius": 0.1,
     "likely_means": "allowed by the renderer",
