@@ -74,7 +74,8 @@ def _check_question(given: Mapping[str, Any]) -> None:
     known = {each.name for each in concepts}
     for concept in _listed(given.get("concept")):
         for each in [concept] if concept in known else concept.split(","):  # names may have commas in them
-            find_concept(concepts, each.strip())
+            if each.strip():
+                find_concept(concepts, each.strip())
 
 
 def _listed(value: Any) -> list[str]:
