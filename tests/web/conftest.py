@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+import ganatomy
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
 
@@ -16,6 +17,14 @@ def studied(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A finished dissection of the planted generator."""
     directory = tmp_path_factory.mktemp("web") / "planted"
     dissect_once(directory, images=64)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def church(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished dissection of two layers of the bundled church, on few images."""
+    directory = tmp_path_factory.mktemp("web") / "church"
+    ganatomy.dissect("bundled:church", layers=("layer4", "layer6"), images=128, calibration=64, out=directory)
     return directory
 
 

@@ -1,19 +1,16 @@
 """The page to paint, in a real browser: brushes, clone, whole image, before and after, exports."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from chromium import PROGRAM, Page, chromium
 from measured_painter import MeasuredPainter
+from proxies import serving
 
-import ganatomy
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import create_app
 
@@ -38,22 +35,14 @@ URL.createObjectURL = (blob) => { window.saved.push(blob); return create(blob); 
 
 
 @pytest.fixture(scope="module")
-def painter(tmp_path_factory: pytest.TempPathFactory) -> MeasuredPainter:
-    directory = tmp_path_factory.mktemp("painted") / "church"
-    ganatomy.dissect("bundled:church", layers=("layer4", "layer6"), images=128, calibration=64, out=directory)
-    return MeasuredPainter(open_source(directory))
+def painter(church: Path) -> MeasuredPainter:
+    return MeasuredPainter(open_source(church))
 
 
 @pytest.fixture(scope="module")
 def served(painter: MeasuredPainter) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app({"church": painter}), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(create_app({"church": painter})) as port:
+        yield f"http://localhost:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from chromium import PROGRAM, Page, chromium
+from proxies import serving
 
-import ganatomy
 from ganatomy.annotations import Annotations, open_annotations
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
@@ -48,18 +46,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Annotations]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, kept: Annotations) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("served") / "church"
-    ganatomy.dissect("bundled:church", layers=("layer4", "layer6"), images=128, calibration=64, out=directory)
-    app = create_app({"church": Painter(open_source(directory))}, annotations=kept)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+def served(church: Path, kept: Annotations) -> Iterator[str]:
+    with serving(create_app({"church": Painter(open_source(church))}, annotations=kept)) as port:
+        yield f"http://localhost:{port}"
 
 
 @pytest.fixture(scope="module")

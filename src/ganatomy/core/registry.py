@@ -103,6 +103,7 @@ def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
 
 
 ARGUMENTS = ("file", "directory or hub", "file or hub", "model", "code", "name", "none")
+"""What may follow the colon of a name, see `Family`."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class Family:
 
     Attributes:
         argument: what follows the colon: a ``file`` or directory; a ``directory or hub`` repository, or a ``file or
-            hub`` repository; another ``model``; Python ``code`` (package.module:callable); a ``name`` of this package;
-            ``none``, so that anything is refused.
+            hub`` repository; another ``model``; Python ``code`` (package.module:callable); a ``name``, or any other
+            word or number that the opener reads itself; ``none``, so that anything is refused.
         data: opening reads data and runs no code but this package's.
         weights: where a name has its file of plain weights: as ``argument``, or as the ``option`` weights.
         fixed: why there is no such file to replace.
