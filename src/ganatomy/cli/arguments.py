@@ -34,14 +34,12 @@ from ganatomy.experiments.option_groups import RUN, SAMPLE
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
     "Analyse": ("demo", "dissect", "compare", "monitor"),
-    "Intervene": (
-        *("ablate", "unit-effects", "insert", "context", "apply", "ace", "setting", "capacity", "trace"),
-        *("accuracy", "unit-accuracy"),
-    ),
+    "Intervene": (),
     "Quality": ("quality", "artifacts", "repair"),
     "Data": ("list", "show", "report", "serve", "merge", "trust", "scenes"),
     "System": ("models", "layers", "calibrate", "doctor", "completion"),
 }
+"""Commands by what they are for; those that stand in no group, as most experiments, are interventions."""
 START = """\
 three commands to start with:
   ganatomy demo                                           dissect the bundled generator: a minute, and a report
@@ -102,8 +100,10 @@ def build() -> Parser:
 def _grouped(commands: Any) -> str:
     """Return every command and what it does, by group."""
     texts = {action.dest: str(action.help) for action in commands._choices_actions}
+    listed = {verb for own in GROUPS.values() for verb in own}
+    groups = {**GROUPS, "Intervene": tuple(verb for verb in texts if verb not in listed)}
     lines = []
-    for group, verbs_ in GROUPS.items():
+    for group, verbs_ in groups.items():
         lines += [f"{group}:", *(f"  {verb:15}{texts[verb]}" for verb in verbs_), ""]
     return "\n".join([*lines, "ganatomy COMMAND --help lists the options of a command, with examples."])
 
