@@ -357,7 +357,10 @@ def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(
     for thread in threads:
         thread.start()
     assert inside.wait(60)
-    time.sleep(0.1)
+    for _ in range(6000):  # until the other one has said that it waits
+        if caplog.messages:
+            break
+        time.sleep(0.01)
     go_on.set()
     for thread in threads:
         thread.join(60)
