@@ -1,4 +1,4 @@
-"""Brushes are measured when nobody paints; clones copy features; what changed is told in words."""
+"""Brushes are measured when the server is idle; clones copy features; what changed is told in words."""
 
 import asyncio
 import io

@@ -1,6 +1,6 @@
 """A SQLite file that may come from anybody: opened durably, its schema checked, its statements limited.
 
-A file's schema is code: a view in place of a table, a trigger or a generated column runs statements of whoever made it,
+A file's schema is code: a view in place of a table, a trigger or a generated column runs statements of its author,
 for as long and with as much temporary space as those take.
 """
 

@@ -45,7 +45,7 @@ def check_names(arguments: Namespace) -> None:
 
 
 def _similar(directory: Path) -> str:
-    """Return a hint at studies beside a directory that does not exist."""
+    """Return a hint at studies next to a directory that does not exist."""
     with contextlib.suppress(OSError):
         studies = [path.name for path in directory.parent.iterdir() if (path / RECORD).is_file()]
         if close := difflib.get_close_matches(directory.name, studies):
@@ -64,7 +64,7 @@ def _check_question(given: Mapping[str, Any]) -> None:
         record = read_json(given["directory"] / RECORD)
         kind, facts = record["experiment"], record["facts"]
         layers, concepts = list(facts["layers"]), [Concept(*each) for each in facts["vocabulary"]]
-    except (OSError, ValueError, TypeError, KeyError):  # whoever opens it says what is wrong
+    except (OSError, ValueError, TypeError, KeyError):  # what opens it says what is wrong
         return
     if kind != DISSECTION:
         raise StudyError(f"{given['directory']} {not_a_dissection(kind, facts.get('source'))}")

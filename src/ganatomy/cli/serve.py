@@ -29,7 +29,7 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
     text = "where a proxy puts it, such as /user/ann/proxy/8000 of a JupyterHub (none)"
     parser.add_argument("--root-path", default="", metavar="PATH", help=text)
-    text = "while nobody paints, find the setting that inserts each of eight concepts best, once a study (yes)"
+    text = "while the server is idle, find the setting that inserts each of eight concepts best, once a study (yes)"
     parser.add_argument("--measure-brushes", action=argparse.BooleanOptionalAction, default=True, help=text)
     add_device(parser)
 

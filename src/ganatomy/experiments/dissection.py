@@ -242,7 +242,7 @@ class Dissection(Questions, Summarised):
 
     @property
     def has_images(self) -> bool:
-        """Whether the study still holds the top images, beside its tables."""
+        """Whether the study still holds the top images."""
         return self.study.has_step("strips") and self.study.has_step("top")
 
     def images(self, count: int) -> npt.NDArray[np.uint8]:

@@ -152,7 +152,7 @@ class Remote:
         self._patiently(f"write {name} of", send)
 
     def age(self, name: str) -> float | None:
-        """Return how many seconds ago a file was written, by the file system's own clock; None where it tells no times.
+        """Return how many seconds ago a file was written, by the file system's own clock; None where it knows no times.
 
         A file is written for that, and removed.
         """

@@ -26,7 +26,7 @@ from ganatomy.core.errors import StudyBusy, StudyError
 OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
-"""Seconds between two attempts to take a lock; where a disk is shared, nobody is notified when it is free."""
+"""Seconds between two attempts to take a lock; where a disk is shared, there is no notice when it is free."""
 READERS = ".readers.lock"
 LONG = 10.0
 """Seconds after which it is said who is waited for."""

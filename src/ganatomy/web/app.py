@@ -44,7 +44,7 @@ def create_app(
         token: what every request must carry; None for a server that only this machine can reach.
         limits: limits of the server.
         annotations: where annotations are kept; None: nowhere.
-        measure: whether the best settings of the first brushes are measured, while nobody paints.
+        measure: whether the best settings of the first brushes are measured, while the server is idle.
         root_path: where a proxy puts it, such as ``/proxy/8000``; links work without it, cookies are narrowed by it.
 
     Raises:

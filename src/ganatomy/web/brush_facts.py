@@ -39,7 +39,7 @@ def brush_settings(values: BrushValues) -> BrushSettings:
     if not measures:
         note = "This server does not measure brushes; start it with --measure-brushes, or use ganatomy setting."
     elif search is not None and not search.kept:
-        note = "Nothing can be written beside the study: what is measured is lost when the server ends."
+        note = "Nothing can be written next to the study: what is measured is lost when the server ends."
     rows = [_setting_row(values, concept) for concept in values.first]
     return BrushSettings(measuring=measures, kept=search is None or search.kept, note=note, brushes=rows)
 

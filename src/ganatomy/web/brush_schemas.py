@@ -74,7 +74,7 @@ class BrushSettings(BaseModel):
     """The brushes that are measured, in the order in which they are shown."""
 
     measuring: bool = Field(description="whether this server measures them")
-    kept: bool = Field(description="whether what is measured is kept beside the study; False: for this server only")
+    kept: bool = Field(description="whether what is measured is kept next to the study; False: for this server only")
     note: str = Field(description="the same in words; empty if there is nothing to say")
     brushes: list[BrushSetting]
 

@@ -1,4 +1,4 @@
-"""The best setting of each brush, measured while nobody paints; kept where ``ganatomy setting`` keeps it."""
+"""The best setting of each brush, measured while the server is idle; kept where ``ganatomy setting`` keeps it."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
 @dataclass
 class SearchState:
-    """How far the measuring of a brush is; written by the search, read by whoever asks.
+    """How far the measuring of a brush is; written by the search, read by the pages.
 
     Attributes:
         drawn: how many images were drawn for it.
@@ -88,7 +88,7 @@ class BrushSearch:
 
     Attributes:
         states: by concept.
-        kept: whether what is found is kept; not beside a study where nothing can be written.
+        kept: whether what is found is kept; not where nothing can be written next to the study.
         ended: whether `run` is to return.
         call: the job that it waits for.
     """

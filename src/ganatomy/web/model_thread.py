@@ -76,7 +76,7 @@ class ModelThread:
             self._start_next()
 
     async def run_in_spare_time(self, job: Callable[[], T]) -> T:
-        """Return what the job returns; it starts when nobody has asked for anything for a while, and nothing waits."""
+        """Return what the job returns; it starts when the server has been idle for a while, and nothing waits."""
         while True:
             while (wait := self._asked + QUIET - monotonic()) > 0 or self._queue:
                 await asyncio.sleep(max(wait, QUIET / 10))

@@ -1,4 +1,4 @@
-"""The models as seen by a long measurement: each call runs in the thread of the models, when nobody paints."""
+"""The models as seen by a long measurement: each call runs in the thread of the models, when the server is idle."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -24,7 +24,7 @@ class Submit(Protocol):
 
 
 class SpareGenerator:
-    """A generator whose every call is submitted; whoever asks waits for it."""
+    """A generator whose every call is submitted; the caller waits for it."""
 
     def __init__(self, generator: Generator, submit: Submit, drawn: Callable[[int], None]) -> None:
         self._generator, self._submit, self._drawn = generator, submit, drawn

@@ -100,7 +100,7 @@ class DissectedModel:
     """A finished dissection, the models that it used, open again on demand, and the options of the run.
 
     Attributes:
-        home: where its causal studies lie; None for beside the dissection.
+        home: where its causal studies lie; None for next to the dissection.
     """
 
     dissection: Dissection

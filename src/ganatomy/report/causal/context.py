@@ -156,7 +156,7 @@ def _most(context: "Context", image: int) -> float:
 
 
 def _allowed(context: "Context") -> list[Any]:
-    """Return where each image shown may have the concept, bool [rows, columns]; None where nobody knows."""
+    """Return where each image shown may have the concept, bool [rows, columns]; None where that is not known."""
     shape, places = context.maps.shape, context.places
     if "possible" in places:
         known = places["free"] & (places["possible"] >= context.facts["truth"]["allowed"])
