@@ -13,7 +13,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMALL = {
     "ablate": "--images 8 --random 1",
     "ace": "--images 8 --pool 32 --train 8 --held 4 --candidates 16 --steps 2 --pairs 2 --random 1",
-    "insert": "--layer layer4 --top 5 --images 4 --random 1 --pool 32",
+    "insert": "--layer layer6 --top 5 --images 4 --random 1 --pool 32",
     "context": "--layer layer4 --top 5 --images 2 --stride 8 --pool 32",
     "dissect": "--images 24 --layers layer4",
     "compare": "--layer layer4 --draws 10",

@@ -211,9 +211,9 @@ def _images(context: "Context") -> Block:
     spec = context.spec
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
-        f"{spec.cell} × {spec.cell} of {spec.layer} at a time. The map shows what each place gains. The last images "
-        "are the insertion at the place that gains most, and that place six times as large. These images come first, "
-        "they are not the best."
+        f"{spec.cell} × {spec.cell} of {spec.layers()[-1]} at a time. The map shows what each place gains. The last "
+        "images are the insertion at the place that gains most, and that place six times as large. These images come "
+        "first, they are not the best."
     )
     marks = [(f'<i style="background:{YELLOW}"></i>', f"{spec.concept} gains at least {percent(spec.responsive)} here")]
     if any(own is not None for own in _allowed(context)):
