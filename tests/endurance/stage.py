@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -82,10 +83,19 @@ class Stage:
         return json.loads(self._process.stdout.readline() or '"gone"')
 
 
+TIME = re.compile(rb"<time>[^<]*</time>")
+"""What a page says about when a study was written."""
+
+
 def files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file in a folder, but of locks."""
+    """Return the sha256 of every file in a folder but of locks, and of pages without the times that they show."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    return {str(path.relative_to(folder)): _digest(path) for path in found}
+
+
+def _digest(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha256(TIME.sub(b"", content) if path.suffix == ".html" else content).hexdigest()
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str], but: Sequence[str] = ()) -> list[str]:
