@@ -13,6 +13,7 @@ from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
 from ganatomy.experiments.causal.pool import PlaceMeans, Pool
+from ganatomy.experiments.causal.setting_places import FreeImages
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
@@ -358,6 +359,12 @@ CASES = [
         lambda images: (GAPS[images],),
         lambda: {"gain": GAPS},
         lambda: GainTable(CONCEPTS + 1),
+    ),
+    Case(
+        lambda: FreeImages(CONCEPTS),
+        lambda images: (GAPS[images].isnan(),),
+        lambda: {"free": GAPS.isnan()},
+        lambda: FreeImages(CONCEPTS + 1),
     ),
     Case(
         lambda: PlaceMeans([(UNITS, 2, 2), (2, 1, 2)]),

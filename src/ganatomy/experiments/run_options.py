@@ -1,5 +1,6 @@
 """How a run goes about it, which is no part of what is asked: another batch, or other shards, find the same study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -7,6 +8,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.experiments.option_groups import Run
 
 R = TypeVar("R", bound="RunOptions")
+Ids = TypeVar("Ids", bound=Sequence[int])
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ RUN = RunOptions()
 """Of an experiment, by default."""
 
 
-def cut(ids: range, size: int) -> list[range]:
-    """Return ids cut into ranges of a size; the last may be shorter.
+def cut(ids: Ids, size: int) -> list[Ids]:
+    """Return ids cut into parts of a size; the last may be shorter.
 
     >>> cut(range(5), 2)
     [range(0, 2), range(2, 4), range(4, 5)]
     """
-    return [ids[i : i + size] for i in range(0, len(ids), size)]
+    return [ids[i : i + size] for i in range(0, len(ids), size)]  # type: ignore[misc]  # a slice is of the same type

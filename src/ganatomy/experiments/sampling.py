@@ -7,6 +7,7 @@ import torch
 
 from ganatomy.core.errors import BadModel, UnknownName
 from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_types import Latents
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.models.generators import LayerShape, Observation, Subject
 from ganatomy.models.generators.protocol import within_image
@@ -59,11 +60,14 @@ def batches(
 
 def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:
     """Return the images and features of some latents."""
+    return within_image(generator, generator.observe(latents_of(generator, ids, seed), list(layers)))
+
+
+def latents_of(generator: Subject, ids: Sequence[int], seed: int) -> Latents:
+    """Return the latents of any ids, one at least, in their order."""
     if isinstance(ids, range):
-        z = generator.latents(ids, seed)
-    else:
-        z = torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
-    return within_image(generator, generator.observe(z, list(layers)))
+        return generator.latents(ids, seed)
+    return torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
 
 
 def _check_finite(seen: Observation, ids: Sequence[int]) -> None:

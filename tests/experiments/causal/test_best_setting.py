@@ -7,12 +7,15 @@ import torch
 from mistakes import mistake
 
 import ganatomy
+from ganatomy.engines import local
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_path, setting_spec
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.pool import place_means, places_path
+from ganatomy.experiments.causal.setting_places import Places, find_images
+from ganatomy.experiments.causal.setting_spec import Rounds
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
 
@@ -26,12 +29,37 @@ def balls(source: DissectedModel) -> BestSetting:
 
 
 def test_halves_share_no_image_and_every_setting_is_tried(source: DissectedModel, balls: BestSetting) -> None:
-    few, more, measuring = balls.spec.rounds()
+    few, more, measuring = Rounds.of(balls.spec.ids())
     assert [*few, *more, *measuring] == list(balls.spec.ids())
     assert len(balls.table) == len(balls.spec.settings()) == 3  # all units, at k and 85 % of it, and at k(place)
     assert set(balls.table.constant) == {"k", "place"}
     assert set(balls.table.control) == {"without"}  # of a dozen units all are tried
     assert balls.gains.shape[0] == len(few)
+    assert not balls.gains.isnan().all(2).any(), "an image without a place where a ball may be"
+
+
+@pytest.mark.parametrize("rare", [0.0, 0.1, 1.0])
+def test_only_images_with_a_free_place_are_used(
+    source: DissectedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rare: float
+) -> None:
+    """As many as are asked for, the first ones; where they are rare, more are looked through, but not for ever."""
+    spec = setting_spec(source, ["layer2"], "ball", **SMALL | {"images": 8, "searched": 30})
+    having = [i for i in range(30) if i % 10 == 3] if rare == 0.1 else list(range(30)) if rare else []
+
+    def free(_source, places, given):  # type: ignore[no-untyped-def]
+        own = torch.tensor([i - spec.first in having for i in given.ids])[:, None, None].expand(-1, *corner)
+        return [(own, own)] * len(places)
+
+    corner = (16 - 3, 16 - 3)
+    monkeypatch.setattr("ganatomy.experiments.causal.setting_places.free_places", free)
+    places = {cell: Places(1, (16, 16), cell, None, torch.ones(corner), torch.ones(corner), 0.25) for cell in (2, 4)}
+    with source.begin(tmp_path / "made", spec, local, None) as (study, own):
+        images = find_images(own, spec, study, places)
+    found = [i for part in images[4] for i in part]
+    assert found == [spec.first + i for i in having[:8]]
+    assert images[2] == images[4]
+    looked = len(list((tmp_path / "made" / "steps").glob("images-*")))
+    assert looked == (1 if rare == 1 else 4)
 
 
 def test_the_best_of_the_few_images_are_tried_on_more(source: DissectedModel, tmp_path: Path) -> None:

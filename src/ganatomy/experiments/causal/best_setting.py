@@ -7,7 +7,7 @@ other images, with a control and the paper's setting.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,11 @@ from ganatomy.experiments.causal.place_truth import (
     truth_facts,
 )
 from ganatomy.experiments.causal.pool import place_means
-from ganatomy.experiments.causal.setting_spec import Setting, SettingSpec
+from ganatomy.experiments.causal.setting_places import ImagesOf, find_images, find_places
+from ganatomy.experiments.causal.setting_spec import Rounds, Setting, SettingSpec
 from ganatomy.experiments.causal.setting_trials import (
     DRAWN,
-    Places,
     Trial,
-    find_places,
     measured_table,
     scores,
     setting_table,
@@ -202,13 +201,13 @@ def run_setting(
             trials = [
                 Trial(constant_parts(source, each, k, means), places[each.cell], each.strength) for each in settings
             ]
-            table = _choose(source, spec, study, trials, places)
+            images = find_images(source, spec, study, places)
+            table = _choose(source, study, spec, trials, images)
             picked = trials[int(table["picked"].to_numpy().argmax())]
             paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)
             parts = constant_parts(source, paper, k, means)
             own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
-            shards = source.run.shards(spec.rounds()[2])
-            measured = study.sharded("measuring", GainTable, partial(try_shard, source, spec, own), shards)
+            measured = _try(source, study, "measuring", spec, own, {cell: each.last for cell, each in images.items()})
             study.write_table("settings", table)
             study.write_table("measured", measured_table(measured, picked.places.least))
             study.finish()
@@ -216,29 +215,42 @@ def run_setting(
 
 
 def _choose(
-    source: DissectedModel, spec: SettingSpec, study: Study, trials: Sequence[Trial], places: dict[int, Places]
+    source: DissectedModel, study: Study, spec: SettingSpec, trials: Sequence[Trial], images: ImagesOf
 ) -> pd.DataFrame:
     """Try all settings on some images, the best of them on more; return the table, with the one that is picked."""
-    few, more, _ = spec.rounds()
-    run = source.run
-    tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, trials), run.shards(few))
-    table = setting_table(source, spec, tried, places)
+    places = {trial.places.cell: trial.places for trial in trials}
+    few = _try(source, study, "choosing", spec, trials, {cell: each.few for cell, each in images.items()})
+    table = setting_table(source, spec, few, places)
     best = sorted(scores(table).to_numpy().argsort(kind="stable")[::-1][:FINALISTS].tolist())
     own = [trials[i] for i in best]
-    again = study.sharded("finalists", GainTable, partial(try_shard, source, spec, own), run.shards(more))
+    more = _try(source, study, "finalists", spec, own, {cell: each.more for cell, each in images.items()})
     whole = GainTable(len(trials), len(DRAWN))
-    whole.update(torch.cat([tried.gain, torch.full((len(more), *tried.gain.shape[1:]), torch.nan)]))
-    whole.gain[len(few) :, best] = again.gain
+    whole.update(torch.cat([few.gain, torch.full((len(more.gain), *few.gain.shape[1:]), torch.nan)]))
+    whole.gain[len(few.gain) :, best] = more.gain
     table = setting_table(source, spec, whole, places).assign(finalist=table.index.isin(best))
     return table.assign(picked=table.index == scores(table[table.finalist]).idxmax())
+
+
+def _try(
+    source: DissectedModel,
+    study: Study,
+    step: str,
+    spec: SettingSpec,
+    trials: Sequence[Trial],
+    images: Mapping[int, Sequence[int]],
+) -> GainTable:
+    """Insert in every way, at places of the images that are meant for their size."""
+    most = max(len(images[trial.places.cell]) for trial in trials)
+    work = partial(try_shard, source, spec, trials, images)
+    return study.sharded(step, GainTable, work, source.run.shards(range(most)))
 
 
 def plan_setting(source: DissectedModel, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
     """Return the plan of finding the best setting of a concept at some layers."""
     spec = setting_spec(source, layers, concept, **options)
     settings = len(spec.settings())
-    few, more, last = map(len, spec.rounds())
-    trials = len(DRAWN) * (few * settings + more * min(FINALISTS, settings) + 3 * last)
+    few, more, last = map(len, Rounds.of(spec.ids()))
+    trials = spec.searched + len(DRAWN) * (few * settings + more * min(FINALISTS, settings) + 3 * last)
     work = f"find the best of {settings} settings for {concept}"
     directory = setting_path(source, layers, concept)
     return Plan(spec, directory, partial(run_setting, spec, source), work, math.ceil(trials / spec.images))

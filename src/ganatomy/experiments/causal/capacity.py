@@ -138,7 +138,7 @@ class Setting(NamedTuple):
     by: str
     units: tuple[int, ...]
 
-    def alpha(self, count: int, ids: range, seed: int) -> Float[Tensor, "n u"]:
+    def alpha(self, count: int, ids: Sequence[int], seed: int) -> Float[Tensor, "n u"]:
         """Return which units are set in each image."""
         if self.by == "random":
             return random_alpha(count, self.units, ids, seed)

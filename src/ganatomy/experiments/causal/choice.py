@@ -168,7 +168,9 @@ def select_in_layers(
     return UnitSelection(first.units, chosen, name), {"layer": layers[0], "units": first.units, "more": more}
 
 
-def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequence[int] = ()) -> list[tuple[int, ...]]:
+def random_sets(
+    count: int, size: int, numbers: Sequence[int], seed: int, avoid: Sequence[int] = ()
+) -> list[tuple[int, ...]]:
     """Draw sets of units, each a function of (seed, its number) alone.
 
     Args:
@@ -193,7 +195,7 @@ def alpha_of(units: Sequence[int], count: int) -> PerUnit:
     return alpha
 
 
-def random_alpha(count: int, units: Sequence[int], ids: range, seed: int) -> Float[Tensor, "b u"]:
+def random_alpha(count: int, units: Sequence[int], ids: Sequence[int], seed: int) -> Float[Tensor, "b u"]:
     """Return alpha of as many units as in `units`, others where there are enough, drawn anew for each image.
 
     Row i depends on (seed, ids[i]) only.

@@ -264,7 +264,7 @@ def insert_shard(
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
         gained = torch.cat(gains)
         found.update(under, before.flatten(), *gained.unbind(1))
-        shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
+        shown = range(sum(i < spec.first + spec.show for i in given.ids))
         if shown:
             best = gained[:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))

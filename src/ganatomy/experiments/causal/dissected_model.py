@@ -23,7 +23,7 @@ from ganatomy.engines import Engine
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.option_groups import Sample
-from ganatomy.experiments.run_options import RUN, RunOptions, cut
+from ganatomy.experiments.run_options import RUN, Ids, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
 from ganatomy.models.generators.protocol import margin
@@ -131,7 +131,7 @@ class DissectedModel:
         """Return how many images are drawn at once: a batch, or so many; fewer where features are large."""
         return batch_size(most or self.run.batch, self.models.generator.layers)
 
-    def parts(self, ids: range) -> list[range]:
+    def parts(self, ids: Ids) -> list[Ids]:
         """Return ids cut into those of the images that are drawn at once."""
         return cut(ids, self.batch())
 

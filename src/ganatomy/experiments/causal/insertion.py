@@ -223,7 +223,12 @@ def control_trials(
 
 
 def control_edits(
-    parts: Sequence[Part], where: Where, image: Int64[Tensor, " n"], ids: range, seed: int, strength: float = 1.0
+    parts: Sequence[Part],
+    where: Where,
+    image: Int64[Tensor, " n"],
+    ids: Sequence[int],
+    seed: int,
+    strength: float = 1.0,
 ) -> list[RowEdit]:
     """Return the control in every row, see `control_trials`: random units are drawn anew for each image."""
     edits = []

@@ -138,7 +138,7 @@ def try_places(
 
 
 def draw_places(
-    weights: Float[Tensor, "b places"], ids: range, seed: int, grid: tuple[int, int], spec: AceSpec
+    weights: Float[Tensor, "b places"], ids: Sequence[int], seed: int, grid: tuple[int, int], spec: AceSpec
 ) -> Int64[Tensor, "b together"]:
     """Draw places of each image by their weights, one after the other, away from each other; -1 where none is left.
 
@@ -183,7 +183,7 @@ def _hold_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
     return Locations(ids, where, held)
 
 
-def uniform_places(ids: range, seed: int, grid: tuple[int, int], count: int) -> Float[Tensor, "b places h w"]:
+def uniform_places(ids: Sequence[int], seed: int, grid: tuple[int, int], count: int) -> Float[Tensor, "b places h w"]:
     """Return maps that are 1 at one place: `count` different places of each image, all being equally likely.
 
     Row i depends on (seed, ids[i]) only. A grid of fewer places gives all of them.

@@ -20,6 +20,7 @@ from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
+from ganatomy.experiments.sampling import latents_of
 from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.stats.regions import place_means
@@ -43,7 +44,7 @@ class Sample:
         generator = source.models.generator
         self._observe, self._layer, self._batch = generator.observe, spec.layer, source.batch()
         self.where = locations.where.to(generator.device)
-        self._z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in locations.ids.tolist()])
+        self._z = latents_of(generator, locations.ids.tolist(), spec.seed)
         size = 4 * len(self) * source.shape(spec.layer).units * self.where[0].numel()
         self._kept = self._all_features() if size <= room else None
 

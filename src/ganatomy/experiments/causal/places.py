@@ -69,7 +69,7 @@ def maps(places: Int64[Tensor, "n *k"], grid: Sequence[int]) -> Where:
     return where[:, :-1].reshape(-1, grid[0], grid[1])
 
 
-def draw_place(free: Tensor, ids: range, seed: int) -> Int64[Tensor, "b 2"]:
+def draw_place(free: Tensor, ids: Sequence[int], seed: int) -> Int64[Tensor, "b 2"]:
     """Draw one of the free places of each image, uniformly: its top left row and column; -1 where there is none.
 
     Args:

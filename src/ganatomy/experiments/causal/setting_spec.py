@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.dissected_model import SampleSpec, at_least
@@ -15,6 +15,21 @@ from ganatomy.experiments.causal.pool import PoolSpec
 
 VALUES = (("k", 1.0, 1.0), ("k", 2.0, 1.0), ("place", 1.0, 1.0), ("k", 1.0, 0.85))
 """Constants, multiples of them, and strengths that are tried."""
+
+
+class Rounds(NamedTuple):
+    """Ids of the images on which all settings are tried, of those on which the best are, and of those that measure."""
+
+    few: Sequence[int]
+    more: Sequence[int]
+    last: Sequence[int]
+
+    @classmethod
+    def of(cls, ids: Sequence[int]) -> "Rounds":
+        """Return an eighth of the images, the rest of their first half, and the other half."""
+        middle = len(ids) // 2
+        first = max(1, middle // 4)
+        return cls(ids[:first], ids[first:middle], ids[middle:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +44,8 @@ class SettingSpec(SampleSpec):
         cells: a place is so many places of the grid of `places` high and wide; each is tried.
         pool: on how many images constants are measured.
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        images: half of them choose, the others are measured on.
+        images: so many that have a free place where the object may be: half of them choose, the others are measured on.
+        searched: among so many images those are looked for, at most.
     """
 
     concept: str
@@ -39,11 +55,12 @@ class SettingSpec(SampleSpec):
     pool: int = PoolSpec.images
     grammar: str | None = None
     images: int = 240
+    searched: int = 2400
     first: int = 3_000_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, images=4, pool=2)
+        at_least(self, images=4, pool=2, searched=4)
         if not self.sets or not self.values or not self.cells:
             raise BadValue("there is no setting to try; give sets of units, constants, and cells")
         if any(len(value) != 3 for value in self.values):
@@ -76,12 +93,6 @@ class SettingSpec(SampleSpec):
         (layer, first), *more = units
         own: dict[str, Any] = {"layer": layer, "units": first, "more": tuple(more), "constant": constant}
         return Setting(**names, **own, multiple=multiple, strength=strength, by=by, cell=cell, places=self.places)
-
-    def rounds(self) -> tuple[range, range, range]:
-        """Return the ids of the images on which all settings are tried, the best of them, and the picked one."""
-        ids, middle = self.ids(), self.images // 2
-        first = max(1, middle // 4)
-        return ids[:first], ids[first:middle], ids[middle:]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.trials import Edits
+from ganatomy.experiments.sampling import latents_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def showing_most(spec: SampleSpec, shown: Shaped[Tensor, " images"], count: int)
 def draw_pairs(source: DissectedModel, spec: SampleSpec, trials: Sequence[Edits], ids: Sequence[int]) -> ImagePairs:
     """Draw some images again: before, after the first trial, and after the second, if there is one."""
     generator = source.models.generator
-    z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
+    z = latents_of(generator, [*ids, spec.first], spec.seed)[: len(ids)]
     drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]
     before, after, *more = [as_bytes(images).permute(0, 2, 3, 1) for images in drawn]
     return ImagePairs(torch.tensor(ids, dtype=torch.long), before, after, more[0] if more else before[:0])

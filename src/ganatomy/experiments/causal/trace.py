@@ -229,7 +229,7 @@ def trace_shard(
     at = corners(grid, spec.cell)
     traced: Traced | None = None
     for given in baselines(source, spec, ids, layers):
-        shown = len(range(given.ids.start, min(given.ids.stop, spec.first + spec.show)))
+        shown = sum(i < spec.first + spec.show for i in given.ids)
         traced = traced or Traced(as_bytes(given.images[:0]), len(layers))
         traced.show(as_bytes(given.images[:shown]))
         image, chosen, drawn = draw_places(spec, given.ids, len(at))
@@ -244,7 +244,7 @@ def trace_shard(
             ]
             own = slice(done, done := done + len(few.image))
             gain = (gained.at / gained.area).float()
-            traced.update(image[own] + given.ids.start, at[chosen[own]], drawn[own], gain, torch.stack(change, 1))
+            traced.update(image[own] + given.ids[0], at[chosen[own]], drawn[own], gain, torch.stack(change, 1))
     assert traced is not None
     return traced
 
@@ -261,7 +261,9 @@ def draw_best(source: DissectedModel, spec: TraceSpec, parts: Sequence[Part], pl
     return Inserted(torch.cat(drawn) if drawn else torch.zeros(0, 1, 1, 3, dtype=torch.uint8))
 
 
-def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Tensor]:
+def draw_places(
+    spec: TraceSpec, ids: Sequence[int], places: int
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Tensor]:
     """Draw the places to insert at: number of the image, number of the place, whether it belongs to the sample.
 
     An image's places depend on (seed, id) only. Images that are shown get all.

@@ -6,7 +6,7 @@ images that do not: what appears then, the layer can draw. Places are the donor'
 comes along; so all units are set to k in the very same patches too, and the gap between the two is the pattern's alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from ganatomy.core.tensor_types import Features, Where
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.places import cell_counts, draw_place, masks
 from ganatomy.experiments.causal.pool import Pool, PoolSpec
+from ganatomy.experiments.sampling import latents_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Donors(NamedTuple):
     corner: Tensor
     patch: Tensor
 
-    def taken(self, free: Tensor, ids: range, seed: int) -> Int64[Tensor, " b"]:
+    def taken(self, free: Tensor, ids: Sequence[int], seed: int) -> Int64[Tensor, " b"]:
         """Draw for each image one of the donors whose place is free in it, see `draw_place`; -1 where there is none."""
         return draw_place(free[:, self.place[:, 0], self.place[:, 1]][:, :, None], ids, seed)[:, 0]
 
@@ -79,7 +80,7 @@ def find_donors(
     best = min(pools.values(), key=lambda pool: pool.occupancy[0].numel()).best[:, concept].cpu()
     rows = [row for row in best.argsort(descending=True, stable=True)[: spec.donors].tolist() if best[row] > 0]
     generator, ids = source.models.generator, [PoolSpec.first + row for row in rows]
-    z = torch.cat([generator.latents(range(i, i + 1), PoolSpec.seed) for i in ids])
+    z = latents_of(generator, ids, PoolSpec.seed)
     found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in spec.cells}
     for few in torch.split(z, source.batch()):
         seen = generator.observe(few, list(pools))

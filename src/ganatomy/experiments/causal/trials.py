@@ -14,6 +14,7 @@ from ganatomy.core.progress import report_progress
 from ganatomy.core.tensor_types import Features, Images, Labels, Latents
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, SampleSpec
+from ganatomy.experiments.sampling import latents_of
 from ganatomy.interventions import Intervention
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange
@@ -41,7 +42,7 @@ class GainTable(JoinedRows):
 class Baseline(NamedTuple):
     """A batch of images before any edit; `features` are those of the edited layer, `layers` has all that were read."""
 
-    ids: range
+    ids: Sequence[int]
     z: Latents
     images: Images
     features: Features
@@ -49,11 +50,13 @@ class Baseline(NamedTuple):
     layers: Mapping[str, Features]
 
 
-def baselines(source: DissectedModel, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
+def baselines(
+    source: DissectedModel, spec: SampleSpec, ids: Sequence[int], layers: Sequence[str] = ()
+) -> Iterator[Baseline]:
     """Draw images, read the Spec's layer, or some that it is one of, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
     for part in source.parts(ids):
-        z = generator.latents(part, spec.seed)
+        z = latents_of(generator, part, spec.seed)
         seen = generator.observe(z, layers or [spec.layer])
         yield Baseline(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images), seen.features)
         report_progress(len(part))

@@ -8,7 +8,7 @@ from torch import Tensor
 _MASK = (1 << 64) - 1
 
 
-def standard_normal(ids: range, seed: int, shape: Sequence[int], device: torch.device) -> Tensor:
+def standard_normal(ids: Sequence[int], seed: int, shape: Sequence[int], device: torch.device) -> Tensor:
     """Return N(0, 1) latents of shape (len(ids), *shape); row i is a function of (seed, i) alone, on every device.
 
     >>> a = standard_normal(range(5), 0, [4], torch.device("cpu"))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ganatomy.report.causal.section import CONTROLS, Block, Section
-from ganatomy.report.formats import count, percent, percent_with_error, sentence
+from ganatomy.report.formats import percent, percent_with_error, sentence
 from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def setting_section(setting: "BestSetting") -> Section:
     """Return the section of a search for the best setting."""
     spec, best = setting.spec, setting.best
     lead = (
-        f"Units of {', '.join(best.layers())} set at places of {best.cell} × {best.cell} in each of "
-        f"{count(len(spec.rounds()[2]), 'image')}, where no {spec.concept} was before: "
-        "share of places where it appears. "
+        f"Units of {', '.join(best.layers())} set at places of {best.cell} × {best.cell} where no {spec.concept} was "
+        "before: share of places where it appears. "
     )
     lead += (
         "Allowed and forbidden are what the renderer would do at that place of that scene. "
@@ -76,7 +75,7 @@ def setting_section(setting: "BestSetting") -> Section:
             Block("Measured", f"{lead}On held-out images.", measured.html()),
             Block(
                 "Tried",
-                "On the other half of the images; all but the best on a quarter of it.",
+                "On the other half of the images that have such places; all but the best on a quarter of it.",
                 tried.html(),
             ),
         ],
