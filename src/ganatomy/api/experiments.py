@@ -610,15 +610,15 @@ def best_setting(
     Args:
         layers: all set at once; the last that can be aimed at, if none are given.
         concept: what is inserted; it must be given.
-        images: so many that have a free place where the object may be: half of them choose, the others are measured on
-            (240).
+        images: so many that have a free place where the object may be, and so many that have one where it may not: half
+            of them choose, the others are measured on (240).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
         values: constants, multiples and strengths: all units are tried with multiples of 1, others with strengths of 1
             (k:1.0:1.0 k:2.0:1.0 place:1.0:1.0 k:1.0:0.85).
         cells: a place is so many places of the grid of `places` high and wide; each is tried (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        searched: among so many images those are looked for, at most (2400).
+        searched: among so many images they are looked for, at most (2400).
         shard: images between two savings (16).
         study, seed, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.

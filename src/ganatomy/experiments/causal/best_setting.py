@@ -207,7 +207,7 @@ def run_setting(
             paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)
             parts = constant_parts(source, paper, k, means)
             own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
-            measured = _try(source, study, "measuring", spec, own, {cell: each.last for cell, each in images.items()})
+            measured = _try(source, study, "measuring", spec, own, {key: each.last for key, each in images.items()})
             study.write_table("settings", table)
             study.write_table("measured", measured_table(measured, picked.places.least))
             study.finish()
@@ -219,11 +219,11 @@ def _choose(
 ) -> pd.DataFrame:
     """Try all settings on some images, the best of them on more; return the table, with the one that is picked."""
     places = {trial.places.cell: trial.places for trial in trials}
-    few = _try(source, study, "choosing", spec, trials, {cell: each.few for cell, each in images.items()})
+    few = _try(source, study, "choosing", spec, trials, {key: each.few for key, each in images.items()})
     table = setting_table(source, spec, few, places)
     best = sorted(scores(table).to_numpy().argsort(kind="stable")[::-1][:FINALISTS].tolist())
     own = [trials[i] for i in best]
-    more = _try(source, study, "finalists", spec, own, {cell: each.more for cell, each in images.items()})
+    more = _try(source, study, "finalists", spec, own, {key: each.more for key, each in images.items()})
     whole = GainTable(len(trials), len(DRAWN))
     whole.update(torch.cat([few.gain, torch.full((len(more.gain), *few.gain.shape[1:]), torch.nan)]))
     whole.gain[len(few.gain) :, best] = more.gain
@@ -237,10 +237,11 @@ def _try(
     step: str,
     spec: SettingSpec,
     trials: Sequence[Trial],
-    images: Mapping[int, Sequence[int]],
+    images: Mapping[tuple[int, int], Sequence[int]],
 ) -> GainTable:
-    """Insert in every way, at places of the images that are meant for their size."""
-    most = max(len(images[trial.places.cell]) for trial in trials)
+    """Insert in every way, at places of the images that are meant for their size and kind."""
+    cells = {trial.places.cell for trial in trials}
+    most = max(1, *(len(ids) for (cell, _), ids in images.items() if cell in cells))
     work = partial(try_shard, source, spec, trials, images)
     return study.sharded(step, GainTable, work, source.run.shards(range(most)))
 

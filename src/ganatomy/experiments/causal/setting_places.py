@@ -1,5 +1,6 @@
 """Where settings are tried: free places of images, some where the object may be, some where it may not."""
 
+import itertools
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -19,6 +20,8 @@ from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.base import concat
 from ganatomy.study import Study
 
+LIKELY, UNLIKELY = KINDS = range(2)
+"""Kinds of places: where the object may be, and where it may not."""
 FREQUENT = 0.25
 """Where no renderer says where an object may be: places that show it so often, as a share of the most frequent one."""
 
@@ -45,16 +48,16 @@ class Places(NamedTuple):
 
 
 class FreeImages(JoinedRows):
-    """Which images have a free place where the object may be.
+    """Which images have a free place, where the object may be and where it may not.
 
     Attributes:
-        free: bool [images, cells].
+        free: bool [images, sizes and kinds of places].
     """
 
     FIELDS: ClassVar = {"free": concat}
 
-    def __init__(self, cells: int) -> None:
-        self.free = torch.zeros(0, cells, dtype=torch.bool)
+    def __init__(self, columns: int) -> None:
+        self.free = torch.zeros(0, columns, dtype=torch.bool)
 
 
 def find_places(
@@ -75,28 +78,32 @@ def find_places(
 
 
 def find_images(source: DissectedModel, spec: SettingSpec, study: Study, places: Mapping[int, Places]) -> "ImagesOf":
-    """Return, for places of each size, the ids of the first images that have a free one where the object may be.
+    """Return, for places of each size and kind, the ids of the first images that have a free one.
 
     So many are looked through as are needed; where such images are rare, `searched` at most.
     """
-    free, work = torch.zeros(0, len(places), dtype=torch.bool), partial(find_shard, source, spec, list(places.values()))
+    columns = list(itertools.product(places, KINDS))
+    free, work = (
+        torch.zeros(0, len(columns), dtype=torch.bool),
+        partial(find_shard, source, spec, list(places.values())),
+    )
     while len(free) < spec.searched and (len(free) == 0 or int(free.sum(0).min()) < spec.images):
         ids = range(spec.first + len(free), spec.first + min(len(free) + spec.images, spec.searched))
         found = study.sharded(f"images-{len(free)}", FreeImages, work, source.run.shards(ids))
         free = torch.cat([free, found.free])
     ids_of = [(own.nonzero()[: spec.images, 0] + spec.first).tolist() for own in free.T]
-    return {cell: Rounds.of(own) for cell, own in zip(places, ids_of, strict=True)}
+    return {column: Rounds.of(own) for column, own in zip(columns, ids_of, strict=True)}
 
 
-ImagesOf = Mapping[int, Rounds]
-"""The images that are used, by side of the places."""
+ImagesOf = Mapping[tuple[int, int], Rounds]
+"""The images that are used, by side and kind of the places."""
 
 
 def find_shard(source: DissectedModel, spec: SettingSpec, places: list[Places], ids: range) -> FreeImages:
-    """Find which images have a free place where the object may be."""
-    found = FreeImages(len(places))
+    """Find which images have a free place of each size and kind."""
+    found = FreeImages(len(places) * len(KINDS))
     for given in baselines(source, spec, ids):
-        own = [likely.flatten(1).any(1) for likely, _ in free_places(source, places, given)]
+        own = [kind.flatten(1).any(1) for kinds in free_places(source, places, given) for kind in kinds]
         found.update(torch.stack(own, 1))
     return found
 

@@ -44,8 +44,9 @@ class SettingSpec(SampleSpec):
         cells: a place is so many places of the grid of `places` high and wide; each is tried.
         pool: on how many images constants are measured.
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        images: so many that have a free place where the object may be: half of them choose, the others are measured on.
-        searched: among so many images those are looked for, at most.
+        images: so many that have a free place where the object may be, and so many that have one where it may not: half
+            of them choose, the others are measured on.
+        searched: among so many images they are looked for, at most.
     """
 
     concept: str

@@ -1,5 +1,6 @@
 """Every setting tried at places of some images: where the object may be, and where it may not."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,18 +20,15 @@ from ganatomy.experiments.causal.insertion import (
     sets_all,
 )
 from ganatomy.experiments.causal.places import Rows, draw_place, masks, read_at
-from ganatomy.experiments.causal.setting_places import Places, free_places
+from ganatomy.experiments.causal.setting_places import KINDS, LIKELY, UNLIKELY, Places, free_places
 from ganatomy.experiments.causal.setting_spec import SettingSpec
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.stats.clusters import clustered_mean, proportion
 
 SALT = 0x5E77
-LIKELY, UNLIKELY = range(2)
-DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
-"""The places of each image that are tried, by kind: where an object may be there is often little room for it."""
-
-
+DRAWN = (LIKELY, LIKELY, UNLIKELY, UNLIKELY)
+"""The places that are tried, by kind, two in each image that has so many."""
 WRONG = 2
 """An object where it should not be counts so much against a setting as one where it may be counts for it."""
 
@@ -58,30 +56,35 @@ class Trial(NamedTuple):
 
 
 def try_shard(
-    source: DissectedModel, spec: SettingSpec, trials: Sequence[Trial], images: Mapping[int, Sequence[int]], rows: range
+    source: DissectedModel,
+    spec: SettingSpec,
+    trials: Sequence[Trial],
+    images: Mapping[tuple[int, int], Sequence[int]],
+    rows: range,
 ) -> GainTable:
-    """Insert in every way at places of those images that are at these positions of the images of its size of places."""
+    """Insert in every way at places of those images that have these positions among the images for that place."""
     found = torch.full((len(rows), len(trials), len(DRAWN)), torch.nan)
-    for cell in dict.fromkeys(trial.places.cell for trial in trials):
+    for cell, kind in itertools.product(dict.fromkeys(trial.places.cell for trial in trials), KINDS):
         own = [i for i, trial in enumerate(trials) if trial.places.cell == cell]
-        ids, done = images[cell][rows.start : rows.stop], 0
+        ids, done = images[cell, kind][rows.start : rows.stop], 0
         for given in baselines(source, spec, ids, spec.layers()):
-            found[done : done + len(given.ids), own] = _gains(source, spec, [trials[i] for i in own], given)
-            done += len(given.ids)
+            gain = _gains(source, spec, [trials[i] for i in own], given, kind)
+            batch = slice(done, done := done + len(given.ids))
+            found[batch, own] = torch.where(gain.isnan(), found[batch, own], gain)
     table = GainTable(len(trials), len(DRAWN))
     table.update(found)
     return table
 
 
-def _gains(source: DissectedModel, spec: SettingSpec, trials: Sequence[Trial], given: Baseline) -> Tensor:
-    """Return the gains of a batch by trials at places of one size: float32 [b, trials, drawn]."""
+def _gains(source: DissectedModel, spec: SettingSpec, trials: Sequence[Trial], given: Baseline, kind: int) -> Tensor:
+    """Return the gains of a batch by trials at places of one size and kind: float32 [b, trials, drawn]."""
     places = trials[0].places
     gain = torch.full((len(given.ids), len(trials), len(DRAWN)), torch.nan)
-    [kinds] = free_places(source, [places], given)
-    for turn, kind in enumerate(DRAWN):
-        at = draw_place(kinds[kind], given.ids, spec.seed + SALT + turn)
+    free = free_places(source, [places], given)[0][kind]
+    for turn in [turn for turn, own in enumerate(DRAWN) if own == kind]:
+        at = draw_place(free, given.ids, spec.seed + SALT + turn)
         image = (at[:, 0] >= 0).nonzero()[:, 0]
-        kinds[kind][image, at[image, 0], at[image, 1]] = False  # each place once
+        free[image, at[image, 0], at[image, 1]] = False  # each place once
         if not len(image):
             continue
         rows = Rows(image, masks(places.grid, at[image], places.cell))
