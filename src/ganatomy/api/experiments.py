@@ -587,6 +587,8 @@ def best_setting(
     values: Sequence[tuple[str, float, float]] = (
         ("k", 1.0, 1.0),
         ("k", 2.0, 1.0),
+        ("k", 3.0, 1.0),
+        ("k", 4.0, 1.0),
         ("place", 1.0, 1.0),
         ("k", 1.0, 0.85),
     ),
@@ -614,7 +616,7 @@ def best_setting(
             of them choose, the others are measured on (240).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
         values: constants, multiples and strengths: all units are tried with multiples of 1, others with strengths of 1
-            (k:1.0:1.0 k:2.0:1.0 place:1.0:1.0 k:1.0:0.85).
+            (k:1.0:1.0 k:2.0:1.0 k:3.0:1.0 k:4.0:1.0 place:1.0:1.0 k:1.0:0.85).
         cells: a place is so many places of the grid of `places` high and wide; each is tried (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.

@@ -13,7 +13,7 @@ from ganatomy.experiments.causal.insertion import (
 )
 from ganatomy.experiments.causal.pool import PoolSpec
 
-VALUES = (("k", 1.0, 1.0), ("k", 2.0, 1.0), ("place", 1.0, 1.0), ("k", 1.0, 0.85))
+VALUES = (("k", 1.0, 1.0), ("k", 2.0, 1.0), ("k", 3.0, 1.0), ("k", 4.0, 1.0), ("place", 1.0, 1.0), ("k", 1.0, 0.85))
 """Constants, multiples of them, and strengths that are tried."""
 
 
