@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
 
 SCRIPTS = (
-    *("dom", "theme", "download", "packs", "data", "paint", "canvases", "card", "table", "gallery", "concept", "heat"),
+    *("dom", "download", "packs", "data", "paint", "canvases", "card", "table", "gallery", "concept", "heat"),
     *("layer", "curve", "histogram", "zoom", "unit", "main"),
 )
 """The page's modules; each imports only from those before it."""

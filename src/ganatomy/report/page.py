@@ -37,7 +37,7 @@ def template(name: str, *packages: str) -> jinja2.Template:
     )
     environment.filters["humanize"] = humanize
     style = static("report.css") + static("causal.css")
-    environment.globals |= {"citation": CITATION, "policy": policy, "style": style, "sort": static("sort.js")}
+    environment.globals |= {"citation": CITATION, "policy": policy, "style": style, "sort": static("sort.js"), "theme": static("theme.js")}
     return environment.get_template(name)
 
 
@@ -46,14 +46,14 @@ def static(name: str) -> str:
     return (files("ganatomy.report") / "static" / name).read_text(encoding="utf-8")
 
 
-def policy(script: str = "") -> str:
-    """Return what a page may do: show what is in it, and run one script; nothing that a name brought along.
+def policy(*scripts: str) -> str:
+    """Return what a page may do: show what is in it, and run these scripts and that of the theme; nothing else.
 
-    >>> policy().partition(";")[0], policy("1").rpartition("; ")[2]
-    ("default-src 'none'", "script-src 'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s='")
+    >>> policy().partition(";")[0], policy("1").rpartition(" ")[2]
+    ("default-src 'none'", "'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s='")
     """
-    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    only = f"script-src 'sha256-{digest}'" if script else "script-src 'none'"
+    digests = [hashlib.sha256(script.encode()).digest() for script in (static("theme.js"), *scripts)]
+    only = " ".join(["script-src", *(f"'sha256-{b64encode(digest).decode()}'" for digest in digests)])
     shown = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return f"{shown}; {only}"
 

@@ -20,7 +20,7 @@ export function heatMap(model, name, units, pairs) {
   const toggle = h("input", { type: "checkbox", change: (event) => show(event.target.checked ? concepts : leading) });
   return [
     h("h3", {}, "Units and concepts"),
-    h("p", { class: "lead" }, "One column a unit, ordered by label; the darker, the greater the IoU, where it is beyond chance and control. A line below marks a matched pair. Point at a place to read it, choose it to see the unit.",
+    h("p", { class: "lead" }, "One column a unit, ordered by label; the darker, the greater the IoU, where it is beyond chance and control. A line below marks a matched pair. Point at a place to read it, choose it to see the unit; the keyboard does the same by arrow keys and Enter.",
       leading.length > MAX_ROWS ? ` The first ${MAX_ROWS} of ${count(leading.length, "concept")} are shown.` : ""),
     leading.length < concepts.length && h("label", { class: "check" }, toggle, "also concepts that the same units overlap with"),
     container,
@@ -43,32 +43,64 @@ function ordered(units, concepts) {
 function drawing(model, name, units, pairs, concepts) {
   const column = Math.max(LEAST_WIDTH, Math.min(MOST_WIDTH, Math.floor(900 / units.length)));
   const [width, height] = [column * units.length, ROW * concepts.length];
-  const [columns, rows] = [new Map(units.map((unit, i) => [unit, i])), new Map(concepts.map((concept, i) => [concept, i]))];
-  const canvas = h("canvas", { width, height, role: "img", "aria-label": `IoU of ${count(units.length, "unit")} of ${name} with ${count(concepts.length, "concept")}; the table below has the numbers` });
-  const shown = new Map();
-  for (const pair of pairs) {
-    const [x, y] = [columns.get(pair.unit), rows.get(pair.concept)];
-    if (y === undefined) continue;
-    shown.set(y * units.length + x, pair);
-  }
+  const label = `IoU of ${count(units.length, "unit")} of ${name} with ${count(concepts.length, "concept")}: move with the arrow keys, press Enter to see the unit`;
+  const canvas = h("canvas", { width, height, tabindex: 0, role: "application", "aria-label": label, "aria-describedby": "heat-cell" });
+  const shown = pairsByPlace(units, concepts, pairs);
   drawPairs(canvas, shown, units.length, column, model.scale);
-  const output = h("output", { class: "small" }, "\u00a0");
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const [x, y] = [Math.floor((event.clientX - box.x) / column), Math.floor((event.clientY - box.y) / ROW)];
-    return { unit: units[x], concept: concepts[y], pair: shown.get(y * units.length + x) };
-  };
-  canvas.addEventListener("pointermove", (event) => { output.textContent = description(at(event)); });
-  canvas.addEventListener("click", (event) => {
-    const { unit, concept } = at(event);
+  const output = h("output", { id: "heat-cell", class: "small", "aria-live": "polite" }, "\u00a0");
+  const cursor = h("span", { class: "heat-cursor", style: `width:${column}px;height:${ROW}px`, hidden: true });
+  const at = ([x, y]) => ({ unit: units[x], concept: concepts[y], pair: shown.get(y * units.length + x) });
+  const open = ({ unit, concept }) => {
     if (unit && concept) window.location.hash = `#unit=${unit.key}&with=${encodeURIComponent(concept.key)}`;
-  });
+  };
+  const under = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [Math.floor((event.clientX - box.x) / column), Math.floor((event.clientY - box.y) / ROW)];
+  };
+  canvas.addEventListener("pointermove", (event) => { output.textContent = description(at(under(event))); });
+  canvas.addEventListener("click", (event) => open(at(under(event))));
+  moveByKeys(canvas, [units.length, concepts.length], (place) => {
+    cursor.hidden = false;
+    cursor.style.left = `${place[0] * column}px`;
+    cursor.style.top = `${place[1] * ROW}px`;
+    cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
+    output.textContent = description(at(place));
+  }, (place) => open(at(place)));
   return [
     h("div", { class: "heat-rows" },
       h("ul", { "aria-label": "Concepts of the rows" }, concepts.map((concept) => h("li", {}, conceptLink(concept)))),
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Heat map of ${name}` }, canvas)),
+      h("div", { class: "scroll", role: "group", "aria-label": `Heat map of ${name}` }, canvas, cursor)),
     h("p", { class: "tools-row" }, output, saveButton("PNG", `${name}-heat-map.png`, () => png(captioned(canvas, concepts)))),
   ];
+}
+
+/** The pairs of the heat map by their place: row times the number of units, plus column. */
+function pairsByPlace(units, concepts, pairs) {
+  const [columns, rows] = [units, concepts].map((items) => new Map(items.map((item, i) => [item, i])));
+  const shown = new Map();
+  for (const pair of pairs) {
+    const row = rows.get(pair.concept);
+    if (row !== undefined) shown.set(row * units.length + columns.get(pair.unit), pair);
+  }
+  return shown;
+}
+
+/** Let keys move a cursor over columns and rows: `go(place)` shows it at [column, row], `choose(place)` takes it. */
+function moveByKeys(canvas, [columns, rows], go, choose) {
+  let place = [0, 0];
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-columns, 0], End: [columns, 0], PageUp: [0, -rows], PageDown: [0, rows] };
+  const within = (value, size) => Math.max(0, Math.min(size - 1, value));
+  canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && go(place));
+  canvas.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "Enter" || event.key === " ") choose(place);
+    else if (steps[event.key]) {
+      const [x, y] = steps[event.key];
+      place = [within(place[0] + x, columns), within(place[1] + y, rows)];
+      go(place);
+    } else return;
+    event.preventDefault();
+  });
 }
 
 function description({ unit, concept, pair }) {

@@ -5,7 +5,6 @@ import { cardWidth } from "./card.js";
 import { showGallery } from "./gallery.js";
 import { showConcept } from "./concept.js";
 import { showLayer } from "./layer.js";
-import { themeSwitch } from "./theme.js";
 import { showUnit } from "./unit.js";
 
 const sections = Object.fromEntries(Array.from(document.querySelectorAll("main > section[data-view]"), (section) => [section.dataset.view, section]));
@@ -32,12 +31,7 @@ async function show(model, first) {
     if (window.location.hash !== hash) return undefined;
   }
   showError("");
-  document.body.dataset.view = view;
-  for (const [name, section] of Object.entries(sections)) section.hidden = name !== view;
-  for (const link of document.querySelectorAll("nav a[data-view]")) {
-    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  reveal(view);
   if (view === "unit") showUnit(sections.unit, model, unit, model.conceptByKey.get(query.get("with")));
   if (view === "concept") showConcept(sections.concept, model, concept);
   if (view === "layer") showLayer(sections.layer, model, layer);
@@ -45,6 +39,16 @@ async function show(model, first) {
   const name = { unit: unit?.key, concept: concept?.name, layer: layer?.name }[view];
   document.title = name ? `${name} – ${baseTitle}` : baseTitle;
   return first && view === "overview" ? undefined : moveFocus(view, anchor);
+}
+
+/** Show one view and no other. */
+function reveal(view) {
+  document.body.dataset.view = view;
+  for (const [name, section] of Object.entries(sections)) section.hidden = name !== view;
+  for (const link of document.querySelectorAll("nav a[data-view]")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 /** Scroll to the view or anchor and focus its heading. */
@@ -64,6 +68,7 @@ function refine(model, query) {
 }
 
 function showMissing(name, kind) {
+  if (!document.body.dataset.ready) reveal("overview");
   showError(`This report has no ${kind} called ${name}.`);
 }
 
@@ -81,8 +86,8 @@ function followArrows(event) {
   if (rel && !taken) document.querySelector(`section:not([hidden]) > .neighbours [rel=${rel}]`)?.click();
 }
 
+reveal(readUrl().view); // before its data is there: no other view is to be seen first
 try {
-  themeSwitch(document.getElementById("theme"));
   const model = await load();
   document.body.style.setProperty("--card-width", `${cardWidth(model)}px`);
   await model.readPairs();
@@ -91,6 +96,7 @@ try {
   await show(model, true);
   document.body.dataset.ready = "true";
 } catch (error) {
+  reveal("overview");
   showError(`The data of this page could not be unpacked in this browser (${error.message}). This overview is not affected.`);
   throw error;
 }

@@ -34,8 +34,10 @@ function decodeBase64(base64) {
 
 /** The inflated bytes of a piece. */
 export async function inflate(name) {
-  const stream = new Blob([await pieceBytes(name)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const { readable, writable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  writer.write(await pieceBytes(name)).then(() => writer.close()).catch(() => undefined); // the reader meets the error
+  return new Uint8Array(await new Response(readable).arrayBuffer());
 }
 
 /** The arrays of a piece: {shape, values} by name. The bytes of a number are stored in separate planes. */
@@ -55,7 +57,18 @@ export async function unpack(pack, manifest) {
   return arrays;
 }
 
-/** The image of a piece. */
+/**
+ * The image of a piece. It is an element, and only loaded: a browser waits for that before it calls the page complete
+ * and takes a screenshot, but not for a bitmap to be made.
+ */
 export async function bitmap(name) {
-  return createImageBitmap(new Blob([await pieceBytes(name)], { type: "image/jpeg" }));
+  const image = new Image();
+  const bytes = await pieceBytes(name);
+  await new Promise((done, fail) => {
+    image.onload = done;
+    image.onerror = () => fail(new Error(`${name} is no image`));
+    image.src = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+  });
+  URL.revokeObjectURL(image.src);
+  return image;
 }

@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import pandas as pd
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
@@ -44,12 +44,13 @@ async def docs() -> str:
 
 
 @routes.get("/reports/{study}/{path:path}", response_class=FileResponse, include_in_schema=False)
-def report(context: Context, path: Annotated[str, InPath(max_length=500)]) -> Response:
+def report(request: Request, context: Context, path: Annotated[str, InPath(max_length=500)]) -> Response:
     """Show a report of a study; links between reports hold, as paths are those of the study's parent directory."""
     dissection = context.painter.source.dissection
     found = {each.path: each for each in _reports(dissection)}
     if path.rpartition("/")[2] == INDEX:
-        return RedirectResponse("../" * path.count("/") + "../../", 303)  # the home page lists the same
+        query = f"?{request.url.query}" if request.url.query else ""  # the theme
+        return RedirectResponse("../" * path.count("/") + f"../../{query}", 303)  # the home page lists the same
     if path not in found:
         raise UnknownName("report", path[:200], list(found))
     return FileResponse(_around(dissection) / path, headers={"content-security-policy": REPORT_POLICY})
