@@ -128,6 +128,24 @@ def test_what_was_painted_comes_first_and_in_words(painter: Painter) -> None:
     assert any(row.sentence == "no ball appeared" for row in told), "no renderer says more of this world"
 
 
+def test_what_a_clone_copies_comes_first_and_a_failure_is_said(painter: Painter) -> None:
+    ball = painter.source.concept("ball")
+    seen = [(painter._labels(painter._observe(id, 0))[0] == ball).any(0).nonzero() for id in range(12)]
+    id = max(range(12), key=lambda id: len(seen[id]))
+    height, width = painter.size
+    y, x = (seen[id].double().mean(0) + 0.5).tolist()
+    source = {"id": id, "at": (x / width, y / height)}
+    strokes = [clone((0, 0), [(0.5, 0.5)], source=source, radius=0.2)]
+    found = [painter.changes(other, 0, strokes).changes[0] for other in range(12)]
+    assert all((row.concept, row.painted) == ("ball", True) for row in found)
+    grown = next(row for row in found if row.points > 0.5)
+    assert grown.sentence == f"ball: {grown.points:+.1f} points of the image"
+    nothing = [clone((0, 0), [(0.5, 0.5)], source=source, radius=0.2, strength=0.0)]
+    assert "no ball appeared; try a place like the one that it was taken from" in {
+        painter.changes(other, 0, nothing).changes[0].sentence for other in range(12)
+    }
+
+
 def test_painting_starts_at_an_image_with_many_concepts(client: TestClient) -> None:
     start = client.get(f"{BASE}/start").json()
     assert 0 <= start["id"] < 64

@@ -16,6 +16,7 @@ from ganatomy.remote import local_path
 from ganatomy.report.formats import count
 from ganatomy.report.page import humanize, model_name, template
 from ganatomy.report.summary import image_thumbnail, thumbnail
+from ganatomy.report.svg import ROW
 from ganatomy.study.files import read_record
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MARK = '<meta name="generator" content="ganatomy index">'
 """Stands at the start of every index; what lacks it is not overwritten."""
 TALLEST = 260
-"""Pixels of a chart that are shown."""
+"""Pixels of the height of a chart that are shown, at most; rows of bars are shown whole."""
 _TOPICS = {
     "What units draw": ("dissect",),
     "What units cause": ("ablate", "unit-effects", "ace", "apply", "accuracy", "unit-accuracy"),
@@ -42,7 +43,7 @@ _QUESTION = ("dissection", "generator", "segmenter", "layer", "layers", "concept
 
 @dataclass(frozen=True)
 class _Item:
-    """A result as the page shows it: ``notes`` are what it is, and options."""
+    """A result as the page shows it: ``notes`` are what it is, and options; ``left_out`` is of its chart, in words."""
 
     entry: "Entry"
     title: str
@@ -52,6 +53,7 @@ class _Item:
     notes: Sequence[str]
     image: str
     height: int
+    left_out: str
     images: Sequence[str] = ()
 
     @property
@@ -148,7 +150,7 @@ def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
         answer = entry.state if entry.state != "unfinished" else "Unfinished: the same command goes on with it."
     elif not there:
         answer = f"No page yet: ganatomy report {os.path.relpath(entry.directory, path.resolve().parent)} writes it."
-    height = re.search(r'height="(\d+)"', chart[:200])
+    height, left_out = _fitting(chart)
     return _Item(
         entry,
         title=found.question if found else entry.title,
@@ -157,9 +159,24 @@ def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
         warnings=found.warnings if found else (),
         notes=notes,
         image=thumbnail(chart) if chart else "",
-        height=min(int(height[1]), TALLEST) if height else TALLEST,
+        height=height,
+        left_out=left_out,
         images=[image_thumbnail(each) for each in found.images] if found else [],
     )
+
+
+def _fitting(chart: str) -> tuple[int, str]:
+    """Return how many pixels of the height of a chart are shown, and what that leaves out, in words.
+
+    >>> _fitting('<svg class="bars" width="100%" height="294">')
+    (252, 'the first 12 of 14 rows')
+    """
+    found = re.search(r'height="(\d{1,5})"', chart[:200])
+    height = int(found[1]) if found else TALLEST
+    if height <= TALLEST or not chart.startswith('<svg class="bars"'):
+        return min(height, TALLEST), ""
+    rows = TALLEST // ROW
+    return rows * ROW, f"the first {rows} of {height // ROW} rows"
 
 
 def _options(spec: Mapping[str, Any], names: Sequence[str]) -> list[str]:

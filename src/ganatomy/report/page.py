@@ -37,7 +37,8 @@ def template(name: str, *packages: str) -> jinja2.Template:
     )
     environment.filters["humanize"] = humanize
     style = static("report.css") + static("causal.css")
-    environment.globals |= {"citation": CITATION, "policy": policy, "style": style, "sort": static("sort.js"), "theme": static("theme.js")}
+    scripts = {name: static(f"{name}.js") for name in ("sort", "theme")}
+    environment.globals |= {"citation": CITATION, "policy": policy, "style": style, **scripts}
     return environment.get_template(name)
 
 

@@ -24,8 +24,8 @@ from ganatomy.report.charts import (
     finite,
 )
 
-_ROW, _BAR = 21, 13
-"""Heights of a row and of its bar."""
+ROW, _BAR = 21, 13
+"""Pixels of the height of a row of bars, and of its bar."""
 _NAMES, _BARS, _SIDES = 27.0, 52.0, 44.0
 """Per cent of the width: names, the longest bar, and bars to either side of zero; numbers take the rest."""
 _LONGEST = 16
@@ -94,7 +94,7 @@ def _changes(chart: ChangeChart) -> str:
     def x(value: float) -> float:
         return _NAMES + 1 + (_SIDES - 1) * (chart.cut(value) - low) / (high - low)
 
-    zero = f'<line {_from_to("x", x(0), x(0))} y1="0" y2="{len(chart.rows) * _ROW}" {_INK} stroke-opacity=".6"/>'
+    zero = f'<line {_from_to("x", x(0), x(0))} y1="0" y2="{len(chart.rows) * ROW}" {_INK} stroke-opacity=".6"/>'
     return _rows([_change(row, x, chart.limit) for row in chart.rows], chart.title, zero)
 
 
@@ -140,27 +140,27 @@ def _from_to(axis: str, start: float, end: float) -> str:
 
 
 def _rows(rows: Sequence[str], title: str, above: str = "") -> str:
-    drawn = "".join(f'<g transform="translate(0 {i * _ROW})">{row}</g>' for i, row in enumerate(rows))
-    size = f'width="100%" height="{len(rows) * _ROW}"'
+    drawn = "".join(f'<g transform="translate(0 {i * ROW})">{row}</g>' for i, row in enumerate(rows))
+    size = f'width="100%" height="{len(rows) * ROW}"'
     return f'<svg class="bars" {size} role="group" aria-label="{escape(title)}">{drawn}{above}</svg>'
 
 
 def _row_name(name: str, style: str = "") -> str:
     if len(name) > _LONGEST:  # the ends of long names tell layers apart, so the middle goes
         name = f"{name[:7]}…{name[7 - _LONGEST + 1 :]}"
-    place = f'x="{_NAMES - 1}%" y="{_ROW * 0.7:g}" text-anchor="end"'
+    place = f'x="{_NAMES - 1}%" y="{ROW * 0.7:g}" text-anchor="end"'
     return f'<text {place}{style} fill="currentColor">{escape(name)}</text>'
 
 
 def _stretch(start: float, end: float, style: str, title: str = "") -> str:
     """Return the bar of a row between two places, in per cent."""
     inner = f"<title>{escape(title)}</title>" if title else ""
-    place = f'x="{start:.2f}%" width="{end - start:.2f}%" y="{(_ROW - _BAR) / 2:g}" height="{_BAR}"'
+    place = f'x="{start:.2f}%" width="{end - start:.2f}%" y="{(ROW - _BAR) / 2:g}" height="{_BAR}"'
     return f"<rect {place} {style}>{inner}</rect>"
 
 
 def _across_row(start: float, end: float, width: str = "") -> str:
-    return f'<line {_from_to("x", start, end)} y1="{_ROW / 2}" y2="{_ROW / 2}" {_INK}{width}/>'
+    return f'<line {_from_to("x", start, end)} y1="{ROW / 2}" y2="{ROW / 2}" {_INK}{width}/>'
 
 
 def _bar(bar: Bar, scale: float) -> str:
@@ -177,7 +177,7 @@ def _bar(bar: Bar, scale: float) -> str:
             end += piece.value
     if bar.spread:
         drawn.append(_across_row(x(bar.spread[0]), x(bar.spread[1])))
-    after = f'x="{x(bar.end):.2f}%" dx="6" y="{_ROW * 0.7:g}"'
+    after = f'x="{x(bar.end):.2f}%" dx="6" y="{ROW * 0.7:g}"'
     row = f'{"".join(drawn)}<text class="note" {after} fill="currentColor">{escape(bar.note)}</text>'
     if not bar.href:
         return row
@@ -191,20 +191,20 @@ def _change(row: Change, x: Callable[[float], float], limit: float) -> str:
     mean, spread = row.control or (math.nan, 0.0)
     if controlled := math.isfinite(mean):
         low, high = x(mean - finite(spread)), x(mean + finite(spread))
-        band = f'x="{low:.2f}%" width="{high - low:.2f}%" y="2" height="{_ROW - 4}"'
+        band = f'x="{low:.2f}%" width="{high - low:.2f}%" y="2" height="{ROW - 4}"'
         drawn.append(f'<rect {band} fill="currentColor" fill-opacity=".16"/>')
     if math.isfinite(row.value):
         ends = x(min(0.0, row.value)), x(max(0.0, row.value))
         drawn.append(_stretch(*ends, f'fill="{row.colour}"', row.title))
         if abs(row.value) > limit:
             arrow = 'dx="3">▸' if row.value > 0 else 'dx="-3" text-anchor="end">◂'
-            drawn.append(f'<text x="{x(row.value):.2f}%" y="{_ROW * 0.7:g}" fill="currentColor" {arrow}</text>')
+            drawn.append(f'<text x="{x(row.value):.2f}%" y="{ROW * 0.7:g}" fill="currentColor" {arrow}</text>')
         elif math.isfinite(row.error):
             drawn.append(_across_row(x(row.value - row.error), x(row.value + row.error), ' stroke-width="1.5"'))
     if controlled:
         mark = f'{_INK} stroke-width="2" stroke-dasharray="2 2"'
-        drawn.append(f'<line {_from_to("x", x(mean), x(mean))} y1="2" y2="{_ROW - 2}" {mark}/>')
-    place = f'class="note" x="100%" y="{_ROW * 0.7:g}" text-anchor="end"'
+        drawn.append(f'<line {_from_to("x", x(mean), x(mean))} y1="2" y2="{ROW - 2}" {mark}/>')
+    place = f'class="note" x="100%" y="{ROW * 0.7:g}" text-anchor="end"'
     return f'{"".join(drawn)}<text {place} fill="currentColor">{escape(row.note)}</text>'
 
 

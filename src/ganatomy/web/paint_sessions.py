@@ -25,7 +25,7 @@ from ganatomy.web.examples import Examples
 from ganatomy.web.raster import rasterized, softened
 from ganatomy.web.readers import ImageBytes, Reader, pixels
 from ganatomy.web.schemas import Changes, Ranking, Stroke
-from ganatomy.web.what_changed import list_changes
+from ganatomy.web.what_changed import Before, list_changes
 
 KEPT = 128
 """Strokes whose edits are cached: one that clones holds features of its layers."""
@@ -86,7 +86,8 @@ class Painter(Reader):
         """Return what strokes did: to the concepts that they are of, then to all others, the greatest change first."""
         cached = self._observe(id, seed)
         images = self._edited(id, seed, self._edits_in_order(strokes))
-        found = list_changes(self.source, self._labels(cached), self.source.models.segmenter(images), strokes)
+        before = Before(self._labels(cached), lambda taken: self._labels(self._observe(taken.id, taken.seed)))
+        found = list_changes(self.source, before, self.source.models.segmenter(images), strokes)
         difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
         return Changes(changes=found, pixels=float(difference))
 

@@ -169,7 +169,7 @@ class Change(BaseModel):
     before: float = Field(description="share of the pixels")
     after: float
     points: float = Field(description="after less before, in percentage points of the image")
-    painted: bool = Field(description="whether a stroke was of this concept")
+    painted: bool = Field(description="whether a stroke was of this concept, or copied it")
     sentence: str = Field(description="the change in words; where nothing appeared, why, if that is known")
 
 
