@@ -105,9 +105,10 @@ def result(kind: type, spec: dict[str, Any], **tables: pd.DataFrame) -> list[str
     return kind._warnings(SimpleNamespace(spec=SimpleNamespace(**spec), **tables))  # type: ignore[attr-defined, no-any-return]
 
 
-def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tree") -> list[str]:
+def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tree", **options: Any) -> list[str]:
+    options = {"chosen": "top 2 for tree by iou", "region": None, **options}
     table = pd.DataFrame(rows, columns=["concept", "change", "change_error"])
-    spec = {"kind": kind, "concept": concept, "layer": "layer4", "units": (1, 2), "random": 5}
+    spec = {"kind": kind, "concept": concept, "layer": "layer4", "units": (1, 2), "random": 5, **options}
     return result(ganatomy.Effect, spec, table=table, facts={"layers": {"layer4": (4, 8, 8)}})
 
 
@@ -121,6 +122,11 @@ def test_edits_that_do_nothing() -> None:
         f"The insertion failed: tree changes by +1.50 ± 1.00 % of the pixels. {ADVICE}"
     ]
     assert effect("insert", ("tree", -0.2, 0.01))[0].startswith("The insertion failed")
+    at_best = {"chosen": "measured best: all units", "region": (6, 12, 4, 4)}
+    assert effect("insert", ("tree", 0.0, 0.01), ("tree", 0.01, 0.01), **at_best) == [
+        "The insertion failed: tree changes by +0.00 ± 1.00 % of the pixels, and at the edited place by +1.00 ± 1.00 % "
+        "of the pixels. The place may refuse it: ganatomy insert STUDY --concept tree --at each finds where it appears."
+    ]
     assert effect("insert") == [f"The insertion failed: tree changes by 0 % of the pixels. {ADVICE}"]
     assert effect("ablate", ("tree", -0.05, 0.01), concept="object:tree") == []
     assert effect("ablate", ("tree", 0.05, 0.01))[0].startswith("The ablation takes nothing away: tree")

@@ -86,6 +86,12 @@ def try_setting(concept: str) -> str:
     return f"Try another setting: ganatomy setting STUDY --concept {shlex.quote(concept)} finds the best of several."
 
 
+def try_place(concept: str) -> str:
+    """Say what to try where an insertion at one place failed, although its setting is the best that was measured."""
+    own = shlex.quote(concept)
+    return f"The place may refuse it: ganatomy insert STUDY --concept {own} --at each finds where it appears."
+
+
 def exceeds(value: float, error: float) -> bool:
     """Whether a change is above zero by more than `SURE` standard errors."""
     return bool(value > SURE * (error if math.isfinite(error) else 0.0))

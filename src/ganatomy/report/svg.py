@@ -36,7 +36,7 @@ _APART = 15
 """Least distance between two names, in pixels."""
 _CROWDED = 6
 """With more marks than that on an axis, a phone shows every second one."""
-_FITS = 9
+_FITS = 8
 """Letters of a name that fit next to the plot on a phone; longer ones reach into it."""
 _RIGHT = 0.6
 """From this share of the width on, the name of a point stands before it."""

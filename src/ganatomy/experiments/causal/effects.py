@@ -34,12 +34,12 @@ from ganatomy.experiments.causal.insertion import (
     sets_all,
 )
 from ganatomy.experiments.causal.places import Region, region_at
-from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
+from ganatomy.experiments.causal.plans import BY_SETTING, MEASURED_BEST, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.shown import Extremes, ImagePairs, draw_extremes, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
 from ganatomy.experiments.result import Result
-from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_setting
+from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_place, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
@@ -150,11 +150,14 @@ class Effect(Result):
         own = self.table[self.table.concept == name] if len(self.table) else self.table
         if any(map(exceeds, sign * own.change, own.change_error)):
             return found
-        changes = "; ".join(
-            f"{100 * row.change:+.2f} ± {100 * row.change_error:.2f} % of the pixels" for row in rows(own)
+        where = ("", ", and at the edited place by ")  # as the rows are: in the image, then at the place
+        changes = "".join(
+            f"{words}{100 * row.change:+.2f} ± {100 * row.change_error:.2f} % of the pixels"
+            for words, row in zip(where, rows(own), strict=False)
         )
         fault = "The insertion failed" if sign > 0 else "The ablation takes nothing away"
-        advice = f" {try_setting(self.spec.concept)}" if sign > 0 else ""
+        measured = self.spec.region is not None and self.spec.chosen.startswith(MEASURED_BEST)
+        advice = f" {(try_place if measured else try_setting)(self.spec.concept)}" if sign > 0 else ""
         return [*found, f"{fault}: {name} changes by {changes or '0 % of the pixels'}.{advice}"]
 
     @cached_property

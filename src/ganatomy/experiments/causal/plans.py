@@ -24,6 +24,8 @@ from ganatomy.study import is_study
 
 P = TypeVar("P", bound=PlaceSpec)
 R = TypeVar("R")
+MEASURED_BEST = "measured best"
+"""How units are described that the measured best setting inserts."""
 BY_HAND = ("units", "top", "by", "ace", "multiple", "constant")
 """Options that say how to insert; where one is given, no setting is measured."""
 PLACED = frozenset({"layer", "units", "chosen", "more"})
@@ -50,7 +52,7 @@ def edited_units(
     options.setdefault("pool", found.spec.pool)
     best = found.best
     options.setdefault("cell", cell_of(source, best))
-    selection = UnitSelection(best.units, f"measured best: {found.description()}", f"{query.concept}-best")
+    selection = UnitSelection(best.units, f"{MEASURED_BEST}: {found.description()}", f"{query.concept}-best")
     return selection, query, best.fields()
 
 

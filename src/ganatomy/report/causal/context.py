@@ -159,9 +159,9 @@ def _allowed(context: "Context") -> list[Any]:
     """Return where each image shown may have the concept, bool [rows, columns]; None where that is not known."""
     shape, places = context.maps.shape, context.places
     if "possible" in places:
-        known = places["free"] & (places["possible"] >= context.facts["truth"]["allowed"])
+        known = places["possible"] >= context.facts["truth"]["allowed"]
     elif context.facts["allowed"]:
-        known = (places["before"] == 0) & places["under"].isin(context.facts["allowed"])
+        known = places["under"].isin(context.facts["allowed"])
     else:
         return [None] * shape[0]
     return list(known.to_numpy(bool)[: math.prod(shape)].reshape(shape))

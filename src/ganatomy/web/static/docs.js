@@ -40,7 +40,7 @@ function section(path, method, call, all, study) {
     if (/** @type {HTMLDetailsElement} */ (event.target).open && !content.hasChildNodes()) put(content, details());
   };
   return h("details", { class: "call", toggle: open },
-    h("summary", {}, h("h2", {}, h("code", {}, `${method.toUpperCase()} ${path}`)), h("div", { class: "small" }, (call.description ?? call.summary).replaceAll("``", ""))),
+    h("summary", {}, h("h2", {}, h("code", {}, `${method.toUpperCase()} `, path.split(/(?<=.)(?=[/])/).map((step) => [step, h("wbr")]))), h("div", { class: "small" }, (call.description ?? call.summary).replaceAll("``", ""))),
     content);
 }
 
