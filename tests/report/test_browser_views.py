@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ HTMLAnchorElement.prototype.click = (click => function () {
 })(HTMLAnchorElement.prototype.click);
 """
 """Keeps what the page saves, and its name, in place of a download."""
+ONE_SHOT = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000", "--dump-dom")
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 LIGHT, DARK = "rgb(251, 251, 250)", "rgb(16, 18, 22)"
 ADDRESSES = ["#overview", "#units", "#layer=layer2", "#concept=tree", "#unit=layer1/0", "#unit=layer2/3"]
@@ -189,16 +192,58 @@ def test_the_theme_is_switched_and_kept(tab: Page, page: Path) -> None:
     assert tab.ask(BACKGROUND) == LIGHT
     for name, background in (("light", LIGHT), ("dark", DARK)):
         tab.click("#theme")
-        assert tab.ask("document.getElementById('theme').textContent") == f"Theme: {name}"
+        assert tab.ask("document.getElementById('theme').innerText") == f"Theme: {name}"
         assert tab.ask(BACKGROUND) == background
     tab.open("about:blank", ready="true")
     tab.open(page.as_uri())
     assert tab.ask(BACKGROUND) == DARK
     tab.look(1280, 900, dark=True)
     tab.click("#theme")
-    assert tab.ask("document.getElementById('theme').textContent") == "Theme: system"
+    assert tab.ask("document.getElementById('theme').innerText") == "Theme: system"
     assert tab.ask(BACKGROUND) == DARK
     tab.ask("localStorage.clear()")
+
+
+@pytest.mark.parametrize("address", ["#layer=layer2", "#unit=layer1/0", "#concept=tree", "#units&layer=layer2"])
+def test_one_shot_of_an_address_shows_its_view(page: Path, tmp_path: Path, address: str) -> None:
+    """As a screenshot from a command line: the program starts, draws once and ends."""
+    assert PROGRAM
+    dumped = subprocess.run(
+        [PROGRAM, *ONE_SHOT, f"--user-data-dir={tmp_path}", page.as_uri() + address],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    sections = re.findall(r'<section id="([\w-]+)" data-view="(\w+)"[^>]*?( hidden="")?>', dumped)
+    view = re.split(r"[=&]", address[1:])[0]
+    assert [name for _, name, hidden in sections if not hidden] == [view]
+    drawn = re.split(f'<section [^>]*data-view="{view}"', dumped)[1].partition("</section>")[0]
+    assert re.search(r'<canvas [^>]*width="\d+"', drawn)
+
+
+def test_the_heat_map_is_read_by_keyboard(tab: Page, dissection: Dissection) -> None:
+    go(tab, "#layer=layer2")
+    tab.ask("document.querySelector('.heat-map canvas').focus({focusVisible: true})")
+    output = "document.querySelector('.heat-map output').textContent"
+    concepts = tab.ask("[...document.querySelectorAll('.heat-rows li')].map(li => li.textContent)")
+    first = tab.ask(output)
+    assert f" with {concepts[0]}: IoU " in first
+    tab.press("ArrowDown", 40)
+    assert tab.ask(output).startswith(first.partition(" ")[0])
+    assert f" with {concepts[1]}: " in tab.ask(output)
+    tab.press("ArrowRight", 39)
+    assert not tab.ask(output).startswith(first.partition(" ")[0])
+    cursor = "(b => [b.x, b.y, b.width, b.height])(document.querySelector('.heat-cursor').getBoundingClientRect())"
+    x, y, width, height = tab.ask(cursor)
+    tab.press("Home", 36)
+    tab.press("ArrowUp", 38)
+    assert tab.ask(cursor) == pytest.approx([x - width, y - height, width, height])
+    assert tab.ask(output) == first
+    tab.press("ArrowLeft", 37)
+    assert tab.ask("document.body.dataset.view") == "layer", "no other layer"
+    tab.press("Enter", 13)
+    tab.wait("document.body.dataset.view === 'unit'")
+    assert tab.ask("location.hash").startswith(f"#unit={first.partition(' ')[0]}&with=")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -9,6 +9,7 @@ from chromium import PROGRAM, Page, chromium
 from proxies import serving
 
 from ganatomy.annotations import Annotations, open_annotations
+from ganatomy.report.html import write_report
 from ganatomy.web import Painter, create_app
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -220,6 +221,38 @@ def test_an_address_that_is_nowhere_gets_a_page(page: Page, served: str) -> None
     page.wait("location.pathname === '/'")
     assert len(page.errors) == 1  # the browser's own word on the status
     assert "404" in page.errors.pop()
+
+
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(251, 251, 250)", "rgb(16, 18, 22)"
+
+
+def test_a_theme_holds_on_every_page_and_in_reports(page: Page, served: str, painter: Painter) -> None:
+    """A report is cut off from the storage of the browser, so links carry the theme to it and back."""
+    directory = painter.source.dissection.study.directory
+    write_report(painter.source.dissection, directory / "report.html")
+    page.open(f"{served}/", LOADED)
+    assert page.ask(BACKGROUND) == LIGHT
+    page.click("#theme")
+    page.click("#theme")
+    assert page.ask(BACKGROUND) == DARK
+    for path in ("docs", "paint/planted", "browse/planted", "annotate/planted", "nowhere"):
+        page.open(f"{served}/{path}", LOADED)
+        assert page.ask(BACKGROUND) == DARK, path
+        assert page.ask("document.getElementById('theme').innerText.trim()") == "Theme: dark", path
+    page.errors.clear()  # the browser's own word on the status of /nowhere
+    page.open(f"{served}/", LOADED)
+    page.click(".report-links a")
+    page.wait("location.pathname.endsWith('report.html') && document.body?.dataset.ready")
+    assert page.ask(BACKGROUND) == DARK
+    page.click("#theme")
+    assert page.ask("document.getElementById('theme').innerText") == "Theme: system"
+    page.ask("document.body.append(Object.assign(document.createElement('a'), {href: '../../', id: 'back'}))")
+    page.ask("document.getElementById('back').click()")
+    page.wait("location.pathname === '/' && document.readyState === 'complete'")
+    assert page.ask("location.search") == ""
+    assert page.ask(BACKGROUND) == LIGHT
+    page.ask("localStorage.clear()")
 
 
 OPENED = "document.querySelectorAll('details').forEach((each) => { each.open = true })"

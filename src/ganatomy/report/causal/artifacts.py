@@ -119,7 +119,8 @@ def unit_groups(artifacts: "Artifacts") -> list[tuple[str, list[Card]]]:
 def _images(artifacts: "Artifacts") -> Block:
     lead = (
         "The first images of the dissection in which each unit is greatest. Far from real may be spoilt, or only rare: "
-        "look before you act."
+        "look before you act. Below are the unit and the distance of its images from real ones, its label, and how "
+        "many times the distance of images drawn at random that is."
     )
     if artifacts.dissection is not None:
         lead += " Where the unit is on, the image is bright and outlined."

@@ -65,8 +65,11 @@ def unit_effects_section(effects: "UnitEffects") -> Section:
 def _strongest(effects: "UnitEffects", table: Table) -> Block:
     colours = colours_of(effects.facts)
     drawn = []
-    for concept, category in _by_effect(effects.table)[:_CONCEPTS]:
+    for concept, category in _by_effect(effects.table):
         own = _of(effects.table, concept, category)
+        own = own[own["relative"].notna()]
+        if own.empty or len(drawn) == _CONCEPTS:
+            continue
         bars = [
             effect_bar(
                 f"unit {row.unit}",
