@@ -247,7 +247,7 @@ def test_a_theme_holds_on_every_page_and_in_reports(page: Page, served: str, pai
     assert page.ask(BACKGROUND) == DARK
     page.click("#theme")
     assert page.ask("document.getElementById('theme').innerText") == "Theme: system"
-    page.ask("document.body.append(Object.assign(document.createElement('a'), {href: '../../', id: 'back'}))")
+    page.ask("document.body.append(Object.assign(document.createElement('a'), {href: '/', id: 'back'}))")
     page.ask("document.getElementById('back').click()")
     page.wait("location.pathname === '/' && document.readyState === 'complete'")
     assert page.ask("location.search") == ""

@@ -36,7 +36,7 @@ export function number(value, digits = 3) {
 /** A number with three significant digits. */
 export function significant(value) {
   if (!Number.isFinite(value)) return "–";
-  return value === 0 ? "0" : Number(value.toPrecision(3)).toString();
+  return value === 0 ? "0" : Number(value.toPrecision(3)).toString().replace("-", "−");
 }
 
 /** A share as a percentage with two significant digits. */

@@ -20,7 +20,7 @@ export function heatMap(model, name, units, pairs) {
   const toggle = h("input", { type: "checkbox", change: (event) => show(event.target.checked ? concepts : leading) });
   return [
     h("h3", {}, "Units and concepts"),
-    h("p", { class: "lead" }, "One column a unit, ordered by label; the darker, the greater the IoU, where it is beyond chance and control. A line below marks a matched pair. Point at a place to read it, choose it to see the unit; the keyboard does the same by arrow keys and Enter.",
+    h("p", { class: "lead" }, "One column a unit, ordered by label; the stronger its colour, the greater the IoU, where it is beyond chance and control. A line below marks a matched pair. Point at a place to read it, choose it to see the unit; the keyboard does the same by arrow keys and Enter.",
       leading.length > MAX_ROWS ? ` The first ${MAX_ROWS} of ${count(leading.length, "concept")} are shown.` : ""),
     leading.length < concepts.length && h("label", { class: "check" }, toggle, "also concepts that the same units overlap with"),
     container,
