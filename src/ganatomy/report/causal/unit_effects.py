@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, Section, colours_of, effect_bar, figures, legend
-from ganatomy.report.charts import ChangeChart, Point, ScatterChart, even_axis
+from ganatomy.report.charts import ChangeChart, Chart, Point, ScatterChart, even_axis
 from ganatomy.report.formats import effect_text, percent, percent_with_error, sentence, with_error
 from ganatomy.report.tables import Column, Table, rows
 
@@ -64,7 +64,7 @@ def unit_effects_section(effects: "UnitEffects") -> Section:
 
 def _strongest(effects: "UnitEffects", table: Table) -> Block:
     colours = colours_of(effects.facts)
-    drawn = []
+    drawn: list[Chart] = []
     for concept, category in _by_effect(effects.table):
         own = _of(effects.table, concept, category)
         own = own[own["relative"].notna()]
