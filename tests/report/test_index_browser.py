@@ -10,6 +10,7 @@ from chromium import PROGRAM, Page, chromium
 
 from ganatomy.experiments.catalogue import write_index
 from ganatomy.report.causal.page import write_causal_report
+from ganatomy.report.svg import ROW
 
 pytestmark = [
     pytest.mark.browser,
@@ -64,3 +65,13 @@ def test_results_stand_under_what_they_are_about_with_their_images(tab: Page) ->
     shown = "[...document.querySelectorAll('.results > li')].filter(e => e.querySelector('.images img')).length"
     assert tab.ask(shown) >= 6, "ablate, insert, apply, ACE, context, trace, artifacts, repair"
     assert tab.ask("[...document.querySelectorAll('.images img')].every(e => e.naturalWidth > 16)")
+
+
+def test_charts_of_bars_end_at_a_whole_row(tab: Page) -> None:
+    charts = tab.ask(
+        "[...document.querySelectorAll('.results .chart img')].filter(e => decodeURIComponent(e.src).includes('bars'))"
+        ".map(e => [e.height, e.parentElement.textContent.trim()])"
+    )
+    assert len(charts) > 3
+    assert all(height % ROW == 0 for height, _ in charts)
+    assert all("the first 12 of" in said for height, said in charts if height == 12 * ROW and said)
