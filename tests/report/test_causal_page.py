@@ -65,7 +65,7 @@ def test_one_page_for_all_is_whole_and_needs_nothing_beside_it(results: list[Any
     assert len(set(checked.ids)) == len(checked.ids)
     assert set(re.findall(r'href="#([\w.-]+)"', text)) <= set(checked.ids)
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://""", text)
-    assert text.count("<script") == 1, "the one that sorts tables"
+    assert text.count("<script") == 2, "the theme's, and the one that sorts tables"
 
 
 def test_two_studies_of_one_kind_have_addresses_of_their_own(ablation: Effect) -> None:

@@ -43,7 +43,8 @@ def test_the_page_is_whole(training: TrainingHistory, tmp_path: Path) -> None:
     page.close()
     assert "<h1>What do the units learn, and when?</h1>" in text
     assert "http://" not in re.sub(r'xmlns="[^"]*"', "", text)
-    assert re.findall("<script[^>]*>", text)[1:] == ['<script type="module">'], "beside the summary"
+    scripts = re.findall("<script[^>]*>", text)[1:]
+    assert scripts == ['<script data-name="theme">', '<script type="module">'], "beside the summary"
     assert write_monitor_report(training) == training.directory / "monitor.html"
 
 
