@@ -256,3 +256,12 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST)
     assert ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST).steps == [1]
+
+
+def test_snapshots_have_the_same_bits_and_times_are_logged_beside(seen: TrainingHistory, tmp_path: Path) -> None:
+    again = ganatomy.monitor(["planted", "planted:nobody-3", "planted"], steps=[10, 20, 30], out=tmp_path, **FAST)
+    for path in (seen.directory / "snapshots").iterdir():
+        assert path.read_bytes() == (again.directory / "snapshots" / path.name).read_bytes()
+    times = pd.read_csv(tmp_path / "times.csv")
+    assert times.step.tolist() == [10, 20, 30]
+    assert (times.seconds[[0, 2]] > 0).all()

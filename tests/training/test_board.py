@@ -28,7 +28,7 @@ class Recorder:
 
 def test_numbers_and_images_of_a_snapshot(planted: Dissection) -> None:
     board, numbers = Recorder(), count_units(planted).to_dict("records")
-    log_snapshot(board, Snapshot(30, "30", numbers=numbers, images=120, seconds=2.5), planted, [("layer1", 0)])
+    log_snapshot(board, Snapshot(30, "30", numbers=numbers, images=120), planted, [("layer1", 0)], 2.5)
     own = planted.by_layer[planted.by_layer.layer == "layer1"].iloc[0]
     assert board.scalars["ganatomy/layer1/matched", 30] == own.matched
     assert board.scalars["ganatomy/layer1/interpretable", 30] == own.interpretable
@@ -47,7 +47,7 @@ def test_numbers_and_images_of_a_snapshot(planted: Dissection) -> None:
 def test_what_is_missing_is_not_sent(planted: Dissection) -> None:
     board = Recorder()
     row = {"layer": "layer1", "category": "all", "interpretable": 0, "matched": 0, "concepts": 0, "matched_iou": None}
-    log_snapshot(board, Snapshot(0, "0", numbers=[row]), planted, [])
+    log_snapshot(board, Snapshot(0, "0", numbers=[row]), planted, [], 1.0)
     assert "ganatomy/layer1/matched_iou" not in {tag for tag, _ in board.scalars}
 
 
@@ -67,7 +67,7 @@ def test_the_real_board(tmp_path: Path, planted: Dissection) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     board = open_board(True, tmp_path)
     assert board is not None
-    log_snapshot(board, Snapshot(7, "7", numbers=count_units(planted).to_dict("records")), planted, [("layer2", 1)])
+    log_snapshot(board, Snapshot(7, "7", numbers=count_units(planted).to_dict("records")), planted, [("layer2", 1)], 1.0)
     board.close()  # type: ignore[attr-defined]
     read = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert read.Scalars("ganatomy/layer2/matched")[0].step == 7

@@ -5,7 +5,6 @@ about to take longer than it may is given up.
 """
 
 import contextlib
-import dataclasses
 import functools
 import logging
 import os
@@ -30,7 +29,14 @@ from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import ModelPair, name_of
-from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, read_snapshots, take_snapshot, unfinished
+from ganatomy.experiments.monitor.snapshots import (
+    Snapshot,
+    check_directory,
+    log_time,
+    read_snapshots,
+    take_snapshot,
+    unfinished,
+)
 from ganatomy.experiments.monitor.training_history import FOLLOWED, TrainingHistory, Unit
 from ganatomy.models.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.models.generators.module import as_generator
@@ -203,12 +209,13 @@ class Monitor:
         except OutOfTime:
             self._images = self._fewer()
             raise
-        snapshot = dataclasses.replace(snapshot, seconds=round(perf_counter() - started, 3))
-        if snapshot.seconds > self.budget:
+        seconds = perf_counter() - started
+        if seconds > self.budget:
             self._images = self._fewer()
         snapshot.write(self._directory)
+        log_time(self._directory, step, seconds)
         if self._board is not None:
-            log_snapshot(self._board, snapshot, found, self._chosen(found))
+            log_snapshot(self._board, snapshot, found, self._chosen(found), seconds)
         return found
 
     def _fewer(self) -> int:
@@ -232,7 +239,8 @@ class Monitor:
             for study in unfinished(self._directory, step):
                 shutil.rmtree(study, ignore_errors=True)
             if step not in [snapshot.step for snapshot in read_snapshots(self._directory) if snapshot.study]:
-                Snapshot(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
+                Snapshot(step, str(step), reason=reason).write(self._directory)
+                log_time(self._directory, step, seconds)
 
     def _generator(self, network: nn.Module) -> HookedGenerator:
         drawn = network if self.sample is None else SamplerModule(network, self.sample)

@@ -52,9 +52,11 @@ def open_board(board: Any, out: Path) -> Board | None:
     return board
 
 
-def log_snapshot(board: Board, snapshot: Snapshot, dissection: Dissection, units: Sequence[Unit]) -> None:
-    """Send a snapshot: its numbers by layer, and the top images of units, where each is on in them."""
-    for tag, value in scalars(snapshot):
+def log_snapshot(
+    board: Board, snapshot: Snapshot, dissection: Dissection, units: Sequence[Unit], seconds: float
+) -> None:
+    """Send a snapshot: its numbers by layer, how long it took, and the top images of units, where each is on in them."""
+    for tag, value in (*scalars(snapshot), ("ganatomy/seconds", seconds)):
         board.add_scalar(tag, value, snapshot.step)
     for layer, unit in units:
         image = unit_image(dissection, layer, unit)
@@ -72,7 +74,6 @@ def scalars(snapshot: Snapshot) -> Iterator[tuple[str, float]]:
         else:
             yield f"{where}/concepts/{row['category']}", row["concepts"]
     yield "ganatomy/images", snapshot.images
-    yield "ganatomy/seconds", snapshot.seconds
 
 
 def unit_image(dissection: Dissection, layer: str, unit: int, count: int = SHOWN) -> npt.NDArray[np.uint8]:

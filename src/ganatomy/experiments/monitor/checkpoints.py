@@ -13,7 +13,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.model_pair import ModelPair
-from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, take_snapshot
+from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, log_time, take_snapshot
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.monitor.training_history import TrainingHistory
 from ganatomy.experiments.sampling import chosen_layers
@@ -55,7 +55,8 @@ def run_monitor(
         except GanatomyError as error:
             snapshot = dataclasses.replace(snapshot, reason=" ".join(str(error).split()))
             reasons.append(f"{checkpoint.name}: {snapshot.reason}")
-        dataclasses.replace(snapshot, seconds=round(perf_counter() - started, 3)).write(directory)
+        snapshot.write(directory)
+        log_time(directory, checkpoint.step, perf_counter() - started)
     if len(reasons) == len(checkpoints):
         raise BadModel(f"none of {len(checkpoints)} checkpoints could be dissected; {reasons[0]}")
     return TrainingHistory.open(directory)

@@ -4,6 +4,7 @@
 
     DIR/snapshots/000005000.json        which study, or the reason; how many units and concepts were found
     DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
+    DIR/times.csv                       how long each took; a snapshot has the same bits however fast the machine is
 
 It is one file, written when its study is finished; so a monitor can be read at any moment, and added to later.
 """
@@ -33,7 +34,7 @@ from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import Generator
-from ganatomy.remote import download, write_text
+from ganatomy.remote import download, upload, write_text
 from ganatomy.report.binary_packing import reduced
 from ganatomy.study import Study, require_inside, spec_digest
 from ganatomy.study.files import read_record
@@ -41,6 +42,7 @@ from ganatomy.study.files import read_record
 FIXED = 8
 """Images of the same latents that each snapshot keeps: the first ones of its sample."""
 FIXED_STEP, LARGEST = "fixed", 256
+TIMES = "times.csv"
 DRAWS = 50
 """Of the images again, for the errors of the counts; each takes as long as reading the study once."""
 
@@ -62,7 +64,6 @@ class Snapshot:
     reason: str = ""
     segmenter: str = ""
     images: int = 0
-    seconds: float = 0.0
     numbers: Sequence[Mapping[str, Any]] = ()
 
     def write(self, directory: Path) -> None:
@@ -72,6 +73,18 @@ class Snapshot:
             write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         except OSError as error:
             raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
+
+
+def log_time(directory: Path, step: int, seconds: float) -> None:
+    """Add a line to the log of how long the snapshots of a monitor took: step, seconds of wall clock."""
+    path = download(directory / TIMES)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{step},{seconds:.3f}\n" if file.tell() else f"step,seconds\n{step},{seconds:.3f}\n")
+        upload(path)
+    except OSError as error:
+        raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
 
 
 def read_snapshots(directory: Path) -> list[Snapshot]:
