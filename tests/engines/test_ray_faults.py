@@ -118,13 +118,35 @@ def test_without_room_it_says_so_and_waits(
     found: list[tuple[int, Counted]] = []
     thread = threading.Thread(daemon=True, target=lambda: found.extend(held(count, shards(3))))
     thread.start()
-    eventually(lambda: "has no room yet for any of 2 workers" in caplog.text)
+    eventually(lambda: "has no room yet for any of 2 workers: 2 CPUs of 2 CPUs are in use, actors: " in caplog.text)
+    assert len(re.findall(r"RayWorker \(process \d+ of '[^']*pytest", caplog.text)) == 2
     for worker in two._idle:
         worker.end()
     two._idle.clear()
     thread.join(120)
     check(found, 3)
     held.close()
+
+
+def test_no_machine_that_is_large_enough_is_said(two: Ray) -> None:
+    list(two(count, shards(2)))
+    assert two._cluster is not None
+    assert two._cluster.occupied(3, 0) == "no machine has 3 CPUs"
+    assert two._cluster.occupied(1, 0.5) == "no machine has 1 CPU and 0.5 GPUs"
+
+
+def heavy(ids: range) -> Counted:
+    """Count, with a result of 40 MB that does not pack."""
+    found = count(ids)
+    found.ballast = torch.rand(10 << 20, generator=torch.Generator().manual_seed(0))
+    return found
+
+
+def test_results_that_an_object_store_has_no_room_for_wait_on_its_disk(two: Ray) -> None:
+    """A machine's store has 100 MB, and is to hold up to six results."""
+    found = list(two(heavy, shards(9)))
+    check(found, 9)
+    assert all(torch.equal(each.ballast, found[0][1].ballast) for _, each in found)
 
 
 def command(out: Path, *options: str) -> list[str]:

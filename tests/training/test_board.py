@@ -67,7 +67,9 @@ def test_the_real_board(tmp_path: Path, planted: Dissection) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     board = open_board(True, tmp_path)
     assert board is not None
-    log_snapshot(board, Snapshot(7, "7", numbers=count_units(planted).to_dict("records")), planted, [("layer2", 1)], 1.0)
+    log_snapshot(
+        board, Snapshot(7, "7", numbers=count_units(planted).to_dict("records")), planted, [("layer2", 1)], 1.0
+    )
     board.close()  # type: ignore[attr-defined]
     read = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert read.Scalars("ganatomy/layer2/matched")[0].step == 7

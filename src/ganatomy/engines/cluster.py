@@ -5,8 +5,10 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any
 
@@ -16,6 +18,12 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 """Environment of Ray: no usage reports, no output on the screen."""
 REACHED = 5.0
 """Seconds within which somebody has to answer at an address; Ray itself would ask on for ever."""
+STARTS = 45.0
+"""Seconds within which a cluster that runs has to let a process in."""
+JOIN = "import logging, sys, ray; ray.init(sys.argv[1], logging_level=logging.CRITICAL, log_to_driver=False)"
+"""The program that tries whether it does."""
+NAMED = 3
+"""Actors that are named where there is no room."""
 PERIOD = 3.0
 """Seconds from one look at a cluster to the next."""
 SILENCE = 20.0
@@ -90,6 +98,25 @@ class Cluster:
         shares = [whole.get(name, 0.0) / own for name, own in (("CPU", cpus), ("GPU", gpus)) if own]
         return max(1, int(min(shares, default=1)))
 
+    def occupied(self, cpus: float, gpus: float) -> str:
+        """Return why there is no room for a worker of such a size: nothing is as large, or what holds the room."""
+        asked = {"CPU": cpus, "GPU": gpus}
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(all(machine.get(name, 0.0) >= own for name, own in asked.items()) for machine in machines):
+            return f"no machine has {_amounts(asked)}"
+        whole, free = self._ray.cluster_resources(), self._ray.available_resources()
+        used = {name: whole.get(name, 0.0) - free.get(name, 0.0) for name in asked}
+        if not any(used.values()):
+            return f"{_amounts(whole)} are free; workers are still starting"
+        try:
+            ask = self._ray.remote(num_cpus=0, max_retries=0)(running_actors)
+            actors = self._ray.get(ask.remote(), timeout=2 * REACHED)
+        except self._ray.exceptions.RayError:
+            actors = []  # it has other things to do
+        others = f" and {len(actors) - NAMED} more" if len(actors) > NAMED else ""
+        holders = f", actors: {', '.join(actors[:NAMED])}{others}" if actors else " by tasks"
+        return f"{_amounts(used)} of {_amounts(whole)} are in use{holders}"
+
     def close(self) -> None:
         """Disconnect, and end what was started here."""
         if not self.used:
@@ -97,6 +124,7 @@ class Cluster:
 
     def _connect(self, address: str | None, cpus: int) -> None:
         known = address or _running()
+        alone = address is None and not os.environ.get("RAY_ADDRESS")  # Ray sends its token to what it finds by itself
         options: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         try:
             if known is None:
@@ -105,8 +133,9 @@ class Cluster:
             else:
                 self.name = known
                 _reach(known)
-                self._ray.init(known, **options)
-        except (OSError, RuntimeError, ValueError, ImportError, self._ray.exceptions.RayError) as error:
+                _try_to_join("auto" if alone else known)
+                self._ray.init("auto" if alone else known, **options)
+        except Exception as error:  # Ray raises plain ones, too
             raise EngineError(f"cannot use the Ray cluster {self.name} ({_line(error)}){_advice(known)}") from error
 
 
@@ -150,6 +179,41 @@ def _reach(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
 
 
+def _try_to_join(address: str) -> None:
+    """Join a cluster from another process first: where the head or a raylet hangs, Ray ends it, or never returns.
+
+    Ray Client has limits of its own.
+    """
+    if address.startswith("ray://"):
+        return
+    command = [sys.executable, "-c", JOIN, address]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=STARTS, check=False)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"it lets nobody in within {STARTS:.0f} s: its head, or its raylet here, hangs") from None
+    if tried.returncode:
+        last = tried.stderr.strip().splitlines()[-1:] or ["it crashed"]
+        raise ConnectionError("its raylet on this machine does not answer" if "raylet" in tried.stderr else last[0])
+
+
+def running_actors() -> list[str]:
+    """Return the actors of a cluster, each with its process and command; called on the cluster, whoever asks."""
+    from ray._private import state
+
+    jobs = {job["JobID"]: job["Entrypoint"] for job in state.jobs()}
+    alive = [actor for actor in state.actors().values() if actor["State"] == "ALIVE"]
+    return [
+        f"{actor['Name'] or actor['ActorClassName']} (process {actor['Pid']} of {jobs.get(actor['JobID'], '?')[:80]!r})"
+        for actor in alive
+    ]
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    """Return so many CPUs and GPUs in words."""
+    found = {name: resources.get(name, 0.0) for name in ("CPU", "GPU")}
+    return " and ".join(f"{many:g} {name}{'s' * (many != 1)}" for name, many in found.items() if many) or "nothing"
+
+
 def _line(why: object) -> str:
     """Return what went wrong in one line: of a traceback of another process the last one."""
     lines = str(why).strip().splitlines() or [type(why).__name__]
@@ -161,7 +225,10 @@ def _advice(address: str | None) -> str:
         return "; see that /dev/shm and the temporary directory have room"
     if address.startswith("ray://"):
         return "; the port is that of Ray Client, usually 10001; Ray, Python and RAY_AUTH_TOKEN have to match"
-    return "; end what is left of it (ray stop), or unset RAY_ADDRESS; a RAY_AUTH_TOKEN has to be that of the cluster"
+    return (
+        "; end what is left of it (ray stop), or unset RAY_ADDRESS; where it wants a token, set RAY_AUTH_MODE=token and "
+        "its RAY_AUTH_TOKEN"
+    )
 
 
 @contextlib.contextmanager

@@ -137,6 +137,8 @@ class _Actors(Scheduler):
             if isinstance(error.__cause__, RemoteTraceback):
                 raise  # of the work itself
             raise self._cluster.lost(error) from error
+        except ray.exceptions.ObjectStoreFullError as error:
+            raise self._cluster.failed(error) from error
 
     def hire(self, device: str) -> _Actor:
         import ray
@@ -217,9 +219,10 @@ class _Actors(Scheduler):
         elif self._since is not None and monotonic() - self._since > PATIENCE:
             self._since = None
             _log.warning(
-                "waiting for the Ray cluster %s: it has no room yet for any of %d workers",
+                "waiting for the Ray cluster %s: it has no room yet for any of %d workers: %s",
                 self._cluster.name,
                 len(self.workers),
+                self._cluster.occupied(self._engine.cpus, self._engine.gpus),
             )
 
 
