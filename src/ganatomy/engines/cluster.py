@@ -188,7 +188,7 @@ def _try_to_join(address: str) -> None:
         return
     command = [sys.executable, "-c", JOIN, address]
     try:
-        tried = subprocess.run(command, capture_output=True, text=True, timeout=STARTS, check=False)
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=STARTS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"it lets nobody in within {STARTS:.0f} s: its head, or its raylet here, hangs") from None
     if tried.returncode:
@@ -226,8 +226,8 @@ def _advice(address: str | None) -> str:
     if address.startswith("ray://"):
         return "; the port is that of Ray Client, usually 10001; Ray, Python and RAY_AUTH_TOKEN have to match"
     return (
-        "; end what is left of it (ray stop), or unset RAY_ADDRESS; where it wants a token, set RAY_AUTH_MODE=token and "
-        "its RAY_AUTH_TOKEN"
+        "; end what is left of it (ray stop), or unset RAY_ADDRESS; where it wants a token, set RAY_AUTH_MODE=token "
+        "and its RAY_AUTH_TOKEN"
     )
 
 

@@ -55,7 +55,7 @@ def open_board(board: Any, out: Path) -> Board | None:
 def log_snapshot(
     board: Board, snapshot: Snapshot, dissection: Dissection, units: Sequence[Unit], seconds: float
 ) -> None:
-    """Send a snapshot: its numbers by layer, how long it took, and the top images of units, where each is on in them."""
+    """Send a snapshot: its numbers by layer, how long it took, top images of units, and where each is on in them."""
     for tag, value in (*scalars(snapshot), ("ganatomy/seconds", seconds)):
         board.add_scalar(tag, value, snapshot.step)
     for layer, unit in units:
