@@ -200,7 +200,7 @@ def running_actors() -> list[str]:
     """Return the actors of a cluster, each with its process and command; called on the cluster, whoever asks."""
     from ray._private import state
 
-    jobs = {job["JobID"]: job["Entrypoint"] for job in state.jobs()}
+    jobs = {job["JobID"]: job["Entrypoint"] for job in state.jobs()}  # type: ignore[no-untyped-call]
     alive = [actor for actor in state.actors().values() if actor["State"] == "ALIVE"]
     return [
         f"{actor['Name'] or actor['ActorClassName']} (process {actor['Pid']} of {jobs.get(actor['JobID'], '?')[:80]!r})"
