@@ -275,7 +275,28 @@ def tiff_changed(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
+def parquet_changed(content: bytes, rng: random.Random) -> bytes:
+    """Change the footer of a Parquet file, or the head of one of its pages: numbers of seven bits a byte."""
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(io.BytesIO(content))
+    except Exception:  # it was damaged before
+        return _flip(bytearray(content), rng)
+    changed, size = bytearray(content), footer.serialized_size
+    if rng.random() < 0.5 and footer.num_row_groups and footer.num_columns:
+        group = footer.row_group(rng.randrange(footer.num_row_groups))
+        column = group.column(rng.randrange(footer.num_columns))
+        place = rng.choice([column.data_page_offset, column.dictionary_page_offset or column.data_page_offset])
+        place += rng.randrange(24)
+    else:
+        place = len(content) - 8 - rng.randrange(1, size + 1)
+    changed[min(place, len(content) - 1)] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+    return bytes(changed)
+
+
 FORMATS = [
+    (lambda content: content.startswith(b"PAR1") and content.endswith(b"PAR1"), parquet_changed),
     (lambda content: content.startswith(b"II*\0") and len(content) > 16, tiff_changed),
     (lambda content: content.startswith(b"PK\3\4"), zip_changed),
     (lambda content: content.startswith(b"\x89PNG") and len(content) > 33, png_changed),

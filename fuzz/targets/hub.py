@@ -12,8 +12,8 @@ BRIEF = 12
 
 
 def seeds() -> list[Tree]:
-    """Return a segmenter and a decoder of a few channels."""
-    from diffusers_models import save_autoencoder
+    """Return a segmenter, a decoder and a pipeline of a few channels."""
+    from diffusers_models import save_autoencoder, save_pipeline
     from tiny_transformers import save
 
     return [
@@ -21,6 +21,7 @@ def seeds() -> list[Tree]:
             lambda root: save(root / "segformer", "segformer", image_mean=[0.5] * 3, size={"height": 32, "width": 32})
         ),
         tree_of(lambda root: save_autoencoder(root / "vae", "kl")),
+        tree_of(lambda root: save_pipeline(root / "vae")),
     ]
 
 

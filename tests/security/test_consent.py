@@ -153,10 +153,13 @@ def test_code_two_repairs_deep_is_not_run(canary: Path) -> None:
     assert not canary.exists()
 
 
-def test_reports_open_no_model(canary: Path) -> None:
+def test_reports_open_no_model(canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = stranger(Path("study"), generator=NAMES["generator"], segmenter=NAMES["segmenter"])
     assert main(["report", str(study)]) == 2  # made by hand: it has no images
     ganatomy.open_dissection(study)
+    other = stranger(Path("other"), generator=NAMES["generator"], segmenter=NAMES["segmenter"])
+    main(["compare", str(study), str(other), "--names", "a,b", "--draws", "2", "--out", "compared"])
+    assert "trust" not in capsys.readouterr().err  # no model was even asked for
     assert not canary.exists()
 
 

@@ -1,5 +1,6 @@
 """Damaged and hostile files, some hundred a target, always the same ones: an answer or one line, never more."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,3 +15,14 @@ def test_every_fuzz_target_survives() -> None:
     done = subprocess.run([sys.executable, HARNESS, "--brief", "--seed", "7"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" 0 wrong") == len(list(HARNESS.parent.glob("targets/[a-z]*.py")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["images", "pages", "studies", "verbs"])
+def test_whole_files_are_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that refuses its own seeds would not come far."""
+    monkeypatch.syspath_prepend(str(HARNESS.parent))
+    target, mutations = importlib.import_module(f"targets.{name}"), importlib.import_module("mutations")
+    for number, tree in enumerate(target.seeds()):
+        mutations.write_tree(tree, tmp_path / str(number))
+        target.read(tmp_path / str(number))
