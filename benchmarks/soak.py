@@ -2,14 +2,15 @@
 
     python benchmarks/soak.py                        every case, some forty minutes of one core
     python benchmarks/soak.py dissect web --images 2000
+    python benchmarks/soak.py --model planted        the same with a generator that takes a millisecond an image
     python benchmarks/soak.py --json > soak.json
 
 Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
 pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. The means over the
-first and over the last thousand images are compared, for each step of a run by itself, because steps hold different
-tables. The first thousand begins after a warm-up, in which kernels are compiled and buffers find their size (a tenth of
-the step), or a server's cache of images fills (half). The growth a thousand images is the slope of a line through
-the rest.
+second and over the last tenth of the images are compared, for each step of a run by itself, because steps hold
+different tables. In the first tenth kernels are compiled and buffers find their size; a server's cache of images fills
+in the first half, so there it is the sixth tenth that is compared. The growth a thousand images is the slope of a line
+through what comes after the warm-up.
 """
 
 import argparse
@@ -26,12 +27,28 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-COMPARED = 1000
-"""Images at either end of a step."""
+LEAST = 2000
+"""Images of a step that is long enough."""
+COMPARED = 0.1
+"""Of a step, either part that is compared."""
 WARM = {"web": 0.5}
-"""Of a step, what is not compared; a server keeps images until 256 MB of them are there (a tenth)."""
-MODEL = "bundled:church"
-LAYERS = ("layer4", "layer6")
+"""Of a step, what comes before; a server keeps images until 256 MB of them are there (a tenth)."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is measured with: a generator, a segmenter, two of its layers, and a concept."""
+
+    generator: str
+    segmenter: str
+    layers: tuple[str, str]
+    concept: str
+
+
+MODELS = {
+    "church": Model("bundled:church", "bundled:scenes", ("layer4", "layer6"), "tree"),
+    "planted": Model("planted:", "planted:", ("layer2", "layer1"), "ball"),
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +110,10 @@ class Row:
     def of(cls, case: str, step: str, samples: Sequence[Sample]) -> "Row":
         """Compare the ends of a step."""
         images = samples[-1].images
-        kept = [sample for sample in samples if sample.images > WARM.get(case, 0.1) * images]
-        start = kept[0].images
-        first = [sample for sample in kept if sample.images <= start + COMPARED]
-        last = [sample for sample in kept if sample.images > images - COMPARED]
+        warm = WARM.get(case, 0.1)
+        kept = [sample for sample in samples if sample.images > warm * images]
+        first = [sample for sample in kept if sample.images <= (warm + COMPARED) * images]
+        last = [sample for sample in kept if sample.images > (1 - COMPARED) * images]
         line = statistics.linear_regression([s.images for s in kept], [s.memory for s in kept])
         means = [statistics.fmean(sample.memory for sample in part) for part in (first, last)]
         return cls(
@@ -115,72 +132,88 @@ class Row:
         return self.last / self.first - 1
 
 
-def rows(case: str, steps: dict[str, list[Sample]], least: int = 3 * COMPARED) -> list[Row]:
+def rows(case: str, steps: dict[str, list[Sample]], least: int = LEAST) -> list[Row]:
     """Return the steps that are long enough to compare their ends."""
     return [Row.of(case, step, samples) for step, samples in steps.items() if samples and samples[-1].images >= least]
 
 
-def dissect(images: int, folder: Path, watch: Watch) -> None:
+def dissect(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Dissect, in shards of 64 images: as many savings as a run of four times the images has."""
     import ganatomy
 
-    ganatomy.dissect(MODEL, layers=LAYERS, images=images, levels=50, shard=64, out=folder / "study", progress=watch)
+    options = {"layers": model.layers, "levels": 50, "shard": 64, "out": folder / "study", "progress": watch}
+    ganatomy.dissect(model.generator, segmenter=model.segmenter, images=images, **options)
 
 
-def _small(folder: Path) -> Path:
+def _small(model: Model, folder: Path) -> Path:
     import ganatomy
 
-    ganatomy.dissect(MODEL, layers=LAYERS, images=128, levels=20, out=folder / "study")
+    options = {"layers": model.layers, "images": 128, "levels": 20, "out": folder / "study"}
+    ganatomy.dissect(model.generator, segmenter=model.segmenter, **options)
     return folder / "study"
 
 
-def pool(images: int, folder: Path, watch: Watch) -> None:
+def pool(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Pool class constants, as ACE and insertions do."""
     from ganatomy.experiments.causal.dissected_model import open_source
     from ganatomy.experiments.causal.pool import PoolSpec, open_pool
     from ganatomy.experiments.run_options import RunOptions
 
-    source = open_source(_small(folder), run=RunOptions(shard=64))
-    spec = PoolSpec(**source.names(), layer=LAYERS[0], images=images)
+    source = open_source(_small(model, folder), run=RunOptions(shard=64))
+    spec = PoolSpec(**source.names(), layer=model.layers[0], images=images)
     open_pool(source, spec, folder / "pool", progress=watch)
 
 
-def ablate(images: int, folder: Path, watch: Watch) -> None:
+def ablate(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Switch units off, with random sets to compare with."""
     import ganatomy
 
     options = {"units": [1, 2, 3], "random": 2, "shard": 64, "out": folder / "effect", "progress": watch}
-    ganatomy.ablate(_small(folder), layer=LAYERS[0], images=images, **options)
+    ganatomy.ablate(_small(model, folder), layer=model.layers[0], images=images, **options)
 
 
-def quality(images: int, folder: Path, watch: Watch) -> None:
+def quality(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Describe generated and real images by features; those of every generated image are kept."""
     import ganatomy
 
     options = {"textures": 0, "out": folder / "quality", "progress": watch}
-    ganatomy.quality(_small(folder), real="scenes:church", images=images, reals=images, **options)
+    ganatomy.quality(_small(model, folder), real="scenes:church", images=images, reals=images, **options)
 
 
-def artifacts(images: int, folder: Path, watch: Watch) -> None:
+def artifacts(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Rank units by the images in which they are greatest."""
     import ganatomy
 
     options = {"reals": 300, "top": 300, "out": folder / "artifacts", "progress": watch}
-    ganatomy.artifacts(_small(folder), layer=LAYERS[0], real="scenes:church", images=images, **options)
+    ganatomy.artifacts(_small(model, folder), layer=model.layers[0], real="scenes:church", images=images, **options)
 
 
-def web(images: int, folder: Path, watch: Watch) -> None:
+def context(model: Model, images: int, folder: Path, watch: Watch) -> None:
+    """Insert a concept at places of many images."""
+    import ganatomy
+
+    options = {"cell": 8, "pool": 64, "shard": 64, "out": folder / "context", "progress": watch}
+    ganatomy.context(
+        _small(model, folder), layer=model.layers[0], concept=model.concept, top=3, by="iou", images=images, **options
+    )
+
+
+def web(model: Model, images: int, folder: Path, watch: Watch) -> None:
     """Serve; paint on images, look at units and at the home page, as several visitors would."""
-    command = [sys.executable, "-m", "ganatomy", "serve", str(_small(folder)), "--port", "0"]
+    command = [sys.executable, "-m", "ganatomy", "serve", str(_small(model, folder)), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             base = server.stdout.readline().strip() if server.stdout else ""
             name = json.load(urllib.request.urlopen(f"{base}api/studies"))[0]["name"]  # noqa: S310
             study = f"{base}api/studies/{name}"
-            layer = f"{study}/layers/{LAYERS[0]}"
+            layer = f"{study}/layers/{model.layers[0]}"
             samples = watch.steps["requests"] = []
             for i in range(images):
-                stroke = {"action": ("draw", "remove")[i % 2], "layer": LAYERS[i % 3 % 2], "concept": "tree"}
+                stroke = {
+                    "action": ("draw", "remove")[i % 2],
+                    "layer": model.layers[i % 3 % 2],
+                    "concept": model.concept,
+                }
                 points = [[(i % 17) / 17, (i % 13) / 13], [0.5, (i % 7) / 7]]
                 body = {"id": i, "strokes": [stroke | {"points": points}], "stream": f"visitor {i}", "number": 1}
                 urls = [f"{study}/paint", f"{layer}/units/{i % 40}/card.png", base, f"{study}/changes"]
@@ -203,19 +236,19 @@ def _ask(address: str, body: dict[str, Any] | None = None) -> None:
         answer.read()
 
 
-CASES: dict[str, Callable[[int, Path, Watch], None]] = {
-    f.__name__: f for f in (dissect, pool, ablate, quality, artifacts, web)
+CASES: dict[str, Callable[[Model, int, Path, Watch], None]] = {
+    f.__name__: f for f in (dissect, pool, ablate, context, quality, artifacts, web)
 }
-DEFAULT_IMAGES = dict.fromkeys(CASES, 10_000) | {"ablate": 5_000}
+DEFAULT_IMAGES = dict.fromkeys(CASES, 10_000) | {"context": 2_000}  # at some places of each
 
 
-def run(case: str, images: int, folder: Path) -> list[Row]:
+def run(case: str, model: Model, images: int, folder: Path) -> list[Row]:
     """Run one case in this process."""
     import torch
 
     torch.set_num_threads(1)
     watch = Watch()
-    CASES[case](images, folder, watch)
+    CASES[case](model, images, folder, watch)
     return rows(case, watch.steps)
 
 
@@ -223,7 +256,8 @@ def main() -> None:
     """Read the command line; run each case in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="(all)")
-    parser.add_argument("--images", type=int, help="images of each case, or requests (5000 or 10000)")
+    parser.add_argument("--images", type=int, help="images of each case, or requests (2000 of context, 10000)")
+    parser.add_argument("--model", choices=MODELS, default="church", help="what draws the images (church)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -231,13 +265,24 @@ def main() -> None:
     for case in args.cases or CASES:
         images = args.images or DEFAULT_IMAGES[case]
         if args.here:
-            own = run(case, images, args.here)
+            own = run(case, MODELS[args.model], images, args.here)
             found += [asdict(row) | {"growth": row.growth} for row in own]
             continue
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
             rest = Path(folder, "temporary")
             rest.mkdir()
-            command = [sys.executable, __file__, case, "--images", str(images), "--json", "--here", folder]
+            command = [
+                sys.executable,
+                __file__,
+                case,
+                "--model",
+                args.model,
+                "--images",
+                str(images),
+                "--json",
+                "--here",
+                folder,
+            ]
             environment = os.environ | {"TMPDIR": str(rest)}
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
             left = [*Path(folder).rglob("*.tmp"), *rest.iterdir()]

@@ -245,3 +245,12 @@ def test_a_terabyte_is_not_read(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)
     with mistake("bad-file", 1099511627776):
         read_vocabulary(path)
+
+
+def test_tables_of_other_concepts_than_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    record = made_dissection(tmp_path / "study", {"layer1": ["tree", "door"]}) / "study.json"
+    content = json.loads(record.read_text())
+    content["facts"]["vocabulary"][1][1] = "another category"
+    record.write_text(json.dumps(content))
+    with mistake("bad-file", "study", "concepts"):
+        ganatomy.open_dissection(tmp_path / "study")

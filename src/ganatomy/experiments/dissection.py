@@ -100,7 +100,8 @@ class Dissection(Questions, Summarised):
         with as_bad_file(study.directory):
             layers, vocabulary = _named(study)
             units, concepts, pairs, by_layer = (_checked(study.read_table(name), name) for name in TABLES)
-            if set(units["layer"]) - layers.keys() or len(concepts) != len(vocabulary) - 1:
+            named = sorted(zip(concepts["concept"], concepts["category"], strict=True))
+            if set(units["layer"]) - layers.keys() or named != sorted(vocabulary[1:]):
                 raise ValueError("its tables are of other layers or concepts than its facts")
         return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study)
 
