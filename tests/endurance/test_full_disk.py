@@ -105,6 +105,25 @@ def test_what_the_machine_refuses_is_one_line_and_what_we_do_wrong_is_not(
         assert capsys.readouterr().err.startswith(f"ganatomy: cannot go on /some/file ({os.strerror(number)}); what")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def refused(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(models_verbs, "models", refused)
+    assert main(["models"]) == 2
+    assert capsys.readouterr().err.startswith("ganatomy: cannot go on (not enough memory); what is finished is kept")
+
+
 @pytest.mark.slow
 def test_too_many_open_files_are_told_in_one_line(stage: Stage, here: Path) -> None:
     ended = stage.run(here, "files", "4", *DISSECT, "--out", "made")

@@ -35,7 +35,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
         process.discard(sys.stdout)
         return 1
-    except OSError as error:
+    except (OSError, ImportError, MemoryError, RuntimeError) as error:
         if (line := process.machine_error(error)) is None:
             raise
         process.discard(sys.stdout)

@@ -47,14 +47,25 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + int(getattr(stop, "number", signal.SIGINT))
 
 
-def machine_error(error: OSError) -> str | None:
+SHORT = ("failed to map segment", "can't allocate memory", "Cannot allocate memory", "out of memory")
+"""What libraries that cannot be loaded, torch and CUDA say where memory is short."""
+
+
+def machine_error(error: Exception) -> str | None:
     """Return a line for what the machine refuses; None if the error may be a fault of ours."""
-    if error.errno not in OF_THE_MACHINE:
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        where, reason = f" {error.filename}" if error.filename else "", error.strerror
+    elif isinstance(error, MemoryError) or any(text in each for each in _causes(error) for text in SHORT):
+        where, reason = "", "not enough memory"
+    else:
         return None
-    where = f" {error.filename}" if error.filename else ""
-    return (
-        f"cannot go on{where} ({error.strerror}); what is finished is kept: mend that, and run the same command again"
-    )
+    return f"cannot go on{where} ({reason}); what is finished is kept: mend that, and run the same command again"
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__
 
 
 def discard(stream: TextIO) -> None:

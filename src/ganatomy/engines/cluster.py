@@ -39,7 +39,7 @@ class Cluster:
     Attributes:
         name: what messages call it.
         used: whether this process was connected before.
-        gone: whether it was lost; it must not be wanted for anything then.
+        gone: whether it was lost; it must not be asked for anything then.
 
     Args:
         address: ``ray://HOST:PORT``; None for the one that ``RAY_ADDRESS`` names, that was started on this machine by
@@ -85,7 +85,7 @@ class Cluster:
         )
 
     def failed(self, why: object) -> EngineError:
-        """Return the error of a cluster that is there and cannot do what it is wanted for."""
+        """Return the error of a cluster that is there and cannot do what it is asked for."""
         advice = "make room there, or use another engine, and run the same command again to resume"
         return self._error("fails", why, advice)
 
@@ -100,12 +100,12 @@ class Cluster:
 
     def occupied(self, cpus: float, gpus: float) -> str:
         """Return why there is no room for a worker of such a size: nothing is as large, or what holds the room."""
-        wanted = {"CPU": cpus, "GPU": gpus}
+        size = {"CPU": cpus, "GPU": gpus}
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(all(machine.get(name, 0.0) >= own for name, own in wanted.items()) for machine in machines):
-            return f"no machine has {_amounts(wanted)}"
+        if not any(all(machine.get(name, 0.0) >= own for name, own in size.items()) for machine in machines):
+            return f"no machine has {_amounts(size)}"
         whole, free = self._ray.cluster_resources(), self._ray.available_resources()
-        used = {name: whole.get(name, 0.0) - free.get(name, 0.0) for name in wanted}
+        used = {name: whole.get(name, 0.0) - free.get(name, 0.0) for name in size}
         if not any(used.values()):
             return f"{_amounts(whole)} are free; workers are still starting"
         try:
