@@ -26,7 +26,7 @@ from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RUN, Ids, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
-from ganatomy.models.generators.protocol import margin
+from ganatomy.models.generators.protocol import listed_layers, margin
 from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
 from ganatomy.stats.base import Accumulator
@@ -129,7 +129,7 @@ class DissectedModel:
 
     def batch(self, most: int | None = None) -> int:
         """Return how many images are drawn at once: a batch, or so many; fewer where features are large."""
-        return batch_size(most or self.run.batch, self.models.generator.layers)
+        return batch_size(most or self.run.batch, listed_layers(self.models.generator))
 
     def parts(self, ids: Ids) -> list[Ids]:
         """Return ids cut into those of the images that are drawn at once."""

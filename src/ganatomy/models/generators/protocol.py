@@ -179,6 +179,15 @@ def applied(edits: Sequence[Edit], r: Features) -> Features:
     return r
 
 
+def listed_layers(generator: Subject) -> Mapping[str, LayerShape]:
+    """Return the layers that are meant where none are named, in forward order: all, or those that it lists.
+
+    A generator with very many layers, as those of every step, has an attribute ``listed``.
+    """
+    listed: Mapping[str, LayerShape] = getattr(generator, "listed", generator.layers)
+    return listed
+
+
 def margin(generator: Subject, layer: str) -> int:
     """Return how many places of a layer's grid lie beyond the image, on every side of it.
 

@@ -35,6 +35,11 @@ class State:
         clean = None if self.clean is None else self.clean[rows]
         return State(self.x[rows], self.prompt[rows], clean, tuple(each[rows] for each in self.history))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(each.nbytes for each in (self.x, self.prompt, self.clean, *self.history) if each is not None)
+
     @staticmethod
     def joined(states: Sequence["State"]) -> "State":
         """Return the images of several states, all after the same step, as one."""
