@@ -20,6 +20,7 @@ from ganatomy.models.generators.flow import RealNVP
 from ganatomy.models.generators.progan import progan_network
 from ganatomy.models.generators.repaired import write_repaired
 from ganatomy.models.generators.vae import decoder
+from ganatomy.models.generators.words import WORDS, WordUNet
 from ganatomy.models.weights import bundled_names
 
 MODULE = """
@@ -72,6 +73,18 @@ def realnvp_network() -> torch.nn.Module:
     for weight in flow.parameters():
         weight.data.normal_(std=0.1)
     return flow
+
+
+def words_network() -> torch.nn.Module:
+    network = WordUNet(len(WORDS), (8, 8, 16), context=8)
+    for weight in network.parameters():
+        weight.data.normal_(std=0.2)
+    return network
+
+
+def words_spec(directory: Path, seed: int) -> str:
+    torch.save(seeded(seed, words_network).state_dict() | {"size": torch.tensor(32)}, directory / f"{seed}.pth")
+    return f"wordflow:{directory / f'{seed}.pth'}"
 
 
 def exported_spec(directory: Path, seed: int) -> str:
@@ -157,11 +170,13 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "torch": torch_spec,
     "torchscript": torchscript_spec,
     "vae": vae_spec,
+    "wordflow": lambda directory, seed: f"{words_spec(directory, seed)}?steps=2",
+    "wordflow guided": lambda directory, seed: f"{words_spec(directory, seed)}?steps=3&guidance=2&layers=down1,up1",
 }
 LOOK_ONLY = {"classifier", "discriminator"}
 """Families that draw nothing: see test_subjects.py."""
 LAYERS_TRIED = 4
-BESIDE = {"stylegan", "stylegan resnet", "repaired"}
+BESIDE = {"stylegan", "stylegan resnet", "repaired", "wordflow guided"}
 """Families whose layers reach the image not only through the next one."""
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import train_words as recipe
-from words.unet import ABSENT, PRESENT, UNSAID, WordUNet
 
+from ganatomy.models.generators.words import ABSENT, PRESENT, UNSAID, WordUNet
 from ganatomy.scenes import VOCABULARY, render
 
 

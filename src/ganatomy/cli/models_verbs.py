@@ -74,14 +74,15 @@ def layers(arguments: Namespace) -> None:
     """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
     from ganatomy.models.generators import open_subject
+    from ganatomy.models.generators.sampling import SampledGenerator
 
     generator = open_subject(arguments.generator, arguments.device)
-    blocks = getattr(generator, "blocks", None)  # of a model that samples in steps: every one is a layer at each step
-    names = list(generator.layers) if blocks is None else list(generator.layers)[: len(blocks)]
+    sampled = generator if isinstance(generator, SampledGenerator) else None  # its blocks are layers at every step
+    names = list(generator.layers)[: None if sampled is None else len(sampled.blocks)]
     seen = generator.observe(generator.latents(range(1), 0), names)
     found = [
         {
-            "layer": name if blocks is None else name.rpartition("@")[0],
+            "layer": name if sampled is None else name.rpartition("@")[0],
             **generator.layers[name]._asdict(),
             "dtype": str(seen.features[name].dtype).removeprefix("torch."),
             "bytes": seen.features[name].nbytes,
@@ -93,10 +94,10 @@ def layers(arguments: Namespace) -> None:
     output = getattr(generator, "output", "")
     facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
     facts |= {"output": output} if output else {}
-    facts |= {} if blocks is None else {"steps": generator.last, "listed_steps": list(generator.steps)}
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
-    if blocks is not None:
-        drawn += _steps_line(names[0], generator.last, generator.steps)
+    if sampled is not None:
+        facts |= {"steps": sampled.last, "listed_steps": list(sampled.steps)}
+        drawn += _steps_line(names[0], sampled.last, sampled.steps)
     return answer(
         arguments,
         lambda: terminal.show_layers(found, others, drawn),

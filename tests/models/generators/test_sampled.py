@@ -12,6 +12,7 @@ from toy_sampler import ToySampler
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators import Generator
 from ganatomy.models.generators.sampling import SampledGenerator, Sampler, State
+from ganatomy.models.generators.sampling.kept_states import KeptStates
 
 
 @pytest.fixture
@@ -115,21 +116,41 @@ def test_an_edit_costs_the_steps_from_there_on_and_is_equal_to_the_bit(sampler: 
     some = torch.tensor([4, 4, 1])
     again = resumed.render(seen.features[layer][some], layer, z[some], off(resumed, layer))
     assert torch.allclose(again, expected[some], atol=1e-5)
-    assert torch.equal(resumed.edited(z, off(resumed, layer)), expected)  # some of the images are no new batch
 
 
-def test_states_are_kept_within_a_bound(sampler: ToySampler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(sampler: ToySampler) -> None:
+    fresh, used = SampledGenerator(sampler), SampledGenerator(sampler)
+    z = fresh.latents(range(6), 1)
+    used.observe(z, ["up@3"])
+    for rows in ([0, 1], [5, 5, 2], [3, 4, 5, 0, 1, 2]):
+        assert torch.equal(used.observe(z[rows], ()).images, fresh.observe(z[rows], ()).images)
+
+
+def test_an_image_that_is_edited_at_many_places_is_sampled_once_up_to_there(sampler: ToySampler) -> None:
+    generator = SampledGenerator(sampler)
+    z = generator.latents(range(3), 1)
+    r = generator.observe(z, ["up@5"]).features["up@5"]
+    rows = torch.tensor([0, 0, 1, 1, 2, 2])
+    sampler.calls = 0
+    images = generator.render(r[rows], "up@5", z[rows])
+    assert sampler.calls == 2
+    assert torch.allclose(images, generator.observe(z, ()).images[rows], atol=1e-5)
+
+
+def test_states_are_kept_within_a_bound(sampler: ToySampler) -> None:
     generator = SampledGenerator(sampler)
     z = generator.latents(range(6), 1)
     expected = generator.edited(z, off(generator, "up@6"))
     state = sampler.step(sampler.start(z[:, :-1].reshape(-1, 4, 8, 12), z[:, -1].long()), 1)
-    generator._kept._room = 2 * state.nbytes  # so that two of six fit
-    generator.observe(generator.latents(range(6, 12), 1), ())
+    kept = generator._kept = KeptStates(sampler.steps, room=6 * state.nbytes)  # three states of each of two batches
+    for first in range(6, 24, 6):
+        generator.observe(generator.latents(range(first, first + 6), 1), ())
+        assert kept.nbytes <= kept.room
     generator.observe(z, ())
-    assert sorted(generator._kept._states) == [3, 6]
+    assert kept.nbytes <= kept.room
     sampler.calls = 0
     assert torch.equal(generator.edited(z, off(generator, "up@6")), expected)
-    assert sampler.calls == 3
+    assert sampler.calls == 2
 
 
 def test_render_has_the_gradient_of_all_remaining_steps(generator: SampledGenerator) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from ganatomy.models.generators.hooked import evaluating
 from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, MapForm, Wanted, hooked, readable
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
-from ganatomy.models.generators.sampling.kept_states import KeptStates
+from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
 from ganatomy.models.generators.sampling.protocol import Sampler, State
 from ganatomy.models.generators.survey import Survey
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
@@ -37,8 +38,8 @@ class SampledGenerator:
     are a grid that the noise, made smaller, has. One call of the network is surveyed, at the first step; the others
     must return maps of the same shapes.
 
-    An edit at a step costs the calls from there on: the states between the steps of the last batch are kept, and gone
-    on with to the same bits. `render` keeps gradients through all steps after the layer; each is computed twice.
+    An edit at a step costs the calls from there on: the states between the steps of the last batches are kept, and
+    gone on with to the same bits. `render` keeps gradients through all steps after the layer; each is computed twice.
 
     A latent is the noise of the image and the number of its prompt, [b, prod(shape) + 1].
 
@@ -163,31 +164,30 @@ class SampledGenerator:
             return torch.empty(0, *self._image, device=self.device), features
         by_step = _by_step(wanted)
         changed = min((_split(layer)[1] for layer in (*wanted.edits, *wanted.put)), default=self.last + 1)
-        state, done, whole = self._before(z, min(by_step, default=self.last + 1))
+        state, done, plain = self._before(z, min(by_step, default=self.last + 1))
         features = {}
         for number in range(done + 1, self.last + 1):
             state, read = self._step(state, number, by_step.get(number, Wanted()))
             features |= {f"{block}@{number}": r for block, r in read.items()}
-            if whole and number < changed:
-                self._kept.add(number, state)
+            if plain and number < changed:
+                self._kept.add(z, number, state)
         if torch.is_grad_enabled() and any(r.requires_grad for r in wanted.put.values()) and not state.x.requires_grad:
             raise BadModel(f"{self._name} keeps no gradient from {', '.join(wanted.put)} to its images")
         return self._images(state), features
 
     @torch.no_grad()
     def _before(self, z: Latents, step: int) -> tuple[State, int, bool]:
-        """Return a state without edits before a step, how many steps were done, and whether to keep what follows."""
-        found = self._kept.find(z, step - 1)
-        if found is None:
-            self._kept.begin(z)
-            done, state, whole = 0, self._start(z), True
-        else:
-            done, state, whole = found
+        """Return a state without edits before a step, how many steps were done, and whether to keep what follows.
+
+        Latents that come several times, as where an image is edited at many places, are sampled once up to there.
+        """
+        own, rows = unique_rows(z)
+        found = self._kept.find(own, step - 1)
+        done, state = found or (0, self._start(own))
         for number in range(done + 1, step):
             state, _ = self._step(state, number, Wanted())
-            if whole:
-                self._kept.add(number, state)
-        return state, step - 1, whole
+            self._kept.add(own, number, state)
+        return state if rows is None else state[rows], step - 1, rows is None
 
     def _start(self, z: Latents) -> State:
         noise = z[:, :-1].reshape(-1, *self.sampler.shape)
@@ -323,3 +323,26 @@ def spread(steps: int, count: int = SPREAD) -> tuple[int, ...]:
     """
     most = min(count, steps)
     return tuple(round(1 + i * (steps - 1) / max(most - 1, 1)) for i in range(most))
+
+
+class SampledOptions(NamedTuple):
+    """Options of a `SampledGenerator`, read from text."""
+
+    steps: tuple[int, ...]
+    blocks: tuple[str, ...]
+
+
+def sampled_options(step: str, layers: str) -> SampledOptions:
+    """Return the options ``step=1,5,10`` and ``layers=a,b`` of a model's name.
+
+    >>> sampled_options("1,5", "up1")
+    SampledOptions(steps=(1, 5), blocks=('up1',))
+
+    Raises:
+        BadValue: a step is no number.
+    """
+    try:
+        steps = tuple(int(each) for each in step.split(",") if step)
+    except ValueError:
+        raise BadValue(f"step={step}: give numbers from 1, separated by commas") from None
+    return SampledOptions(steps, tuple(layers.split(",") if layers else ()))

@@ -1,47 +1,70 @@
-"""States between the steps of the batch that was sampled last, so that an edit at a step begins there."""
+"""States between the steps of batches that were sampled, so that an edit at a step begins there, to the same bits."""
 
-import torch
+import hashlib
+from collections import OrderedDict
+
+from torch import Tensor
 
 from ganatomy.core.tensor_types import Latents
 from ganatomy.models.generators.sampling.protocol import State
 
 ROOM = 1 << 28
-"""Bytes of states that are kept; where those after every step take more, only every second, third … is."""
+"""Bytes of states that are kept. Where those after every step of a batch take more than half, every second, third …
+is."""
 
 
 class KeptStates:
-    """States of one batch, by how many steps were done; they are found again by latents, of some of its images too."""
+    """States without edits of the batches that were asked for last, as many as there is room for.
+
+    A state is found again for the same latents in the same order only: rounding differs between batches, so rows of
+    another batch would make what is drawn depend on what was drawn before.
+    """
 
     def __init__(self, steps: int, room: int = ROOM) -> None:
-        self._steps, self._room = steps, room
-        self._rows: dict[bytes, int] = {}
-        self._states: dict[int, State] = {}
+        self._steps, self.room = steps, room
+        self._batches: OrderedDict[bytes, dict[int, State]] = OrderedDict()
 
-    def begin(self, z: Latents) -> None:
-        """Forget the batch before this one."""
-        self._rows = {row: i for i, row in enumerate(_rows(z))}
-        self._states = {}
-
-    def add(self, done: int, state: State) -> None:
-        """Keep a state of the whole batch after so many steps, if there is room for it."""
-        apart = -(-self._steps * state.nbytes // self._room)  # rounded up
+    def add(self, z: Latents, done: int, state: State) -> None:
+        """Keep the state of a batch after so many steps, if there is room for it; forget the oldest batches."""
+        apart = -(-self._steps * state.nbytes // (self.room // 2))  # rounded up
         if done % max(apart, 1) == 0:
-            self._states[done] = state
+            self._batches.setdefault(_key(z), {})[done] = state
+        while len(self._batches) > 1 and self.nbytes > self.room:
+            self._batches.popitem(last=False)
 
-    def find(self, z: Latents, done: int) -> tuple[int, State, bool] | None:
-        """Return the last state after no more than so many steps, how many, and whether it is of the whole batch.
-
-        None where some of the latents are of another batch, or no state is kept.
-        """
-        rows = [self._rows.get(row, -1) for row in _rows(z)]
-        known = [number for number in self._states if number <= done]
-        if not known or -1 in rows:
+    def find(self, z: Latents, done: int) -> tuple[int, State] | None:
+        """Return the last state of a batch after no more than so many steps, and how many, if there is one."""
+        own = self._batches.get(_key(z), {})
+        known = [number for number in own if number <= done]
+        if not known:
             return None
-        state = self._states[max(known)]
-        if rows == list(range(len(state))):
-            return max(known), state, True
-        return max(known), state[torch.tensor(rows, device=state.x.device)], False
+        self._batches.move_to_end(_key(z))
+        return max(known), own[max(known)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(state.nbytes for own in self._batches.values() for state in own.values())
 
 
-def _rows(z: Latents) -> list[bytes]:
-    return [row.tobytes() for row in z.detach().cpu().contiguous().numpy()]
+def unique_rows(z: Latents) -> tuple[Tensor, Tensor | None]:
+    """Return the different latents in the order in which they first come, and the number of each row's among them.
+
+    The numbers are None where all are different.
+
+    >>> import torch
+    >>> unique_rows(torch.tensor([[3.0], [1.0], [3.0]]))
+    (tensor([[3.],
+            [1.]]), tensor([0, 1, 0]))
+    """
+    numbers: dict[bytes, int] = {}
+    rows = [numbers.setdefault(_key(row), len(numbers)) for row in z]
+    if len(numbers) == len(z):
+        return z, None
+    first = [rows.index(number) for number in range(len(numbers))]
+    return z[first], z.new_tensor(rows).long()
+
+
+def _key(z: Tensor) -> bytes:
+    digest = hashlib.sha256(z.detach().cpu().contiguous().numpy())
+    return digest.digest()
