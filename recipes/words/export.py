@@ -63,6 +63,6 @@ def words_seen(network: WordUNet, images: int) -> dict[str, list[float]]:
         sampler = WordSampler(network, [f"a church with {word}", f"a church without {word}"], SIZE)
         generator = SampledGenerator(sampler)
         seen = generator.observe(generator.latents(range(2 * images), 0), ()).images
-        shown = (segmenter(seen)[:, 0] == find_concept(segmenter.vocabulary, word)).sum((1, 2)) >= SEEN
+        shown = (segmenter(seen)[:, 0] == find_concept(segmenter.vocabulary, f"object:{word}")).sum((1, 2)) >= SEEN
         found[word] = [float(own.double().mean()) for own in (shown[::2], shown[1::2])]
     return found

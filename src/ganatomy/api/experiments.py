@@ -222,6 +222,7 @@ def ablate(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -252,6 +253,8 @@ def ablate(
         layer: where the units are.
         concept: what they are for; it is also what an effect is read on first. Nothing, if it is not given.
         layers: several at once, in place of `layer`.
+        at_steps: the first step and the last, ``1..8``: `layer` is then a block, without a step, and the same units are
+            edited at each of these steps. At the step of the layer alone, if it is not given.
         units: the units themselves; None to rank them.
         top: how many of the ranking (20).
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
@@ -316,6 +319,7 @@ def insert(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -349,8 +353,8 @@ def insert(
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
-        study, layer, layers, units, top, by, ace, at, cell, images, first, seed, strength: as of `ablate`.
-        random, show, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, layers, at_steps, units, top, by, ace, at, cell, images, first, seed: as of `ablate`.
+        strength, random, show, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))

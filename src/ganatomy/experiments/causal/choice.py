@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.layer_steps import read_steps, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -98,6 +99,55 @@ class Layers:
     layers: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Window:
+    """At which steps, of a model that makes an image in steps.
+
+    Attributes:
+        at_steps: the first step and the last, ``1..8``: `layer` is then a block, without a step, and the same units are
+            edited at each of these steps. At the step of the layer alone, if it is not given.
+    """
+
+    at_steps: str | None = None
+
+
+def take_window(source: DissectedModel, options: dict[str, Any]) -> list[str] | None:
+    """Take a window of steps out of options, and the block with it; return its layers, or None where none is given.
+
+    Raises:
+        BadValue: several layers, a layer of one step, or no layer is given; the model has no such steps.
+        UnknownName: the block was not dissected at any step.
+    """
+    text = options.pop("at_steps", None)
+    if text is None:
+        return None
+    steps, layer, layers = read_steps(str(text)), options.pop("layer", None), options.pop("layers", None) or []
+    blocks = [str(name) for name in ([] if layer is None else [layer]) + list(layers)]
+    if len(blocks) != 1:
+        raise BadValue(f"at_steps={text} goes with one block, such as layer=up1")
+    (block,) = blocks
+    if split_layer(block).step is not None:
+        raise BadValue(f"layer={block} is of one step; name the block alone, {split_layer(block).block}, with at_steps")
+    if not source.dissected_steps(block):
+        known = dict.fromkeys(part.block for part in map(split_layer, source.dissection.layers) if part.step)
+        raise UnknownName("block that was dissected at a step", block, known)
+    layers = [f"{block}@{step}" for step in steps]
+    if layers[-1] not in source.models.subject.layers:
+        last = sum(split_layer(layer).block == block for layer in source.models.subject.layers)
+        raise BadValue(f"at_steps={text}: the model has steps 1 to {last}")
+    return layers
+
+
+def ranked_layers(source: DissectedModel, window: Sequence[str]) -> list[str]:
+    """Return where the units of a window are ranked: at its dissected steps, or else the nearest one to its middle."""
+    inside = [layer for layer in window if layer in source.dissection.layers]
+    if inside:
+        return inside
+    block, first = split_layer(window[0])
+    middle = (first or 0) + (len(window) - 1) / 2
+    return [f"{block}@{min(source.dissected_steps(block), key=lambda step: abs(step - middle))}"]
+
+
 def take_layers(source: DissectedModel, options: dict[str, Any], default: bool = False) -> list[str]:
     """Take the layers that are meant out of options, `layer` or `layers`; in the order of the network.
 
@@ -107,6 +157,8 @@ def take_layers(source: DissectedModel, options: dict[str, Any], default: bool =
     if layer is not None and layers is not None:
         raise BadValue(f"layer={layer} and layers={','.join(layers)} are both given; give one or the other")
     if layer is None and layers is None:
+        if default and any(split_layer(name).step for name in source.dissection.layers):
+            raise BadValue("this model makes an image in steps: name a block and steps, layer=up1 and at_steps=1..8")
         if default:
             return default_layers(source)
         raise BadValue("no layer is given; name one, or several: layers=layer5,layer6")
@@ -131,8 +183,8 @@ def default_layers(source: DissectedModel) -> list[str]:
     return [name for name, side in apt.items() if side == max(apt.values())][:2]
 
 
-def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSelection:
-    """Return the units of a layer that are asked for."""
+def select_units(source: DissectedModel, layer: str, query: UnitQuery, ranked_at: Sequence[str] = ()) -> UnitSelection:
+    """Return the units of a layer that are asked for, ranked there or by their mean IoU at other steps of its block."""
     count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
     if by not in RANKINGS:
         raise UnknownName("ranking", by, RANKINGS)
@@ -151,8 +203,20 @@ def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSe
     if by == "ace":
         units, by = _by_ace(source, layer, concept, query)
     else:
-        units = tuple(source.ious(layer, concept).sort(descending=True, stable=True).indices[:n].tolist())
+        ious = torch.stack([source.ious(each, concept) for each in ranked_at or [layer]]).mean(0)
+        units = tuple(ious.sort(descending=True, stable=True).indices[:n].tolist())
+        by += f" at {', '.join(ranked_at)}" if ranked_at else ""
     return UnitSelection(units, f"top {n} for {concept} by {by}", f"{concept}-{query.by}-{n}")
+
+
+def select_in_window(
+    source: DissectedModel, window: Sequence[str], query: UnitQuery, constant: str | None = None
+) -> tuple[UnitSelection, dict[str, Any]]:
+    """Return units of a block, the same at each step of a window, and the fields of a Spec that name them."""
+    chosen = select_units(source, window[0], query, ranked_layers(source, window))
+    name = chosen.name + ("-at-k-of-the-place" if constant == "place" else "")
+    more = tuple((layer, chosen.units) for layer in window[1:])
+    return dataclasses.replace(chosen, name=name), {"layer": window[0], "units": chosen.units, "more": more}
 
 
 def select_in_layers(

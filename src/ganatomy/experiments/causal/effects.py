@@ -21,7 +21,7 @@ from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.choice import Layers, UnitQuery, Window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, default_directory
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
@@ -362,7 +362,7 @@ ABLATE = Experiment(
     verb="ablate",
     summary="ablate units, and measure the effect on every concept",
     spec=EffectSpec,
-    groups=(Layers, UnitQuery, _Where),
+    groups=(Layers, Window, UnitQuery, _Where),
     filled=_CHOSEN | {"concept", "multiple", "constant", "pool"},
     planned=frozenset({"top", "by"}),
     plan=_plan_ablation,
@@ -377,7 +377,7 @@ INSERT = Experiment(
     verb="insert",
     summary="insert a concept: set units to what they are where it is, and measure the effect on every concept",
     spec=EffectSpec,
-    groups=(Layers, UnitQuery, _Where),
+    groups=(Layers, Window, UnitQuery, _Where),
     filled=_CHOSEN | {"concept"},
     planned=BY_SETTING,
     required=frozenset({"concept"}),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import is_window, spanned
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
@@ -110,13 +111,16 @@ def save_effect(effect: "Effect", path: str | Path, images: int = 6) -> None:
     """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
     read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
     blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:images], WIDE - 32))]
-    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
+    where = ", ".join(spanned(effect.spec.layers()))
+    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {where}, {effect.spec.generator}"
     write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], WIDE))
 
 
 def _question(effect: "Effect") -> str:
     spec = effect.spec
-    each = (f"{count(len(units), 'unit')} of {layer}" for layer, units in spec.layer_units())
+    each = [f"{count(len(units), 'unit')} of {layer}" for layer, units in spec.layer_units()]
+    if is_window(spec.layers()):  # the same units at each step
+        each = [f"{count(len(spec.units), 'unit')} of {layer}" for layer in spanned(spec.layers())]
     what = " and ".join(each) if spec.units else "the given edits"
     they, are = ("it", "is") if len(spec.units) == 1 else ("they", "are")
     if spec.kind == "ablate":

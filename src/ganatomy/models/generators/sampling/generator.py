@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
+from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
@@ -145,10 +146,10 @@ class SampledGenerator:
         """
         for layer in layers:
             if layer not in self.layers:
-                block, _, number = layer.rpartition("@")
-                if block in self.blocks and number.isdecimal():
+                block, step = split_layer(layer)
+                if block in self.blocks and step is not None:
                     raise BadValue(f"{layer}: {self._name} has steps 1 to {self.last}")
-                near = [f"{layer}@{step}" for step in self.steps] if layer in self.blocks else []
+                near = [f"{layer}@{own}" for own in self.steps] if layer in self.blocks else []
                 raise UnknownName(f"layer of {self._name}", layer, self.layers, near)
 
     def _at(self, steps: Sequence[int]) -> dict[str, LayerShape]:
@@ -163,7 +164,7 @@ class SampledGenerator:
             features = {layer: torch.empty(0, *self.layers[layer], device=self.device) for layer in wanted.kept}
             return torch.empty(0, *self._image, device=self.device), features
         by_step = _by_step(wanted)
-        changed = min((_split(layer)[1] for layer in (*wanted.edits, *wanted.put)), default=self.last + 1)
+        changed = min((_step_of(layer) for layer in (*wanted.edits, *wanted.put)), default=self.last + 1)
         state, done, plain = self._before(z, min(by_step, default=self.last + 1))
         features = {}
         for number in range(done + 1, self.last + 1):
@@ -274,17 +275,15 @@ def grid_of(places: int, size: Sequence[int]) -> tuple[int, int] | None:
     return None
 
 
-def _split(layer: str) -> tuple[str, int]:
-    """Return the block and the step of a layer."""
-    block, _, number = layer.rpartition("@")
-    return block, int(number)
+def _step_of(layer: str) -> int:
+    return split_layer(layer).step or 0
 
 
 def _by_step(wanted: Wanted) -> dict[int, Wanted]:
     """Return what is wanted at each step, with the names of blocks."""
     found: dict[int, Wanted] = {}
-    for step in {_split(layer)[1] for layer in wanted.layers}:
-        own = {layer: block for layer in wanted.layers for block, number in [_split(layer)] if number == step}
+    for step in {_step_of(layer) for layer in wanted.layers}:
+        own = {layer: split_layer(layer).block for layer in wanted.layers if _step_of(layer) == step}
         kept = [own[layer] for layer in wanted.kept if layer in own]
         edits = {own[layer]: each for layer, each in wanted.edits.items() if layer in own}
         found[step] = Wanted(kept, edits, {own[layer]: r for layer, r in wanted.put.items() if layer in own})
