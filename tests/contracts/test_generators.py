@@ -10,6 +10,7 @@ import torch
 from diffusers_models import save_autoencoder, save_pipeline
 from mistakes import mistake
 from stylegan_files import Kept, stylegan2, stylegan3, write
+from tiny_words import save_words
 from torch import Tensor
 
 from ganatomy.core.errors import UnknownName
@@ -20,7 +21,6 @@ from ganatomy.models.generators.flow import RealNVP
 from ganatomy.models.generators.progan import progan_network
 from ganatomy.models.generators.repaired import write_repaired
 from ganatomy.models.generators.vae import decoder
-from ganatomy.models.generators.words import WORDS, WordUNet
 from ganatomy.models.weights import bundled_names
 
 MODULE = """
@@ -75,16 +75,8 @@ def realnvp_network() -> torch.nn.Module:
     return flow
 
 
-def words_network() -> torch.nn.Module:
-    network = WordUNet(len(WORDS), (8, 8, 16), context=8)
-    for weight in network.parameters():
-        weight.data.normal_(std=0.2)
-    return network
-
-
 def words_spec(directory: Path, seed: int) -> str:
-    torch.save(seeded(seed, words_network).state_dict() | {"size": torch.tensor(32)}, directory / f"{seed}.pth")
-    return f"wordflow:{directory / f'{seed}.pth'}"
+    return save_words(directory / f"{seed}.pth", seed)
 
 
 def exported_spec(directory: Path, seed: int) -> str:

@@ -19,6 +19,7 @@ from ganatomy.models.generators.protocol import (
     applied,
     check_layers,
     listed_layers,
+    prompts_of,
 )
 from ganatomy.models.generators.registry import GENERATORS
 
@@ -52,6 +53,7 @@ class BasisSubject:
         listed = {*listed_layers(subject), layer}
         self.listed: Mapping[str, LayerShape] = {name: own for name, own in self.layers.items() if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
+        self.prompts = prompts_of(subject)
         self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 

@@ -188,6 +188,11 @@ def listed_layers(generator: Subject) -> Mapping[str, LayerShape]:
     return listed
 
 
+def prompts_of(generator: Subject) -> tuple[str, ...]:
+    """Return the prompts of a text-to-image model, of which image i has number ``i % len(prompts)``; of others none."""
+    return tuple(getattr(generator, "prompts", ()))
+
+
 def margin(generator: Subject, layer: str) -> int:
     """Return how many places of a layer's grid lie beyond the image, on every side of it.
 

@@ -37,6 +37,7 @@ _COMMON = 0.001
 _APPEARS = 0.25
 """A concept appears where it newly covers so large a share of the place."""
 _DONE = {"ablate": "ablated", "insert": "inserted", "apply": "edited"}
+_BY_PROMPT = "How much of the concept the images of each prompt show, before and after."
 _READ = {"place": "at the edited place", "image": "in the whole image"}
 
 
@@ -53,20 +54,46 @@ def effect_tables(effect: "Effect") -> list[Table]:
     )
     caption = "Every concept that is seen, share of pixels {}; ± is one standard error, of sets a spread"
     return [
-        Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)
+        *(Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)),
+        *_by_prompt(effect),
     ]
+
+
+def _by_prompt(effect: "Effect") -> list[Table]:
+    """Return the effect on the concept by prompt, of a text-to-image model."""
+    if effect.prompts is None:
+        return []
+    columns = (
+        Column("prompt"),
+        Column("images"),
+        Column("before", form=percent),
+        Column("after", form=percent),
+        Column("change", form=effect_text, error="change_error"),
+        Column("random_change", f"{control_name(effect.facts)}: change", _signed, "random_spread"),
+    )
+    where = _READ[_reads(effect)[0]] if _reads(effect) else _READ["image"]
+    caption = f"{sentence(effect.spec.concept or '')} by prompt, share of pixels {where}; ± is one standard error"
+    return [Table("effect-by-prompt", caption, columns, effect.prompts)]
 
 
 def effect_section(effect: "Effect") -> Section:
     """Return the section of an ablation, an insertion, or given edits."""
     spec = effect.spec
-    tables = zip(_reads(effect), effect_tables(effect), strict=True)
+    tables = zip(_reads(effect), effect_tables(effect), strict=False)
     return Section(
         key=f"{spec.kind}-{spec.concept or 'units'}",
         short=f"{spec.kind} {spec.concept or ''}".strip(),
         question=_question(effect),
         answer=_answer(effect),
-        blocks=[_images(effect), *_closer(effect), *(_bars(effect, read, table) for read, table in tables)],
+        blocks=[
+            _images(effect),
+            *_closer(effect),
+            *(_bars(effect, read, table) for read, table in tables),
+            *(
+                Block("By prompt", f"What each prompt's images show of {spec.concept}.", t.html())
+                for t in _by_prompt(effect)
+            ),
+        ],
     )
 
 
@@ -93,11 +120,15 @@ def effect_chart(effect: "Effect") -> ChangeChart:
 def effect_cards(effect: "Effect") -> list[Card]:
     """Return each image before and after, and the same with random units, the edited region boxed."""
     boxes, done = _boxes(effect), _DONE[effect.spec.kind]
+    prompts = effect.facts.get("prompts") or [""]
     ids, before, after, random = (tensor.numpy() for tensor in effect.strips.state_dict().values())
     cards: list[Card] = []
     for i, number in enumerate(ids):
         tiles = [
-            (tile(before[i], f"Image {number} before", boxes), f"image {number}"),
+            (
+                tile(before[i], f"Image {number} before", boxes),
+                ": ".join(filter(None, [f"image {number}", prompts[number % len(prompts)]])),
+            ),
             (tile(after[i], f"Image {number} with the units {done}", boxes), done),
         ]
         if len(random):
