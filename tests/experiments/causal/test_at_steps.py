@@ -67,7 +67,7 @@ def test_an_ablation_is_done_at_each_step(dissected: Dissection, source: Dissect
     mean = (prompts.random_change * prompts.images).sum() / prompts.images.sum()
     assert mean == pytest.approx(row.random_change)
     assert "2 units of up1@2..4" in effect.section().question
-    assert "a winter church at night" in effect.section().blocks[-1].html
+    assert "a winter church at night" in effect.section().blocks[-1].body
 
 
 def test_an_insertion_has_a_constant_for_each_step(dissected: Dissection, source: DissectedModel, out: Path) -> None:

@@ -12,7 +12,7 @@ from ganatomy.core.errors import BadModel, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import ChunkedEdit, Hook, check_alone
-from ganatomy.models.generators.hooks import LayerHook, Wanted, hooked, readable
+from ganatomy.models.generators.hooks import LayerHook, LayerPlan, hooked, readable
 from ganatomy.models.generators.outputs import find_bounds, images_in, warn_clipped
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.survey import Survey
@@ -222,7 +222,7 @@ class HookedGenerator:
     ) -> tuple[Tensor, dict[str, Tensor]] | int:
         """Run the module once; return how many latents to give it instead, where a layer saw only a part of these."""
         followed = torch.is_grad_enabled() and any(r.requires_grad for r in put.values())
-        hook = LayerHook(self._name, self._forms, len(z), Wanted(kept, planned, put, followed))
+        hook = LayerHook(self._name, self._forms, len(z), LayerPlan(kept, planned, put, followed))
         try:
             with hook.on(self.network):
                 images = self._run(z)

@@ -61,7 +61,7 @@ ONE = Halves()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LayerPlan:
     """What is done at the layers in one run of a module.
 
     Attributes:
@@ -83,21 +83,21 @@ class Wanted:
 
 
 class LayerHook:
-    """A hook that does what is wanted, in one run of a module on so many images.
+    """A hook that does what is planned, in one run of a module on so many images.
 
     Attributes:
         features: float32 [b, u, h, w], of every layer that was run, after edits.
         fewest: the smallest number of images that a layer saw; fewer than there are where the module splits them.
 
     Raises:
-        BadModel: a layer returns no map this time, or a gradient is wanted that it would lose.
+        BadModel: a layer returns no map this time, or a gradient that is followed would be lost there.
     """
 
     def __init__(
-        self, name: str, forms: Mapping[str, MapForm], images: int, wanted: Wanted, halves: Halves = ONE
+        self, name: str, forms: Mapping[str, MapForm], images: int, plan: LayerPlan, halves: Halves = ONE
     ) -> None:
-        self._name, self._forms, self._images, self._wanted, self._halves = name, forms, images, wanted, halves
-        self._layers = wanted.layers
+        self._name, self._forms, self._images, self._plan, self._halves = name, forms, images, plan, halves
+        self._layers = plan.layers
         self.features: dict[str, Tensor] = {}
         self.fewest = images
 
@@ -116,18 +116,18 @@ class LayerHook:
 
     def _visited(self, name: str, output: Any, own: Tensor) -> Any:
         """Keep the features of a layer; return the output with what was done to them, if anything was."""
-        form, halves, wanted = self._forms[name], self._halves, self._wanted
+        form, halves, plan = self._forms[name], self._halves, self._plan
         parts = [own] if halves.count == 1 else list(own.chunk(halves.count))
         maps = {half: form.read(parts[half]).float() for half in {halves.read, *halves.edited}}
-        if name in wanted.put:
-            maps[halves.read] = wanted.put[name]
+        if name in plan.put:
+            maps[halves.read] = plan.put[name]
         for half in halves.edited:
-            maps[half] = applied(wanted.edits.get(name, ()), maps[half])
+            maps[half] = applied(plan.edits.get(name, ()), maps[half])
         r = maps[halves.read]
-        self.features[name] = r.clone() if name in wanted.kept else r  # a later step may overwrite it
-        if name not in wanted.edits and name not in wanted.put:
+        self.features[name] = r.clone() if name in plan.kept else r  # a later step may overwrite it
+        if name not in plan.edits and name not in plan.put:
             return None
-        if wanted.followed:
+        if plan.followed:
             check_followed(self._name, name)
         for half, each in maps.items():
             parts[half] = form.written(each).to(own.dtype, copy=True)
@@ -143,7 +143,7 @@ class LayerHook:
             raise not_computed(self._name, min(missing))
 
     def on(self, module: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """Hook the submodules that are wanted, for the length of a block."""
+        """Hook the submodules of these layers, for the length of a block."""
         return hooked(module, {name.partition("#")[0] for name in self._layers}, self)
 
 

@@ -15,7 +15,7 @@ from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
-from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, MapForm, Wanted, hooked, readable
+from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, MapForm, LayerPlan, hooked, readable
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
@@ -122,7 +122,7 @@ class SampledGenerator:
         """Return the images and the features of layers, of one sampling without gradients; see `Subject`."""
         planned = edits_by_layer(edits)
         self.check_layers([*layers, *planned])
-        images, features = self._sample(z, Wanted(layers, planned))
+        images, features = self._sample(z, LayerPlan(layers, planned))
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
@@ -132,7 +132,7 @@ class SampledGenerator:
         """
         self.check_layers([layer])
         planned = onward_edits(edits, layer, self.layers)
-        return self._sample(z, Wanted((), planned, {layer: r}))[0]
+        return self._sample(z, LayerPlan((), planned, {layer: r}))[0]
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Return the images with edits at any layers, of one sampling without gradients."""
@@ -158,22 +158,22 @@ class SampledGenerator:
     def _numbers(self, z: Latents) -> Tensor:
         return z[:, -1].round().long() % len(self.prompts)
 
-    def _sample(self, z: Latents, wanted: Wanted) -> tuple[Images, dict[str, Tensor]]:
+    def _sample(self, z: Latents, plan: LayerPlan) -> tuple[Images, dict[str, Tensor]]:
         """Return images, and features of the layers that are kept, by layer."""
         if not len(z):
-            features = {layer: torch.empty(0, *self.layers[layer], device=self.device) for layer in wanted.kept}
+            features = {layer: torch.empty(0, *self.layers[layer], device=self.device) for layer in plan.kept}
             return torch.empty(0, *self._image, device=self.device), features
-        by_step = _by_step(wanted)
-        changed = min((_step_of(layer) for layer in (*wanted.edits, *wanted.put)), default=self.last + 1)
+        by_step = _by_step(plan)
+        changed = min((_step_of(layer) for layer in (*plan.edits, *plan.put)), default=self.last + 1)
         state, done, plain = self._before(z, min(by_step, default=self.last + 1))
         features = {}
         for number in range(done + 1, self.last + 1):
-            state, read = self._step(state, number, by_step.get(number, Wanted()))
+            state, read = self._step(state, number, by_step.get(number, LayerPlan()))
             features |= {f"{block}@{number}": r for block, r in read.items()}
             if plain and number < changed:
                 self._kept.add(z, number, state)
-        if torch.is_grad_enabled() and any(r.requires_grad for r in wanted.put.values()) and not state.x.requires_grad:
-            raise BadModel(f"{self._name} keeps no gradient from {', '.join(wanted.put)} to its images")
+        if torch.is_grad_enabled() and any(r.requires_grad for r in plan.put.values()) and not state.x.requires_grad:
+            raise BadModel(f"{self._name} keeps no gradient from {', '.join(plan.put)} to its images")
         return self._images(state), features
 
     @torch.no_grad()
@@ -186,7 +186,7 @@ class SampledGenerator:
         found = self._kept.find(own, step - 1)
         done, state = found or (0, self._start(own))
         for number in range(done + 1, step):
-            state, _ = self._step(state, number, Wanted())
+            state, _ = self._step(state, number, LayerPlan())
             self._kept.add(own, number, state)
         return state if rows is None else state[rows], step - 1, rows is None
 
@@ -195,12 +195,12 @@ class SampledGenerator:
         with foreign_errors(f"beginning to sample with {self._name}"):
             return self.sampler.start(noise, self._numbers(z))
 
-    def _step(self, state: State, number: int, wanted: Wanted) -> tuple[State, dict[str, Tensor]]:
-        """Return the state after a step, and the features of its blocks; where a gradient is wanted, without its graph.
+    def _step(self, state: State, number: int, plan: LayerPlan) -> tuple[State, dict[str, Tensor]]:
+        """Return the state after a step, and the features of its blocks; where gradients are computed, without its graph.
 
         The graph of the step is made again in the backward pass, so that the memory of one step is enough.
         """
-        run = partial(self._run, state, number, wanted)
+        run = partial(self._run, state, number, plan)
         if not torch.is_grad_enabled():
             return run()
         done: tuple[State, dict[str, Tensor]]
@@ -208,8 +208,8 @@ class SampledGenerator:
             done = checkpoint(run, use_reentrant=False, preserve_rng_state=False)
         return done
 
-    def _run(self, state: State, number: int, wanted: Wanted) -> tuple[State, dict[str, Tensor]]:
-        hook = LayerHook(self._name, self._forms, len(state), wanted, self._halves)
+    def _run(self, state: State, number: int, plan: LayerPlan) -> tuple[State, dict[str, Tensor]]:
+        hook = LayerHook(self._name, self._forms, len(state), plan, self._halves)
         with self._ready(f"step {number} of {self._name}"), hook.on(self.network):
             state = self.sampler.step(state, number)
         if hook.fewest < len(state):
@@ -245,7 +245,7 @@ class SampledGenerator:
         def step(z: Latents) -> Tensor:
             survey = Survey(len(z), self._halves, partial(grid_of, size=self.sampler.shape[1:]))
             with hook_all(survey):
-                state, _ = self._run(self._start(z), 1, Wanted())
+                state, _ = self._run(self._start(z), 1, LayerPlan())
             surveys.append(survey)
             survey.exclude_images(state.x, "returns what the step predicts")
             return state.x.float()
@@ -259,7 +259,7 @@ class SampledGenerator:
         if not survey.layers:
             reasons = "; ".join(f"{name} {reason}" for name, reason in list(survey.others.items())[-3:])
             raise BadModel(f"{self._name} has no layer: none of its submodules returns a feature map ({reasons})")
-        return survey, self._images(self._run(self._start(z[:1]), 1, Wanted())[0]).shape[1:]
+        return survey, self._images(self._run(self._start(z[:1]), 1, LayerPlan())[0]).shape[1:]
 
 
 def grid_of(places: int, size: Sequence[int]) -> tuple[int, int] | None:
@@ -279,14 +279,14 @@ def _step_of(layer: str) -> int:
     return split_layer(layer).step or 0
 
 
-def _by_step(wanted: Wanted) -> dict[int, Wanted]:
-    """Return what is wanted at each step, with the names of blocks."""
-    found: dict[int, Wanted] = {}
-    for step in {_step_of(layer) for layer in wanted.layers}:
-        own = {layer: split_layer(layer).block for layer in wanted.layers if _step_of(layer) == step}
-        kept = [own[layer] for layer in wanted.kept if layer in own]
-        edits = {own[layer]: each for layer, each in wanted.edits.items() if layer in own}
-        found[step] = Wanted(kept, edits, {own[layer]: r for layer, r in wanted.put.items() if layer in own})
+def _by_step(plan: LayerPlan) -> dict[int, LayerPlan]:
+    """Return what is done at each step, by the names of blocks."""
+    found: dict[int, LayerPlan] = {}
+    for step in {_step_of(layer) for layer in plan.layers}:
+        own = {layer: split_layer(layer).block for layer in plan.layers if _step_of(layer) == step}
+        kept = [own[layer] for layer in plan.kept if layer in own]
+        edits = {own[layer]: each for layer, each in plan.edits.items() if layer in own}
+        found[step] = LayerPlan(kept, edits, {own[layer]: r for layer, r in plan.put.items() if layer in own})
     return found
 
 

@@ -36,7 +36,7 @@ def word_states(prompt: str) -> list[int]:
         UnknownName: a word that the model does not know.
         BadValue: the prompt contradicts itself.
     """
-    said: dict[str, int] = {}
+    states: dict[str, int] = {}
     denied, once = False, False
     for heard in re.findall(r"[^\W\d_]+", prompt.lower()):
         if heard in DENIES_ALL or heard in ENDS:
@@ -46,15 +46,15 @@ def word_states(prompt: str) -> list[int]:
         elif heard not in UNHEARD:
             word = _known(heard)
             state = ABSENT if denied or once else PRESENT
-            if said.get(word, state) != state:
+            if states.get(word, state) != state:
                 raise BadValue(f"prompt {prompt!r} both says and denies {word}")
-            said[word], once = state, False
+            states[word], once = state, False
     for group in (SEASONS, TIMES):
-        chosen = [word for word in group if said.get(word) == PRESENT]
+        chosen = [word for word in group if states.get(word) == PRESENT]
         if len(chosen) > 1:
             raise BadValue(f"prompt {prompt!r} says {' and '.join(chosen)}; an image has one of them")
-        said |= {word: ABSENT for word in group if chosen and word not in chosen}
-    return [said.get(word, UNSAID) for word in WORDS]
+        states |= {word: ABSENT for word in group if chosen and word not in chosen}
+    return [states.get(word, UNSAID) for word in WORDS]
 
 
 def _known(heard: str) -> str:
