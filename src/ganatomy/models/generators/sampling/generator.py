@@ -15,7 +15,7 @@ from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
-from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, MapForm, LayerPlan, hooked, readable
+from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, MapForm, hooked, readable
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
@@ -196,7 +196,7 @@ class SampledGenerator:
             return self.sampler.start(noise, self._numbers(z))
 
     def _step(self, state: State, number: int, plan: LayerPlan) -> tuple[State, dict[str, Tensor]]:
-        """Return the state after a step, and the features of its blocks; where gradients are computed, without its graph.
+        """Return the state after a step, and the features of its blocks; under gradients without its graph.
 
         The graph of the step is made again in the backward pass, so that the memory of one step is enough.
         """
