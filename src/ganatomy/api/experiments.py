@@ -459,6 +459,7 @@ def ace(
     layer: str,
     concept: str,
     *,
+    at_steps: str | None = None,
     schedule: str = "fast",
     images: int | None = None,
     first: int | None = None,
@@ -519,7 +520,7 @@ def ace(
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
         random, controls: how many sets of random units are measured as controls, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
-        study, layer, first, seed, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, at_steps, first, seed, shard, out, generator, segmenter: as of `ablate`.
         images: as of `unit_effects`.
         batch, device, engine, progress: as of `dissect`.
     """

@@ -134,3 +134,27 @@ def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:
     assert isinstance(source.models.generator, SampledGenerator)
     assert take_window(source, {"layer": "up2", "at_steps": "3"}) == ["up2@3"]
     assert take_window(source, {"layer": "up2@1"}) is None
+
+
+def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, source: DissectedModel) -> None:
+    small = {"pool": 12, "train": 4, "held": 2, "candidates": 6, "steps": 2, "every": 1, "pairs": 2, "images": 6}
+    sets = {"top": 3, "sizes": (1, 3), "controls": (3,), "random": 1, "places": 2, "apart": 1, "patience": 0}
+    concept, directory = named(dissected), dissected.study.directory
+    found = ganatomy.ace(directory, "up1", concept, at_steps="2..4", **small, **sets)
+    assert found.spec.layers() == ["up1@2", "up1@3", "up1@4"]
+    assert found.study.directory.parent.name == "up1-2..4"
+    generator, z = source.models.generator, source.models.generator.latents(found.spec.ids(), 0)
+    units = found.top()
+    own = [Intervention.ablate(layer, generator.layers[layer], units) for layer in found.spec.layers()]
+    shares = [
+        (source.models.segmenter(images) == source.concept(concept)).any(1).double().mean()
+        for images in (generator.edited(z, ()), generator.edited(z, own))
+    ]
+    curve = found.curve[(found.curve["by"] == "ace") & (found.curve.n == 3)].iloc[0]
+    assert curve.relative == pytest.approx(float(shares[1] / shares[0] - 1), abs=1e-6)
+    effect = ganatomy.ablate(
+        directory, "up1", concept, at_steps="2..4", by="ace", top=3, images=4, random=0, show=0, out=directory / "x"
+    )
+    assert list(effect.spec.units) == units
+    with mistake("bad-value", "up1", "--at-steps 1..4"):
+        ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import read_steps, split_layer
+from ganatomy.core.layer_steps import read_steps, spanned, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -201,8 +201,9 @@ def select_units(source: DissectedModel, layer: str, query: UnitQuery, ranked_at
         return UnitSelection(units, f"{n} units at random (seed {query.seed})", f"{concept or 'units'}-random-{n}")
     assert concept is not None
     if by == "ace":
-        units, by = _by_ace(source, layer, concept, query)
+        units, by = _by_ace(source, window or [layer], concept, query)
     else:
+        ranked_at = ranked_layers(source, window) if window else []
         ious = torch.stack([source.ious(each, concept) for each in ranked_at or [layer]]).mean(0)
         units = tuple(ious.sort(descending=True, stable=True).indices[:n].tolist())
         by += f" at {', '.join(ranked_at)}" if ranked_at else ""
@@ -213,7 +214,7 @@ def select_in_window(
     source: DissectedModel, window: Sequence[str], query: UnitQuery, constant: str | None = None
 ) -> tuple[UnitSelection, dict[str, Any]]:
     """Return units of a block, the same at each step of a window, and the fields of a Spec that name them."""
-    chosen = select_units(source, window[0], query, ranked_layers(source, window))
+    chosen = select_units(source, window[0], query, window)
     name = chosen.name + ("-at-k-of-the-place" if constant == "place" else "")
     more = tuple((layer, chosen.units) for layer in window[1:])
     return dataclasses.replace(chosen, name=name), {"layer": window[0], "units": chosen.units, "more": more}
@@ -267,8 +268,9 @@ def random_alpha(count: int, units: Sequence[int], ids: Sequence[int], seed: int
     return torch.stack([alpha_of(own, count) for own in random_sets(count, len(units), ids, seed, units)])
 
 
-def ace_path(source: DissectedModel, layer: str, concept: str, schedule: str = "fast") -> Path:
+def ace_path(source: DissectedModel, layers: Sequence[str], concept: str, schedule: str = "fast") -> Path:
     """Return the default directory of the ACE study of a concept."""
+    layer = "+".join(spanned(layers))
     return source.sibling_path(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
 
@@ -280,20 +282,30 @@ def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
     return UnitSelection(tuple(units), f"units {listed}", f"units-{name}")
 
 
-def _by_ace(source: DissectedModel, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
-    """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
-    defaults = [ace_path(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
+def _by_ace(
+    source: DissectedModel, layers: Sequence[str], concept: str, query: UnitQuery
+) -> tuple[tuple[int, ...], str]:
+    """Rank by an ACE study, which must be of the same dissection, layers and concept; also say what ranked its units."""
+    defaults = [ace_path(source, layers, concept, schedule) for schedule in ("fast", "published", "quick")]
     directory = query.ace or next(filter(is_study, defaults), defaults[0])
     if not is_study(directory):
         raise BadValue(
             f"no ACE study of {concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(concept)}"
+            f"ganatomy ace {source.directory} {_layer_options(layers)} --concept {shlex.quote(concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
     ace = Ace.open(directory)
-    expected = {"dissection": source.dissection.study.digest, "layer": layer, "concept": concept}
+    own = ace.spec
+    expected = {"dissection": source.dissection.study.digest, "layer": "+".join(spanned(layers)), "concept": concept}
+    found = {"dissection": own.dissection, "layer": "+".join(spanned(own.layers())), "concept": own.concept}
     for name, given in expected.items():
-        if (found := getattr(ace.spec, name)) != given:
-            raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found}, not {given}")
+        if found[name] != given:
+            raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found[name]}, not {given}")
     return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called
+
+
+def _layer_options(layers: Sequence[str]) -> str:
+    """Return the options of a command that name a layer, or a block at several steps."""
+    first, last = split_layer(layers[0]), split_layer(layers[-1])
+    return f"--layer {layers[0]}" if len(layers) == 1 else f"--layer {first.block} --at-steps {first.step}..{last.step}"
