@@ -169,7 +169,7 @@ def run_ace(
         StudyMismatch: the directory holds another study.
     """
     spec.check_units(source.shape(spec.layer).units)
-    concept = source.concept(spec.concept)
+    source.concept(spec.concept)  # refuses what is rare
     ranked = ranked_layers(source, spec.layers()) if spec.more else [spec.layer]
     ious = torch.stack([source.ious(layer, spec.concept) for layer in ranked]).mean(0)
     if not (directory / "study.json").exists():

@@ -285,7 +285,7 @@ def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
 def _by_ace(
     source: DissectedModel, layers: Sequence[str], concept: str, query: UnitQuery
 ) -> tuple[tuple[int, ...], str]:
-    """Rank by an ACE study, which must be of the same dissection, layers and concept; also say what ranked its units."""
+    """Rank by an ACE study, of the same dissection, layers and concept; also say what ranked its units."""
     defaults = [ace_path(source, layers, concept, schedule) for schedule in ("fast", "published", "quick")]
     directory = query.ace or next(filter(is_study, defaults), defaults[0])
     if not is_study(directory):

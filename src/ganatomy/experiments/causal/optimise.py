@@ -100,7 +100,7 @@ class PresentAbsent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What α does to the concept, by the image: `train` is optimised on, `held` is out; `values` has k of each layer."""
+    """What α does to the concept, by the image: `train` is optimised on, `held` is out; `values` are k by layer."""
 
     source: DissectedModel
     spec: AceSpec
