@@ -58,6 +58,7 @@ class SampledGenerator:
         listed: the layers that are meant where none are named: the blocks at `steps`.
         others: the submodules that are no layers, each with the reason.
         prompts: image i has prompt ``i % len(prompts)``.
+        steps: those that are listed.
         last: the step that drawing ends with.
 
     Raises:
@@ -78,7 +79,7 @@ class SampledGenerator:
         check_readable(sampler.network, name)
         check_numbers(sampler.network, name)
         self.sampler, self.network, self._name, self._show = sampler, sampler.network, name, show
-        self.device, self.prompts, self._half = device_of(sampler.network), tuple(sampler.prompts), half
+        self.device, self.prompts = device_of(sampler.network), tuple(sampler.prompts)
         self._halves = _halves(sampler, half, name)
         self.steps = _steps(sampler, steps, show, name)
         self.last = self.steps[-1] if show == "estimate" else sampler.steps
