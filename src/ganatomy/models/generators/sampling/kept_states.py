@@ -66,5 +66,4 @@ def unique_rows(z: Latents) -> tuple[Tensor, Tensor | None]:
 
 
 def _key(z: Tensor) -> bytes:
-    digest = hashlib.sha256(z.detach().cpu().contiguous().numpy())
-    return digest.digest()
+    return hashlib.sha256(z.detach().cpu().numpy().tobytes()).digest()
