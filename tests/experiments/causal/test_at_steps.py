@@ -137,7 +137,7 @@ def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:
 
 
 def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, source: DissectedModel) -> None:
-    small = {"pool": 12, "train": 4, "held": 2, "candidates": 6, "steps": 2, "every": 1, "pairs": 2, "images": 6}
+    small = {"pool": 24, "train": 8, "held": 8, "candidates": 16, "steps": 2, "every": 1, "pairs": 2, "images": 6}
     sets = {"top": 3, "sizes": (1, 3), "controls": (3,), "random": 1, "places": 2, "apart": 1, "patience": 0}
     concept, directory = named(dissected), dissected.study.directory
     found = ganatomy.ace(directory, "up1", concept, at_steps="2..4", **small, **sets)

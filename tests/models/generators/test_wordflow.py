@@ -57,7 +57,7 @@ def test_stages_are_offered_and_their_parts_on_request(tmp_path: Path) -> None:
         ("step=first", "bad-value", ["step=first"]),
         ("guidance=inf", "bad-value", ["guidance=inf"]),
         ("half=uncond", "bad-value", ["half=uncond"]),
-        ("layers=up7", "unknown-name", ["up7", "up0"]),
+        ("layers=up7", "unknown-name", ["up7", "did you mean"]),
         ("prompts=none.txt", "bad-file", ["none.txt"]),
     ],
 )
