@@ -35,7 +35,7 @@ class MapForm(NamedTuple):
 
     def read(self, own: Tensor) -> Features:
         """Return the tensor as a map, in its own number format."""
-        return own if self.grid is None else own.transpose(1, 2).unflatten(2, self.grid)
+        return own if self.grid is None else own.transpose(1, 2).reshape(len(own), -1, *self.grid)
 
     def written(self, r: Features) -> Tensor:
         """Return a map as such a tensor."""
@@ -46,12 +46,12 @@ class Halves(NamedTuple):
     """Which rows of a call are the images', where there are several for each: all first ones, then all second ones.
 
     Attributes:
-        count: rows of a call for each image.
+        rows: of a call, for each image.
         read: which of them features are read from and replaced in.
         edited: those that edits are done to, each half's own features.
     """
 
-    count: int = 1
+    rows: int = 1
     read: int = 0
     edited: tuple[int, ...] = (0,)
 
@@ -108,8 +108,8 @@ class LayerHook:
         own = self._forms[name].find(output)
         if own is None:
             raise not_computed(self._name, name)
-        count, images = len(own) // self._halves.count, self._images
-        if len(own) != images * self._halves.count:
+        count, images = len(own) // self._halves.rows, self._images
+        if len(own) != images * self._halves.rows:
             self.fewest = min(self.fewest, count if count < images else images // 2)
             return None
         return self._visited(name, output, own)
@@ -117,7 +117,7 @@ class LayerHook:
     def _visited(self, name: str, output: Any, own: Tensor) -> Any:
         """Keep the features of a layer; return the output with what was done to them, if anything was."""
         form, halves, plan = self._forms[name], self._halves, self._plan
-        parts = [own] if halves.count == 1 else list(own.chunk(halves.count))
+        parts = [own] if halves.rows == 1 else list(own.chunk(halves.rows))
         maps = {half: form.read(parts[half]).float() for half in {halves.read, *halves.edited}}
         if name in plan.put:
             maps[halves.read] = plan.put[name]
@@ -131,7 +131,7 @@ class LayerHook:
             check_followed(self._name, name)
         for half, each in maps.items():
             parts[half] = form.written(each).to(own.dtype, copy=True)
-        return replaced(output, own, parts[0] if halves.count == 1 else torch.cat(parts))
+        return replaced(output, own, parts[0] if halves.rows == 1 else torch.cat(parts))
 
     def check_done(self) -> None:
         """Refuse a run that did not come to all of the layers.

@@ -53,7 +53,7 @@ class Survey:
     """
 
     def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = lambda _: None) -> None:
-        self._batch, self._halves, self._grid_of = images * halves.count, halves, grid_of
+        self._batch, self._halves, self._grid_of = images * halves.rows, halves, grid_of
         self._maps: dict[str, _Map] = {}
         self._calls: dict[str, list[_Call]] = defaultdict(list)
         self._count = 0
@@ -95,7 +95,7 @@ class Survey:
                 self.others[name] = f"returns what {same} returned; ask for that"
                 return
             self._exclude([same], f"returns what {name} returns; ask for that")
-        r = form.read(output.detach().chunk(self._halves.count)[self._halves.read])
+        r = form.read(output.detach().chunk(self._halves.rows)[self._halves.read])
         means = r.float().mean((2, 3))
         self._maps[name] = _Map(weakref.ref(output), _version(output), LayerShape(*r.shape[1:]), form, means)
 
