@@ -183,8 +183,8 @@ def default_layers(source: DissectedModel) -> list[str]:
     return [name for name, side in apt.items() if side == max(apt.values())][:2]
 
 
-def select_units(source: DissectedModel, layer: str, query: UnitQuery, ranked_at: Sequence[str] = ()) -> UnitSelection:
-    """Return the units of a layer that are asked for, ranked there or by their mean IoU at other steps of its block."""
+def select_units(source: DissectedModel, layer: str, query: UnitQuery, window: Sequence[str] = ()) -> UnitSelection:
+    """Return the units of a layer that are asked for; of a block, where its layers at some steps are given."""
     count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
     if by not in RANKINGS:
         raise UnknownName("ranking", by, RANKINGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.tensor_types import Images
@@ -41,8 +41,9 @@ class WordSampler:
     def __init__(
         self, network: WordUNet, prompts: Sequence[str], size: int, steps: int = 8, guidance: float = 1.0
     ) -> None:
-        self.network, self.prompts, self.steps = network, tuple(prompts), steps
-        self.shape = (3, size, size)
+        self.network: nn.Module = network
+        self.prompts: Sequence[str] = tuple(prompts)
+        self.steps, self.shape = steps, (3, size, size)
         self.halves = 1 if guidance == 1 else 2
         self.facts: tuple[object, ...] = ("words", guidance)
         self._guidance = guidance
