@@ -227,8 +227,8 @@ def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Seq
         study.step("extremes", Extremes, lambda: draw_extremes(source, spec, trials[0], gain, (spec.show + 1) // 2))
     if study.facts.get("prompts"):
         area = float(tally.pixels[-1]) / spec.images
-        work = partial(ByPrompt.of, tally.edited.cpu().double() / area, spec.first, len(study.facts["prompts"]))
-        study.step("by_prompt", ByPrompt, work)
+        shares, prompts = tally.edited.cpu().double() / area, len(study.facts["prompts"])
+        study.step("by_prompt", ByPrompt, lambda: ByPrompt.of(shares, spec.first, prompts))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
     study.finish()
