@@ -97,7 +97,7 @@ class SampledGenerator:
             self.blocks = {block: shape for block, shape in self.blocks.items() if block in blocks}
         self.layers: Mapping[str, LayerShape] = self._at(range(1, self.last + 1))
         self.listed: Mapping[str, LayerShape] = self._at(self.steps)
-        shown = (self._halves, show, self.last)
+        shown = (tuple(self._halves), show, self.last)
         self.fingerprint = weights_fingerprint(
             self.network, "sampled", sampler.shape, sampler.steps, self.prompts, shown, *sampler.facts
         )
