@@ -22,7 +22,7 @@ import torch
 
 from ganatomy.core.files import write_text
 from ganatomy.core.tensor_files import Archive
-from ganatomy.experiments.causal.ace import prepare, run_ace
+from ganatomy.experiments.causal.ace import constants, prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
 from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.optimise import Objective, clipped
@@ -46,7 +46,7 @@ def evaluation(source: DissectedModel, given: argparse.Namespace) -> Objective:
     spec = scheduled(source, layer=given.layer, concept=given.concept, seed=seed, controls=(1,), **sizes)
     pool = open_pool(pooling(source), spec.pool_spec(), out / "evaluation-pool")
     with Study.create(out / "evaluation", spec, source.facts()) as study:
-        return prepare(spec, source, pool, study)[0]
+        return prepare(spec, source, pool, constants(spec, source, pool), study)[0]
 
 
 def curve(source: DissectedModel, spec: Any, out: Path, objective: Objective) -> list[Row]:

@@ -3,6 +3,7 @@
     python recipes/train_words.py --out runs/words                     # resumes where it stopped
     python recipes/train_words.py --out runs/words --compact words.pt  # weights alone, in half precision
     python recipes/train_words.py --out runs/more --start words.pt     # goes on from these
+    python recipes/train_words.py --out runs/words --export src/ganatomy/assets/church-words.safetensors
 
 Scenes are rendered while it trains, one for every four images seen. Each says of every season, time of day and kind of
 object whether it is there; training hides words at random.
@@ -18,11 +19,12 @@ import torch
 from gan.evaluation import UNSEEN, SegmenterEvaluation
 from likelihood.training import Training
 from torch import Tensor
-from words.data import CATEGORY, SIZE, WORDS, WordScenes, word_states
+from words.data import CATEGORY, SIZE, WordScenes, word_states
+from words.export import export
 from words.model import RectifiedFlow
-from words.unet import WordUNet
 
 from ganatomy.core.files import atomic_write
+from ganatomy.models.generators.words import WORDS, WordUNet
 from ganatomy.scenes import render
 
 FIRST, SHARE, MOST = 20_000, 0.25, 250_000
@@ -45,6 +47,11 @@ def main(given: Sequence[str] | None = None) -> None:
         start(training, args.start)
     if args.compact:
         compact(training, args.compact)
+    if args.export:
+        command = f"python recipes/train_words.py --seed {args.seed} --images {training.seen}"
+        facts = {"recipe": command, "seed": args.seed, "images": training.seen}
+        export(training.averaged, args.export, facts)
+    if args.compact or args.export:
         return
     evaluation = cache(lambda: SegmenterEvaluation(CATEGORY, args.seed, model.latent, SIZE, 1000))
     while training.seen < args.images:
@@ -92,6 +99,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
     parser.add_argument("--start", type=Path, help="compact weights to start from, where --out has no checkpoint")
     parser.add_argument("--compact", type=Path, help="write the averaged weights here, and stop")
+    parser.add_argument("--export", type=Path, help="write them here as a bundled model, with its card, and stop")
     return parser.parse_args(given)
 
 

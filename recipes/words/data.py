@@ -7,18 +7,12 @@ import torch
 from gan.images import RenderedImages
 from torch import Tensor
 
+from ganatomy.models.generators.words import ABSENT, OBJECTS, PRESENT, UNSAID, WORDS
 from ganatomy.scenes import VOCABULARY, grammar, render
 from ganatomy.scenes.palette import Lighting
 from ganatomy.scenes.seeded_random import SeededRandom
-from words.unet import ABSENT, PRESENT, UNSAID
 
 CATEGORY, SIZE = "varied-church", 64
-SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")
-OBJECTS = (
-    "sun", "moon", "cloud", "mountain", "hill", "water", "tree", "bush", "path", "tower", "dome", "chimney", "door",
-    "window",
-)  # fmt: skip
-WORDS = (*SEASONS, *TIMES, *OBJECTS)
 SEEN, TRACE = 24, 4
 """Pixels of 64 x 64 from which an object counts as present, and up to which as absent; between, nothing is said."""
 

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from words.unet import UNSAID, WordUNet
+from ganatomy.models.generators.words import UNSAID, WordUNet
 
 
 class Sampler(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from diffusers_models import save_autoencoder, save_pipeline
 from mistakes import mistake
 from stylegan_files import Kept, stylegan2, stylegan3, write
+from tiny_words import save_words
 from torch import Tensor
 
 from ganatomy.core.errors import UnknownName
@@ -72,6 +73,10 @@ def realnvp_network() -> torch.nn.Module:
     for weight in flow.parameters():
         weight.data.normal_(std=0.1)
     return flow
+
+
+def words_spec(directory: Path, seed: int) -> str:
+    return save_words(directory / f"{seed}.pth", seed)
 
 
 def exported_spec(directory: Path, seed: int) -> str:
@@ -157,11 +162,13 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "torch": torch_spec,
     "torchscript": torchscript_spec,
     "vae": vae_spec,
+    "wordflow": lambda directory, seed: f"{words_spec(directory, seed)}?steps=2",
+    "wordflow guided": lambda directory, seed: f"{words_spec(directory, seed)}?steps=3&guidance=2&layers=down1,up1",
 }
 LOOK_ONLY = {"classifier", "discriminator"}
 """Families that draw nothing: see test_subjects.py."""
 LAYERS_TRIED = 4
-BESIDE = {"stylegan", "stylegan resnet", "repaired"}
+BESIDE = {"stylegan", "stylegan resnet", "repaired", "wordflow guided"}
 """Families whose layers reach the image not only through the next one."""
 
 

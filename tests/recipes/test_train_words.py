@@ -1,13 +1,16 @@
 """The recipe of the word-conditional flow: words say what is in a scene, a stopped training goes on, weights travel."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import train_words as recipe
-from words.unet import ABSENT, PRESENT, UNSAID, WordUNet
 
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.words import ABSENT, PRESENT, UNSAID, WordUNet
 from ganatomy.scenes import VOCABULARY, render
 
 
@@ -58,3 +61,15 @@ def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: 
     recipe.main(["--out", str(tmp_path / "run"), "--compact", str(tmp_path / "words.pt")])
     recipe.main(["--out", str(tmp_path / "more"), "--images", "128", "--start", str(tmp_path / "words.pt")])
     assert not (tmp_path / "more/log.jsonl").exists()  # it has seen as many already
+
+
+@pytest.mark.slow
+def test_what_is_exported_opens_and_its_card_says_how_good_it_is(tmp_path: Path) -> None:
+    model = recipe.RectifiedFlow(WordUNet(len(recipe.WORDS), (8, 8, 8)), recipe.held_out_states(0, 4), 64)
+    path = tmp_path / "small.safetensors"
+    recipe.export(model, path, {"recipe": "none", "seed": 0, "images": 0}, images=8, each=2)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert (card["family"], card["name"], card["sha256"]) == ("wordflow", "small", file_sha256(path))
+    assert set(card["scores"]) >= {"frechet", "shares", "said and denied"}
+    generator = open_generator(f"wordflow:{path}")
+    assert generator.observe(generator.latents(range(1), 0), ()).images.shape == (1, 3, 64, 64)

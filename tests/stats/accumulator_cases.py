@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganatomy.experiments.causal.ace import ConceptShares
 from ganatomy.experiments.causal.context import Inserted
-from ganatomy.experiments.causal.effects import EffectTally
+from ganatomy.experiments.causal.effect_tally import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
 from ganatomy.experiments.causal.pool import PlaceMeans, Pool
 from ganatomy.experiments.causal.setting_places import FreeImages
@@ -337,10 +337,10 @@ CASES = [
         lambda: ConceptShares(3),
     ),
     Case(
-        lambda: EffectTally(2, CONCEPTS),
+        lambda: EffectTally(2, 1, CONCEPTS),
         lambda images: (*COUNTS[:, :, images], COUNTS[0, 0, images, 1], COUNTS[:, 1, images, 1].T),
         lambda: {**paired_change(), "shown": COUNTS[0, 0, :, 1], "edited": COUNTS[:, 1, :, 1].T},
-        lambda: EffectTally(3, CONCEPTS),
+        lambda: EffectTally(3, 1, CONCEPTS),
     ),
     Case(
         lambda: FirstOrder(UNITS, 4),

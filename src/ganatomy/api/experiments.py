@@ -222,6 +222,7 @@ def ablate(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -252,6 +253,8 @@ def ablate(
         layer: where the units are.
         concept: what they are for; it is also what an effect is read on first. Nothing, if it is not given.
         layers: several at once, in place of `layer`.
+        at_steps: the first step and the last, ``1..8``: `layer` is then a block, without a step, and the same units are
+            edited at each of these steps. At the step of the layer alone, if it is not given.
         units: the units themselves; None to rank them.
         top: how many of the ranking (20).
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
@@ -316,6 +319,7 @@ def insert(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -349,8 +353,8 @@ def insert(
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
-        study, layer, layers, units, top, by, ace, at, cell, images, first, seed, strength: as of `ablate`.
-        random, show, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, layers, at_steps, units, top, by, ace, at, cell, images, first, seed: as of `ablate`.
+        strength, random, show, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))
@@ -455,6 +459,7 @@ def ace(
     layer: str,
     concept: str,
     *,
+    at_steps: str | None = None,
     schedule: str = "fast",
     images: int | None = None,
     first: int | None = None,
@@ -515,7 +520,7 @@ def ace(
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
         random, controls: how many sets of random units are measured as controls, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
-        study, layer, first, seed, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, at_steps, first, seed, shard, out, generator, segmenter: as of `ablate`.
         images: as of `unit_effects`.
         batch, device, engine, progress: as of `dissect`.
     """

@@ -15,6 +15,7 @@ from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.pages import write_page
 from ganatomy.cli.verbs import begin_anew
 from ganatomy.core.errors import GanatomyError
+from ganatomy.core.layer_steps import spanned
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
@@ -69,7 +70,7 @@ def _estimate(source: DissectedModel, plan: Plan[Any], directory: Path, seconds:
     """Say what a plan does, on how many images, how long that takes, and how to take about two minutes."""
     from ganatomy.experiments.causal.ace_spec import AceSpec
 
-    spec, layers = plan.spec, ", ".join(plan.spec.layers())
+    spec, layers = plan.spec, ", ".join(spanned(plan.spec.layers()))
     where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
     about = f"about {terminal.duration(seconds)} on {source.models.device}"
     if seconds > LONG and isinstance(spec, AceSpec):

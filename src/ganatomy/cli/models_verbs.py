@@ -2,7 +2,7 @@
 
 import inspect
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,28 +74,44 @@ def layers(arguments: Namespace) -> None:
     """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
     from ganatomy.models.generators import open_subject
+    from ganatomy.models.generators.sampling import SampledGenerator
 
     generator = open_subject(arguments.generator, arguments.device)
-    seen = generator.observe(generator.latents(range(1), 0), list(generator.layers))
+    sampled = generator if isinstance(generator, SampledGenerator) else None  # its blocks are layers at every step
+    names = list(generator.layers)[: None if sampled is None else len(sampled.blocks)]
+    seen = generator.observe(generator.latents(range(1), 0), names)
     found = [
         {
-            "layer": name,
-            **shape._asdict(),
+            "layer": name if sampled is None else name.rpartition("@")[0],
+            **generator.layers[name]._asdict(),
             "dtype": str(seen.features[name].dtype).removeprefix("torch."),
             "bytes": seen.features[name].nbytes,
         }
-        for name, shape in generator.layers.items()
+        for name in names
     ]
     others = dict(getattr(generator, "others", {}))
     size = list(seen.images.shape[-2:])
     output = getattr(generator, "output", "")
     facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
+    facts |= {"output": output} if output else {}
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
+    if sampled is not None:
+        facts |= {"steps": sampled.last, "listed_steps": list(sampled.steps)}
+        drawn += _steps_line(names[0], sampled.last, sampled.steps)
     return answer(
         arguments,
         lambda: terminal.show_layers(found, others, drawn),
-        lambda: {**facts, "output": output} if output else facts,
+        lambda: facts,
         lambda: found,
+    )
+
+
+def _steps_line(layer: str, last: int, listed: Sequence[int]) -> str:
+    """Say which steps there are, and how a layer of one is named."""
+    block, numbers = layer.rpartition("@")[0], ", ".join(map(str, listed))
+    return (
+        f"\neach at every step, {block}@1 to {block}@{last}; a dissection that names no layers takes those of "
+        f"{'step' if len(listed) == 1 else 'steps'} {numbers} (step={numbers.replace(' ', '')} of the model's name)"
     )
 
 

@@ -14,6 +14,7 @@ from ganatomy.core.assets import bundled_names
 from ganatomy.core.cache import cache_directory
 from ganatomy.core.errors import BadFile, StudyError, UnknownName, not_a_dissection
 from ganatomy.core.files import read_json
+from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.registry import entries_of, split_name
 from ganatomy.core.vocabulary import Concept, find_concept
 
@@ -68,8 +69,11 @@ def _check_question(given: Mapping[str, Any]) -> None:
         return
     if kind != DISSECTION:
         raise StudyError(f"{given['directory']} {not_a_dissection(kind, facts.get('source'))}")
+    blocks = {part.block for part in map(split_layer, layers) if part.step}
     for layer in (each for name in ("layer", "layers") for each in _listed(given.get(name))):
-        if layer not in layers:
+        block, step = split_layer(layer)
+        other = block in blocks and (step is not None or given.get("at_steps"))  # another step of a dissected block
+        if layer not in layers and not other:
             raise UnknownName("layer", layer, layers)
     known = {each.name for each in concepts}
     for concept in _listed(given.get("concept")):

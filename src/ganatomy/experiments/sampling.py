@@ -5,23 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from ganatomy.core.errors import BadModel, UnknownName
+from ganatomy.core.errors import BadModel
 from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_types import Latents
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.models.generators import LayerShape, Observation, Subject
-from ganatomy.models.generators.protocol import within_image
+from ganatomy.models.generators.protocol import check_layers, listed_layers, within_image
 
 FEATURE_BYTES = 1 << 28
 """How much room the features of one batch may take; a batch has fewer images where the model is large."""
 
 
 def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerShape]:
-    """Return the shapes of the asked layers (all, if none is asked), in forward order."""
-    for name in names:
-        if name not in generator.layers:
-            raise UnknownName("layer", name, generator.layers)
-    return {name: shape for name, shape in generator.layers.items() if not names or name in names}
+    """Return the shapes of the asked layers, in forward order; of those that are listed, if none is asked."""
+    check_layers(names, generator.layers)
+    own = generator.layers if names else listed_layers(generator)
+    return {name: shape for name, shape in own.items() if not names or name in names}
 
 
 def batch_size(batch: int, layers: Mapping[str, LayerShape]) -> int:

@@ -127,7 +127,7 @@ class BrushValues:
 
     def has_ace(self, layer: str, concept: str) -> bool:
         """Return whether ACE was run for a concept at a layer."""
-        homes = (ace_path(self.source, layer, concept, schedule) for schedule in ("fast", "published", "quick"))
+        homes = (ace_path(self.source, [layer], concept, schedule) for schedule in ("fast", "published", "quick"))
         return any(_finished(home) for home in homes)
 
     def pool(self, layer: str) -> Pool:

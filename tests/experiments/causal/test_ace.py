@@ -132,7 +132,7 @@ def by_hand(source: DissectedModel, spec: AceSpec, sets: Sets) -> tuple[np.ndarr
         return (segmenter(generator.edited(z, edits)) == sets.concept).any(1).numpy().astype(float)
 
     def gain(units: Sequence[int], where: torch.Tensor) -> list[float]:
-        change = shown(Intervention.insert(spec.layer, shape, units, sets.value, where)) - shown()
+        change = shown(Intervention.insert(spec.layer, shape, units, sets.values[spec.layer], where)) - shown()
         corners = [divmod(int(each.flatten().argmax()), shape.width) for each in where]
         blocks = [(slice(y * side, (y + 1) * side), slice(x * side, (x + 1) * side)) for y, x in corners]
         return [each[block].mean() for each, block in zip(change, blocks, strict=True)]
@@ -146,7 +146,7 @@ def test_both_terms_are_read_where_they_are_made(source: DissectedModel, found: 
     """Insertion is read at the inserted place: at any other, there are about as few balls as with the copy."""
     spec = dataclasses.replace(found.spec, images=24, places=3)
     ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
-    sets = Sets([[ball], [copy]], source.concept("ball"), found.constant)
+    sets = Sets([[ball], [copy]], source.concept("ball"), {found.spec.layer: found.constant})
     shares = evaluate_sets(source, spec, sets, spec.ids())
     before, ablated, gained = by_hand(source, spec, sets)
     np.testing.assert_allclose(shares.before.numpy(), before)
@@ -162,7 +162,7 @@ def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Dissec
     spec = dataclasses.replace(found.spec, concept="sky", images=6, places=1)
     shape, concept = source.shape("layer1"), source.concept("sky")
     small = torch.full_like(found.constant, 0.7)  # a ball that hides some of the sky where it is put
-    sets = Sets([[UNITS["layer1"].index("ball")]], concept, small)
+    sets = Sets([[UNITS["layer1"].index("ball")]], concept, {"layer1": small})
     after = []
     for number in range(shape.height * shape.width):
         where = place(shape[1:], *divmod(number, shape.width))
@@ -208,7 +208,7 @@ def test_the_places_of_insertion_are_uniform_and_a_function_of_seed_and_id() -> 
 
 def test_the_table_of_effects_is_eqn_4(source: DissectedModel, found: Ace) -> None:
     trials = sets_of(found.spec, found.units, dict.fromkeys(("ace", "iou", "random"), (2,)))
-    sets = Sets([trial.units for trial in trials], source.concept("ball"), found.constant)
+    sets = Sets([trial.units for trial in trials], source.concept("ball"), {found.spec.layer: found.constant})
     before, ablated, gained = by_hand(source, found.spec, sets)
     inserted = gained + before[:, None]
     table = found.effects.set_index(["by", "term"])

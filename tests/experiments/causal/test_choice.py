@@ -72,5 +72,5 @@ def test_what_cannot_be_chosen(source: DissectedModel, layer: str, query: UnitQu
 
 
 def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: DissectedModel) -> None:
-    home = ace_path(source, "layer2", "ball")
+    home = ace_path(source, ["layer2"], "ball")
     assert home.relative_to(source.directory.parent) == Path(f"{source.directory.name}-causal/layer2/ace-ball")

@@ -61,7 +61,7 @@ def test_where_few_images_show_it_as_large_a_share_is_held_out(source: Dissected
 def test_candidates_do_not_show_the_concept_and_gain_what_is_said(source: DissectedModel, pool: Pool) -> None:
     spec, tree = asked(source), source.concept("tree")
     weights = torch.full((256,), 1 / 256)
-    found = try_places(source, spec, pool.constant(tree), weights, range(500_000, 500_020))
+    found = try_places(source, spec, {"layer2": pool.constant(tree)}, weights, range(500_000, 500_020))
     assert int(found.evaluations) == 40  # each image before, and with its places set
     before = counts(source, found.ids.tolist(), tree).flatten(1)
     assert (before[range(len(found.ids)), found.place] == 0).all()
@@ -79,7 +79,7 @@ def test_the_best_images_come_first_with_all_their_places_that_are_as_good(
 ) -> None:
     spec = asked(source, train=4, held=2)
     with Study.create(out, spec, source.facts()) as study:
-        found, used = candidates(source, spec, pool, study)
+        found, used = candidates(source, spec, pool, {"layer2": pool.constant(source.concept("tree"))}, study)
         study.finish()
     assert used == 48
     tried = try_places_of(source, spec, pool)
@@ -95,13 +95,13 @@ def try_places_of(source: DissectedModel, spec: AceSpec, pool: Pool) -> Any:
     concept = source.concept(spec.concept)
     occupied = pool.occupancy[concept].flatten()
     weights = (0.9 * occupied / occupied.sum() + 0.1 / 256).float()
-    return try_places(source, spec, pool.constant(concept), weights, range(500_000, 500_024))
+    return try_places(source, spec, {"layer2": pool.constant(concept)}, weights, range(500_000, 500_024))
 
 
 def test_more_tries_than_images_go_round_again_at_other_places(source: DissectedModel, pool: Pool) -> None:
     tree = source.concept("tree")
     weights, ids = torch.full((256,), 1 / 256), range(500_000, 500_004)
-    twice = try_places(source, asked(source, candidates=120, together=1), pool.constant(tree), weights, ids)
+    twice = try_places(source, asked(source, candidates=120, together=1), {"layer2": pool.constant(tree)}, weights, ids)
     assert int(twice.evaluations) == 12
     assert twice.ids.tolist() == [*ids, *ids]
     assert twice.place[:4].tolist() != twice.place[4:].tolist()

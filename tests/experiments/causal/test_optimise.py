@@ -62,7 +62,7 @@ def objective(source: DissectedModel, value: Tensor, **fields: Any) -> Objective
     )
     present, absent = open_samples(source, spec, [one, other])
     both = PresentAbsent(present, absent)
-    return Objective(source, spec, source.concept("tree"), value, both, both)
+    return Objective(source, spec, source.concept("tree"), {LAYER: value}, both, both)
 
 
 def gain_by_hand(source: DissectedModel, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
@@ -188,7 +188,8 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
     (sample,) = open_samples(source, spec, [where])
-    problem = Objective(source, spec, 1, torch.ones(8), PresentAbsent(sample, sample), PresentAbsent(sample, sample))
+    pair = PresentAbsent(sample, sample)
+    problem = Objective(source, spec, 1, {"layer4": torch.ones(8)}, pair, pair)
     for ablated in ("map", "place"):
         problem = dataclasses.replace(problem, spec=dataclasses.replace(spec, ablated=ablated))
         alpha = torch.full((8,), 0.5, requires_grad=True)

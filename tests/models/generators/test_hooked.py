@@ -12,7 +12,8 @@ from mistakes import mistake
 from torch import Tensor, nn
 
 from ganatomy.interventions import Intervention
-from ganatomy.models.generators.hooked import HookedGenerator, hooked
+from ganatomy.models.generators.hooked import HookedGenerator
+from ganatomy.models.generators.hooks import hooked
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.nested_tensors import replaced, tensors
 

@@ -27,7 +27,14 @@ from ganatomy.core.vocabulary import Concept
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
-from ganatomy.experiments.causal.choice import ace_path, alpha_of, random_sets
+from ganatomy.experiments.causal.choice import (
+    Window,
+    ace_path,
+    alpha_of,
+    random_sets,
+    ranked_layers,
+    take_window,
+)
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present, uniform_places
@@ -41,7 +48,7 @@ from ganatomy.experiments.causal.optimise import (
     ranking,
 )
 from ganatomy.experiments.causal.places import Rows, gained_at
-from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path, pooling
+from ganatomy.experiments.causal.pool import Pool, open_pool, place_means, pool_path, pooling
 from ganatomy.experiments.causal.shown import ImagePairs, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.experiments.result import Result, read_spec
@@ -162,20 +169,23 @@ def run_ace(
         StudyMismatch: the directory holds another study.
     """
     spec.check_units(source.shape(spec.layer).units)
-    concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
+    source.concept(spec.concept)  # refuses what is rare
+    ranked = ranked_layers(source, spec.layers()) if spec.more else [spec.layer]
+    ious = torch.stack([source.ious(layer, spec.concept) for layer in ranked]).mean(0)
     if not (directory / "study.json").exists():
         check_scores(source)
     with source.begin(directory, spec, engine, progress) as (study, source):
         if not study.finished:
             where = pool_directory or pool_path(source, spec.layer, spec.pool, spec.seed)
             pool = open_pool(pooling(source), spec.pool_spec(), where, engine, progress)
-            objective, tried = prepare(spec, source, pool, study)
+            values = constants(spec, source, pool, engine, progress)
+            objective, tried = prepare(spec, source, pool, values, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
-            units = _unit_table(search, spec, ious, pool.constant(concept))
+            units = _unit_table(search, spec, ious, values[spec.layer])
             study.write_table("units", units)
             study.write_table("history", _history(search, spec.pool + tried))
-            _measure(spec, source, study, units)
+            _measure(spec, source, study, units, values)
             gradients = int(search.evaluations[-1, EVALUATION.index("gradient")])
             forward = int(search.evaluations[-1, EVALUATION.index("forward")])
             count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
@@ -184,14 +194,26 @@ def run_ace(
     return Ace.open(directory)
 
 
-def prepare(spec: AceSpec, source: DissectedModel, pool: Pool, study: Study) -> tuple[Objective, int]:
+def constants(
+    spec: AceSpec, source: DissectedModel, pool: Pool, engine: Engine = local, progress: Progress | None = None
+) -> dict[str, PerUnit]:
+    """Return k of each layer that is edited: of one layer that of the pool, of several steps measured in one pass."""
+    if not spec.more:
+        return {spec.layer: pool.constant(source.concept(spec.concept))}
+    means = place_means(source, spec.layers(), spec.concept, spec.pool, engine, progress)
+    return {layer: means[layer].mean() for layer in spec.layers()}
+
+
+def prepare(
+    spec: AceSpec, source: DissectedModel, pool: Pool, values: Mapping[str, PerUnit], study: Study
+) -> tuple[Objective, int]:
     """Find the places to learn from and those to hold out; return the objective, and how many images that took."""
     concept, device = source.concept(spec.concept), source.models.generator.device
     places = study.step("present", Locations, partial(present, spec, pool, concept))
-    room, tried = candidates(source, spec, pool, study)
+    room, tried = candidates(source, spec, pool, values, study)
     samples = open_samples(source, spec, [each.part(out) for out in (False, True) for each in (places, room)])
     train, held = PresentAbsent(*samples[:2]), PresentAbsent(*samples[2:])
-    return Objective(source, spec, concept, pool.constant(concept).to(device), train, held), tried
+    return Objective(source, spec, concept, {layer: k.to(device) for layer, k in values.items()}, train, held), tried
 
 
 def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
@@ -230,12 +252,13 @@ def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int
     return trials
 
 
-def _measure(spec: AceSpec, source: DissectedModel, study: Study, units: pd.DataFrame) -> None:
+def _measure(
+    spec: AceSpec, source: DissectedModel, study: Study, units: pd.DataFrame, values: Mapping[str, PerUnit]
+) -> None:
     """Measure the sets on images that chose none of them, and write the tables."""
     concept = source.concept(spec.concept)
-    value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
     trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))
-    sets = Sets([trial.units for trial in trials], concept, value)
+    sets = Sets([trial.units for trial in trials], concept, {layer: k.cpu() for layer, k in values.items()})
     shards = source.run.shards(spec.ids())
     shares = study.sharded("effects", ConceptShares, partial(evaluate_sets, source, spec, sets), shards)
     effects = effect_table(shares, [trial.by for trial in trials])
@@ -261,7 +284,7 @@ def _ablate(source: DissectedModel, spec: AceSpec, trials: Sequence[Trial], ids:
 
 
 def _ablation(source: DissectedModel, spec: AceSpec, units: Sequence[int]) -> list[Intervention]:
-    return [Intervention.ablate(spec.layer, source.shape(spec.layer), units)]
+    return [Intervention.ablate(layer, source.shape(layer), units) for layer in spec.layers()]
 
 
 class ConceptShares(JoinedRows):
@@ -282,11 +305,11 @@ class ConceptShares(JoinedRows):
 
 
 class Sets(NamedTuple):
-    """Sets of units to measure; `concept` is an index, and `value` k, to which they are set when inserted."""
+    """Sets of units to measure; `concept` is an index, and `values` k of each layer, to which they are set there."""
 
     units: Sequence[Sequence[int]]
     concept: int
-    value: PerUnit
+    values: Mapping[str, PerUnit]
 
 
 def evaluate_sets(source: DissectedModel, spec: AceSpec, sets: Sets, ids: range) -> ConceptShares:
@@ -335,7 +358,8 @@ def _gained(
     image = torch.arange(len(places)).repeat_interleave(places.shape[1])
     gains = []
     for rows in Rows(image, places.flatten(0, 1)).split(source.batch()):
-        images = draw_edited(source, given, rows, [RowEdit(spec.layer, alpha, sets.value, rows.where)])
+        edits = [RowEdit(layer, alpha, k, rows.where) for layer, k in sets.values.items()]
+        images = draw_edited(source, given, rows, edits)
         after = source.models.segmenter(images)
         gained = gained_at(given.labels[rows.image], after, sets.concept, rows.where)
         gains.append(gained.at.double() / gained.area)
@@ -364,7 +388,9 @@ def change_table(change: PairedChange, trials: Sequence[Trial], vocabulary: Sequ
 
 
 def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Ace]:
-    schedule = options.pop("schedule")
+    schedule, window = options.pop("schedule"), take_window(source, options)
+    if window:
+        options |= {"layer": window[0], "more": tuple(window[1:])}
     spec = scheduled(source, schedule, **options)
     source.concept(spec.concept)
     spec.check_units(source.shape(spec.layer).units)
@@ -374,7 +400,7 @@ def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Ac
 
     drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
     trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
-    directory = ace_path(source, spec.layer, spec.concept, schedule)
+    directory = ace_path(source, spec.layers(), spec.concept, schedule)
     return Plan(spec, directory, run, f"{schedule} search for {spec.concept}", trials)
 
 
@@ -383,8 +409,10 @@ ACE = Experiment(
     verb="ace",
     summary="find the units that make a concept appear and vanish: their average causal effect",
     spec=AceSpec,
-    groups=(Schedule,),
-    planned=frozenset(field.name for kind in (AceSpec, RunOptions) for field in fields(kind)) - {"layer", "concept"},
+    groups=(Window, Schedule),
+    filled=frozenset({"more"}),
+    planned=frozenset(field.name for kind in (AceSpec, RunOptions) for field in fields(kind))
+    - {"layer", "concept", "more"},
     plan=_plan,
     result=Ace,
     tables=ace_tables,

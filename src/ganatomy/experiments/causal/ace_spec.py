@@ -42,6 +42,7 @@ class AceSpec(SampleSpec):
         sizes: of the sets whose ablation is measured (Figure 4).
         random, controls: how many sets of random units are measured as controls, and of which sizes.
         places: of each image at which a set is inserted, one at a time, to measure its effect.
+        more: later steps of the block, for a model that samples in steps: the same units are edited at each of them.
     """
 
     concept: str = field(kw_only=True)
@@ -68,9 +69,11 @@ class AceSpec(SampleSpec):
     random: int = 3
     controls: tuple[int, ...] = (5, 10, 20, 30)
     places: int = 8
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "more", tuple(self.more))
         for name in ("sizes", "controls"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             sizes = list(getattr(self, name))
@@ -91,6 +94,10 @@ class AceSpec(SampleSpec):
         for name, size in (("top", self.top), ("sizes", self.sizes[-1]), ("controls", self.controls[-1])):
             if size > units:
                 raise BadValue(f"{name}={size} units, but {self.layer} has {units}; choose fewer, or another layer")
+
+    def layers(self) -> list[str]:
+        """Return every layer that is edited, the first one first."""
+        return [self.layer, *self.more]
 
     @property
     def corrected(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
     names = source.in_order(layers)
     shapes = {name: source.shape(name) for name in names}
     ranked = all(
-        any(is_study(ace_path(source, name, concept, each)) for each in ("fast", "published")) for name in names
+        any(is_study(ace_path(source, [name], concept, each)) for each in ("fast", "published")) for name in names
     )
     most = min(shape.units for shape in shapes.values())
     sets: list[tuple[str, tuple[LayerUnits, ...]]] = []

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.layer_steps import read_steps, spanned, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -98,6 +99,55 @@ class Layers:
     layers: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Window:
+    """At which steps, of a model that makes an image in steps.
+
+    Attributes:
+        at_steps: the first step and the last, ``1..8``: `layer` is then a block, without a step, and the same units are
+            edited at each of these steps. At the step of the layer alone, if it is not given.
+    """
+
+    at_steps: str | None = None
+
+
+def take_window(source: DissectedModel, options: dict[str, Any]) -> list[str] | None:
+    """Take a window of steps out of options, and the block with it; return its layers, or None where none is given.
+
+    Raises:
+        BadValue: several layers, a layer of one step, or no layer is given; the model has no such steps.
+        UnknownName: the block was not dissected at any step.
+    """
+    text = options.pop("at_steps", None)
+    if text is None:
+        return None
+    steps, layer, layers = read_steps(str(text)), options.pop("layer", None), options.pop("layers", None) or []
+    blocks = [str(name) for name in ([] if layer is None else [layer]) + list(layers)]
+    if len(blocks) != 1:
+        raise BadValue(f"at_steps={text} goes with one block, such as layer=up1")
+    (block,) = blocks
+    if split_layer(block).step is not None:
+        raise BadValue(f"layer={block} is of one step; name the block alone, {split_layer(block).block}, with at_steps")
+    if not source.dissected_steps(block):
+        known = dict.fromkeys(part.block for part in map(split_layer, source.dissection.layers) if part.step)
+        raise UnknownName("block that was dissected at a step", block, known)
+    layers = [f"{block}@{step}" for step in steps]
+    if layers[-1] not in source.models.subject.layers:
+        last = sum(split_layer(layer).block == block for layer in source.models.subject.layers)
+        raise BadValue(f"at_steps={text}: the model has steps 1 to {last}")
+    return layers
+
+
+def ranked_layers(source: DissectedModel, window: Sequence[str]) -> list[str]:
+    """Return where the units of a window are ranked: at its dissected steps, or else the nearest one to its middle."""
+    inside = [layer for layer in window if layer in source.dissection.layers]
+    if inside:
+        return inside
+    block, first = split_layer(window[0])
+    middle = (first or 0) + (len(window) - 1) / 2
+    return [f"{block}@{min(source.dissected_steps(block), key=lambda step: abs(step - middle))}"]
+
+
 def take_layers(source: DissectedModel, options: dict[str, Any], default: bool = False) -> list[str]:
     """Take the layers that are meant out of options, `layer` or `layers`; in the order of the network.
 
@@ -107,6 +157,8 @@ def take_layers(source: DissectedModel, options: dict[str, Any], default: bool =
     if layer is not None and layers is not None:
         raise BadValue(f"layer={layer} and layers={','.join(layers)} are both given; give one or the other")
     if layer is None and layers is None:
+        if default and any(split_layer(name).step for name in source.dissection.layers):
+            raise BadValue("this model makes an image in steps: name a block and steps, layer=up1 and at_steps=1..8")
         if default:
             return default_layers(source)
         raise BadValue("no layer is given; name one, or several: layers=layer5,layer6")
@@ -131,8 +183,8 @@ def default_layers(source: DissectedModel) -> list[str]:
     return [name for name, side in apt.items() if side == max(apt.values())][:2]
 
 
-def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSelection:
-    """Return the units of a layer that are asked for."""
+def select_units(source: DissectedModel, layer: str, query: UnitQuery, window: Sequence[str] = ()) -> UnitSelection:
+    """Return the units of a layer that are asked for; of a block, where its layers at some steps are given."""
     count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
     if by not in RANKINGS:
         raise UnknownName("ranking", by, RANKINGS)
@@ -149,10 +201,23 @@ def select_units(source: DissectedModel, layer: str, query: UnitQuery) -> UnitSe
         return UnitSelection(units, f"{n} units at random (seed {query.seed})", f"{concept or 'units'}-random-{n}")
     assert concept is not None
     if by == "ace":
-        units, by = _by_ace(source, layer, concept, query)
+        units, by = _by_ace(source, window or [layer], concept, query)
     else:
-        units = tuple(source.ious(layer, concept).sort(descending=True, stable=True).indices[:n].tolist())
+        ranked_at = ranked_layers(source, window) if window else []
+        ious = torch.stack([source.ious(each, concept) for each in ranked_at or [layer]]).mean(0)
+        units = tuple(ious.sort(descending=True, stable=True).indices[:n].tolist())
+        by += f" at {', '.join(ranked_at)}" if ranked_at else ""
     return UnitSelection(units, f"top {n} for {concept} by {by}", f"{concept}-{query.by}-{n}")
+
+
+def select_in_window(
+    source: DissectedModel, window: Sequence[str], query: UnitQuery, constant: str | None = None
+) -> tuple[UnitSelection, dict[str, Any]]:
+    """Return units of a block, the same at each step of a window, and the fields of a Spec that name them."""
+    chosen = select_units(source, window[0], query, window)
+    name = chosen.name + ("-at-k-of-the-place" if constant == "place" else "")
+    more = tuple((layer, chosen.units) for layer in window[1:])
+    return dataclasses.replace(chosen, name=name), {"layer": window[0], "units": chosen.units, "more": more}
 
 
 def select_in_layers(
@@ -203,8 +268,9 @@ def random_alpha(count: int, units: Sequence[int], ids: Sequence[int], seed: int
     return torch.stack([alpha_of(own, count) for own in random_sets(count, len(units), ids, seed, units)])
 
 
-def ace_path(source: DissectedModel, layer: str, concept: str, schedule: str = "fast") -> Path:
+def ace_path(source: DissectedModel, layers: Sequence[str], concept: str, schedule: str = "fast") -> Path:
     """Return the default directory of the ACE study of a concept."""
+    layer = "+".join(spanned(layers))
     return source.sibling_path(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
 
@@ -216,20 +282,30 @@ def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
     return UnitSelection(tuple(units), f"units {listed}", f"units-{name}")
 
 
-def _by_ace(source: DissectedModel, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
-    """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
-    defaults = [ace_path(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
+def _by_ace(
+    source: DissectedModel, layers: Sequence[str], concept: str, query: UnitQuery
+) -> tuple[tuple[int, ...], str]:
+    """Rank by an ACE study, of the same dissection, layers and concept; also say what ranked its units."""
+    defaults = [ace_path(source, layers, concept, schedule) for schedule in ("fast", "published", "quick")]
     directory = query.ace or next(filter(is_study, defaults), defaults[0])
     if not is_study(directory):
         raise BadValue(
             f"no ACE study of {concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(concept)}"
+            f"ganatomy ace {source.directory} {_layer_options(layers)} --concept {shlex.quote(concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
     ace = Ace.open(directory)
-    expected = {"dissection": source.dissection.study.digest, "layer": layer, "concept": concept}
+    own = ace.spec
+    expected = {"dissection": source.dissection.study.digest, "layer": "+".join(spanned(layers)), "concept": concept}
+    found = {"dissection": own.dissection, "layer": "+".join(spanned(own.layers())), "concept": own.concept}
     for name, given in expected.items():
-        if (found := getattr(ace.spec, name)) != given:
-            raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found}, not {given}")
+        if found[name] != given:
+            raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found[name]}, not {given}")
     return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called
+
+
+def _layer_options(layers: Sequence[str]) -> str:
+    """Return the options of a command that name a layer, or a block at several steps."""
+    first, last = split_layer(layers[0]), split_layer(layers[-1])
+    return f"--layer {layers[0]}" if len(layers) == 1 else f"--layer {first.block} --at-steps {first.step}..{last.step}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.layer_steps import spanned, split_layer
 from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -26,7 +27,7 @@ from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RUN, Ids, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
-from ganatomy.models.generators.protocol import margin
+from ganatomy.models.generators.protocol import listed_layers, margin
 from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
 from ganatomy.stats.base import Accumulator
@@ -129,7 +130,7 @@ class DissectedModel:
 
     def batch(self, most: int | None = None) -> int:
         """Return how many images are drawn at once: a batch, or so many; fewer where features are large."""
-        return batch_size(most or self.run.batch, self.models.generator.layers)
+        return batch_size(most or self.run.batch, listed_layers(self.models.generator))
 
     def parts(self, ids: Ids) -> list[Ids]:
         """Return ids cut into those of the images that are drawn at once."""
@@ -162,20 +163,28 @@ class DissectedModel:
         }
 
     def shape(self, layer: str) -> LayerShape:
-        """Return the shape of a dissected layer.
+        """Return the shape of a dissected layer, or of another step of its block.
 
         Raises:
             UnknownName: it was not dissected.
             BadValue: its map reaches beyond the image; places of the one are not those of the other.
         """
         if layer not in self.dissection.layers:
-            raise UnknownName("layer", layer, self.dissection.layers)
+            block, step = split_layer(layer)
+            if step is None or not self.dissected_steps(block) or layer not in self.models.subject.layers:
+                raise UnknownName("layer", layer, self.dissection.layers)
+            return self.models.subject.layers[layer]
         if beyond := margin(self.models.subject, layer):
             raise BadValue(
                 f"the map of {layer} reaches {beyond} places beyond the image, so its places are not the image's; "
                 "open the generator with margins=no, dissect it, and edit that"
             )
         return self.dissection.layers[layer]
+
+    def dissected_steps(self, block: str) -> list[int]:
+        """Return the steps at which a block was dissected; none, where it is no block of a model that samples."""
+        parts = map(split_layer, self.dissection.layers)
+        return [part.step for part in parts if part.block == block and part.step is not None]
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""
@@ -217,7 +226,10 @@ class DissectedModel:
 
         Raises:
             BadValue: no unit of the layer has any.
+            UnknownName: the layer was not dissected.
         """
+        if layer not in self.dissection.layers:
+            raise UnknownName("dissected layer", layer, self.dissection.layers)
         table = self.dissection.ranked(concept)
         table = table[table.layer == layer].sort_values("unit")
         ious = torch.from_numpy(table.iou.fillna(0).to_numpy(copy=True))
@@ -284,7 +296,7 @@ def default_directory(source: DissectedModel, spec: SampleSpec, name: str) -> Pa
         value = getattr(spec, field.name)
         if isinstance(field.default, int | float) and value != field.default:
             other += f"-{field.name}-{value}"
-    return source.sibling_path("+".join(spec.layers()), name + other)
+    return source.sibling_path("+".join(spanned(spec.layers())), name + other)
 
 
 class JoinedRows(Accumulator):

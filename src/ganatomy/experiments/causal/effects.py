@@ -21,8 +21,9 @@ from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.choice import Layers, UnitQuery, Window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, default_directory
+from ganatomy.experiments.causal.effect_tally import EffectTally
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
     LayerUnits,
@@ -36,17 +37,17 @@ from ganatomy.experiments.causal.insertion import (
 from ganatomy.experiments.causal.places import Region, region_at
 from ganatomy.experiments.causal.plans import BY_SETTING, MEASURED_BEST, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.prompts import ByPrompt
 from ganatomy.experiments.causal.shown import Extremes, ImagePairs, draw_extremes, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_place, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
+from ganatomy.models.generators.protocol import prompts_of
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.effect import effect_chart, effect_section, effect_tables
 from ganatomy.report.tables import rows
-from ganatomy.stats.base import Merge, concat
-from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
 
@@ -104,28 +105,6 @@ class EffectSpec(InsertionSpec):
         at_least(self, random=0, show=0, pool=2)
 
 
-class EffectTally(PairedChange):
-    """`PairedChange` of each way to read and each trial, in that order, and how much of the concept each image shows.
-
-    Attributes:
-        shown: int64 [images], pixels of the concept before any edit.
-        edited: int64 [images, 2], pixels of the concept where the image is edited, before and after the first trial.
-    """
-
-    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": concat, "edited": concat}
-
-    def __init__(self, trials: int, concepts: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(trials, concepts, device)
-        self.shown = torch.zeros(0, dtype=torch.long, device=device)
-        self.edited = torch.zeros(0, 2, dtype=torch.long, device=device)
-
-    def update(self, *batch: Tensor) -> None:
-        """Take in (before [trials, b, concepts], after [trials, b, concepts], shown [b], edited [b, 2])."""
-        super().update(*batch[:2])
-        self.shown = torch.cat([self.shown, batch[2]])
-        self.edited = torch.cat([self.edited, batch[3]])
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Effect(Result):
     """What an edit did.
@@ -165,6 +144,18 @@ class Effect(Result):
         """Where an insertion at a place gained most and least; None where nothing was, or by an earlier version."""
         return self.study.load_step("extremes", Extremes) if self.study.has_step("extremes") else None
 
+    @cached_property
+    def prompts(self) -> pd.DataFrame | None:
+        """The effect on the concept by prompt, where it is edited, of a text-to-image model; None of others.
+
+        One row a prompt, in their order: ``prompt``, ``images``, ``before``, ``after``, ``change`` with its error over
+        images, and ``random_change`` with its spread over the random sets. None too where there are more prompts than
+        images, or no concept was asked for.
+        """
+        if not self.study.has_step("by_prompt"):
+            return None
+        return self.study.load_step("by_prompt", ByPrompt).table(self.facts["prompts"])
+
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
         layers = {name: LayerShape(*shape) for name, shape in self.facts["layers"].items()}
@@ -195,7 +186,10 @@ def run_effect(
         check_effect(spec, source)
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
-    facts = {"layers": layers, "control": "without" if without else "random"}
+    facts: dict[str, Any] = {"layers": layers, "control": "without" if without else "random"}
+    prompts = prompts_of(source.models.generator)
+    if spec.concept is not None and 0 < len(prompts) <= spec.images:
+        facts["prompts"] = list(prompts)
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             if edits:
@@ -228,9 +222,13 @@ def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Seq
     ids = showing_most(spec, by, spec.show)
     study.step("strips", ImagePairs, lambda: draw_pairs(source, spec, trials, ids))
     if spec.kind == "insert" and spec.region is not None and spec.show:
-        had, has = tally.edited.unbind(1)
+        had, has = tally.edited[:, :2].unbind(1)
         gain = torch.where(had == 0, has.float() / float(tally.pixels[-1] / tally.images[0]), torch.nan).cpu()
         study.step("extremes", Extremes, lambda: draw_extremes(source, spec, trials[0], gain, (spec.show + 1) // 2))
+    if study.facts.get("prompts"):
+        area = float(tally.pixels[-1]) / spec.images
+        shares, prompts = tally.edited.cpu().double() / area, len(study.facts["prompts"])
+        study.step("by_prompt", ByPrompt, lambda: ByPrompt.of(shares, spec.first, prompts))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
     study.finish()
@@ -251,8 +249,8 @@ def count_effect(
             labels = segmenter(render_edited(source, spec, given, edits))
             for own, each in zip(after, read, strict=True):
                 own.append(concept_counts(labels, source.concepts, each))
-        tally = tally or EffectTally(len(read) * len(trials), source.concepts, given.labels.device)
-        shown = [own[:, concept or 0] * (concept is not None) for own in (before[0], before[-1], after[-1][0])]
+        tally = tally or EffectTally(len(read), len(trials), source.concepts, given.labels.device)
+        shown = [own[:, concept or 0] * (concept is not None) for own in (before[0], before[-1], *after[-1])]
         tally.update(
             torch.stack([each for each in before for _ in trials]),
             torch.stack([each for own in after for each in own]),
@@ -362,7 +360,7 @@ ABLATE = Experiment(
     verb="ablate",
     summary="ablate units, and measure the effect on every concept",
     spec=EffectSpec,
-    groups=(Layers, UnitQuery, _Where),
+    groups=(Layers, Window, UnitQuery, _Where),
     filled=_CHOSEN | {"concept", "multiple", "constant", "pool"},
     planned=frozenset({"top", "by"}),
     plan=_plan_ablation,
@@ -377,7 +375,7 @@ INSERT = Experiment(
     verb="insert",
     summary="insert a concept: set units to what they are where it is, and measure the effect on every concept",
     spec=EffectSpec,
-    groups=(Layers, UnitQuery, _Where),
+    groups=(Layers, Window, UnitQuery, _Where),
     filled=_CHOSEN | {"concept"},
     planned=BY_SETTING,
     required=frozenset({"concept"}),

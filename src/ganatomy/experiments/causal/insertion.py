@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.layer_steps import is_window
 from ganatomy.core.progress import Progress
 from ganatomy.core.resample import pooled
 from ganatomy.core.tensor_types import Constant, Features, Images, PerPlace, PerUnit, Where
@@ -160,7 +161,12 @@ def sets_all(source: DissectedModel, spec: InsertionSpec) -> bool:
 
 
 def placed_layers(source: DissectedModel, spec: InsertionSpec) -> list[str]:
-    """Return the layers whose units are measured at every place: set to k(place), or all of them set."""
+    """Return the layers whose units are measured at every place: set to k(place), or all of them set.
+
+    Those of several steps too: one pass measures all of them, a pool of each would sample every image anew.
+    """
+    if is_window(spec.layers()):
+        return spec.layers()
     return [
         layer
         for layer, units in spec.layer_units()
@@ -249,6 +255,5 @@ def at_grid(where: Where, grid: tuple[int, int]) -> Float[Tensor, "p rows column
 @torch.no_grad()
 def draw_edited(source: DissectedModel, given: Baseline, rows: Rows, edits: Sequence[Edit]) -> Images:
     """Draw one image a row; `given` holds the features of the first layer."""
-    first, *later = edits
-    r = first(given.features[rows.image])
-    return source.models.generator.render(r, first.layer, given.z[rows.image], later)
+    r, z = given.features[rows.image], given.z[rows.image]
+    return source.models.generator.render(r, edits[0].layer, z, edits)

@@ -3,7 +3,7 @@
 *Present* places show the concept. *Candidates* do not, and come to show it when all units are set to its constant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -17,10 +17,10 @@ from ganatomy.core.tensor_types import PerUnit, Where
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows
+from ganatomy.experiments.causal.insertion import RowEdit
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool, pooling
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.segmenters.protocol import Scorer
 from ganatomy.stats.base import add, concat
@@ -102,12 +102,17 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
     return _hold_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
 
 
-def candidates(source: DissectedModel, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
-    """Find places for a concept; return the images with the best, and how many images were segmented for it."""
+def candidates(
+    source: DissectedModel, spec: AceSpec, pool: Pool, values: Mapping[str, PerUnit], study: Study
+) -> tuple[Locations, int]:
+    """Find places for a concept; return the images with the best, and how many images were segmented for it.
+
+    `values` has k of each layer that is edited.
+    """
     concept, sample = source.concept(spec.concept), spec.pool_spec()
     occupied = pool.occupancy[concept].flatten()
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
-    work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
+    work = partial(try_places, source, spec, values, weights.float().cpu())
     shards = pooling(source).run.shards(sample.ids()[: spec.candidates])
     tried = study.sharded("candidates", Candidates, work, shards)
     ids, where = _best(tried, spec, pool.occupancy.shape[1:])
@@ -116,9 +121,9 @@ def candidates(source: DissectedModel, spec: AceSpec, pool: Pool, study: Study) 
 
 @torch.no_grad()
 def try_places(
-    source: DissectedModel, spec: AceSpec, value: PerUnit, weights: Float[Tensor, " places"], ids: range
+    source: DissectedModel, spec: AceSpec, values: Mapping[str, PerUnit], weights: Float[Tensor, " places"], ids: range
 ) -> Candidates:
-    """Set all units to `value` at some places of each image that do not show the concept; see what comes of it."""
+    """Set all units to their values at some places of each image that do not show the concept; see what comes of it."""
     generator, segmenter, found = source.models.generator, scorer(source), Candidates()
     concept, grid = source.concept(spec.concept), source.grid(spec.layer)
     for given in baselines(source, spec, ids):
@@ -127,8 +132,8 @@ def try_places(
         for turn in range(max(1, spec.candidates // spec.pool)):
             drawn = draw_places(weights * (shown == 0), given.ids, spec.seed + SALT + turn, grid, spec)
             where = maps(drawn, grid).to(given.features)
-            r = blend(given.features, where[:, None], value)
-            images = generator.render(r, spec.layer, given.z)
+            edits = [RowEdit(layer, torch.ones_like(k)[None], k, where) for layer, k in values.items()]
+            images = generator.render(given.features, spec.layer, given.z, edits)
             gains = place_means(segmenter.score(images, concept), grid).flatten(1).cpu()
             image, column = (drawn >= 0).nonzero(as_tuple=True)
             place, used = drawn[image, column], used + len(given.ids)

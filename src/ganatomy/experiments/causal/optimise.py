@@ -5,7 +5,7 @@ over the present places, read as its term is read, so that both terms are 1 wher
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -14,14 +14,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit, Where
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.dissected_model import DissectedModel
+from ganatomy.experiments.causal.insertion import RowEdit
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
 from ganatomy.experiments.sampling import latents_of
-from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.stats.regions import place_means
 from ganatomy.study import Study
@@ -99,27 +100,39 @@ class PresentAbsent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What α does to the concept, by the image: `train` is optimised on, `held` is out; `value` is k."""
+    """What α does to the concept, by the image: `train` is optimised on, `held` is out; `values` are k by layer."""
 
     source: DissectedModel
     spec: AceSpec
     concept: int
-    value: PerUnit
+    values: Mapping[str, PerUnit]
     train: PresentAbsent
     held: PresentAbsent
+
+    @property
+    def value(self) -> PerUnit:
+        """The k of the first layer."""
+        return self.values[self.spec.layer]
 
     def ablated(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, whole: bool, binary: bool) -> Tensor:
         """Return s_c(x_a), a number for each image: units ablated on the whole map and read there, or at a place."""
         r, z, where = sample.take(rows)
-        a = alpha[:, None, None] if whole else alpha[:, None, None] * where[:, None]
-        images = self.source.models.generator.render(r * (1 - a), self.spec.layer, z)
-        return self._shown(images, None if whole else where, binary)
+        everywhere = torch.ones_like(where[:1]) if whole else where
+        edits = [RowEdit(layer, alpha[None], torch.zeros_like(k), everywhere) for layer, k in self.values.items()]
+        return self._shown(self._drawn(r, z, edits), None if whole else where, binary)
 
     def inserted(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, binary: bool) -> Tensor:
         """Return s_c(x_i), a number for each image: units inserted at its places, and read there."""
         r, z, where = sample.take(rows)
-        r = blend(r, alpha[:, None, None] * where[:, None], self.value)
-        return self._shown(self.source.models.generator.render(r, self.spec.layer, z), where, binary)
+        edits = [RowEdit(layer, alpha[None], k, where) for layer, k in self.values.items()]
+        return self._shown(self._drawn(r, z, edits), where, binary)
+
+    def _drawn(self, r: Features, z: Latents, edits: Sequence[RowEdit]) -> Images:
+        """Draw images from features of the layer, with edits of it; of a model that samples, at later steps, too."""
+        generator, layer = self.source.models.generator, self.spec.layer
+        if split_layer(layer).step is not None:
+            return generator.render(r, layer, z, edits)
+        return generator.render(edits[0](r), layer, z)  # a gradient that would be lost is refused
 
     def gain(self, alpha: PerUnit, removed: Tensor, added: Tensor, scale: Float[Tensor, "2"]) -> Tensor:
         """Return δ over some rows of the training places, by soft scores; differentiable in α."""

@@ -13,7 +13,14 @@ from ganatomy.engines import Engine
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.best_setting import cell_of, find_setting
-from ganatomy.experiments.causal.choice import UnitQuery, UnitSelection, select_in_layers, take_layers
+from ganatomy.experiments.causal.choice import (
+    UnitQuery,
+    UnitSelection,
+    select_in_layers,
+    select_in_window,
+    take_layers,
+    take_window,
+)
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, default_directory
 from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, check_places, placed_layers
 from ganatomy.experiments.causal.pool import PoolSpec, places_path, pool_path
@@ -40,11 +47,15 @@ def edited_units(
     """Take out of options which units are edited; return them, what was asked, and the fields of a Spec that say it.
 
     An insertion, which has a runner, takes the measured best setting (SPEC 6) where nothing is said of units and
-    constant.
+    constant; at a window of steps none is searched for.
     """
-    layers = take_layers(source, options, default=runner is not None)
+    window = take_window(source, options)
+    layers = window or take_layers(source, options, default=runner is not None)
     by_hand = any(options.get(name) is not None for name in BY_HAND)
     query = UnitQuery.take(options)
+    if window:
+        selection, fields = select_in_window(source, window, query, options.get("constant"))
+        return selection, query, fields
     if runner is None or query.concept is None or by_hand:
         selection, fields = select_in_layers(source, layers, query, options.get("constant"))
         return selection, query, fields

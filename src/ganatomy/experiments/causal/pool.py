@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyError
+from ganatomy.core.layer_steps import spanned
 from ganatomy.core.progress import Progress
 from ganatomy.core.tensor_types import Labels, PerPlace, PerUnit
 from ganatomy.engines import Engine, local
@@ -262,7 +263,7 @@ def nearest(known: Tensor) -> Tensor:
 def places_path(source: DissectedModel, layers: Sequence[str], concept: str, images: int) -> Path:
     """Return the default directory of the means at every place of so many images."""
     name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
-    return source.sibling_path("+".join(layers), name)
+    return source.sibling_path("+".join(spanned(layers)), name)
 
 
 def place_means(

@@ -68,10 +68,7 @@ def render_edited(source: DissectedModel, spec: SampleSpec, given: Baseline, edi
     generator = source.models.generator
     if any(edit.layer != spec.layer for edit in edits):
         return generator.edited(given.z, edits)
-    r = given.features
-    for edit in edits:
-        r = edit(r)
-    return generator.render(r, spec.layer, given.z)
+    return generator.render(given.features, spec.layer, given.z, edits)
 
 
 def count_changes(source: DissectedModel, spec: SampleSpec, trials: Sequence[Edits], ids: range) -> PairedChange:

@@ -10,7 +10,17 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.directions import DIRECTIONS, Directions
-from ganatomy.models.generators.protocol import Edit, Generator, LayerShape, Observation, Subject, applied, check_layers
+from ganatomy.models.generators.protocol import (
+    Edit,
+    Generator,
+    LayerShape,
+    Observation,
+    Subject,
+    applied,
+    check_layers,
+    listed_layers,
+    prompts_of,
+)
 from ganatomy.models.generators.registry import GENERATORS
 
 
@@ -24,6 +34,7 @@ class BasisSubject:
     Attributes:
         subject: the model itself.
         layers: shape of every layer, in forward order; of this one, directions in place of units.
+        listed: those that are meant where none are named.
         rotated: the layers that are read by directions, this one and those of the model.
 
     Raises:
@@ -39,7 +50,10 @@ class BasisSubject:
         self.subject, self.layer, self.device = subject, layer, subject.device
         self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
         self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
+        listed = {*listed_layers(subject), layer}
+        self.listed: Mapping[str, LayerShape] = {name: own for name, own in self.layers.items() if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
+        self.prompts = prompts_of(subject)
         self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 

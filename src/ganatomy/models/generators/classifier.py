@@ -18,7 +18,8 @@ from ganatomy.core.files import read_text
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Images, Latents
 from ganatomy.models.generators.batches import check_alone
-from ganatomy.models.generators.hooked import HookedGenerator, call, hooked, readable
+from ganatomy.models.generators.hooked import HookedGenerator, call
+from ganatomy.models.generators.hooks import hooked, readable
 from ganatomy.models.generators.module import build, check_arguments, numbers_in
 from ganatomy.models.generators.nested_tensors import tensors
 from ganatomy.models.generators.protocol import Edit, Observation

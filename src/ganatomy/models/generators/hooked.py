@@ -1,10 +1,8 @@
-"""Any torch module as a generator, its layers read and replaced by hooks. The only file with hooks."""
+"""Any torch module as a generator, its layers read and replaced by hooks."""
 
 import contextlib
-import itertools
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +12,11 @@ from ganatomy.core.errors import BadModel, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import ChunkedEdit, Hook, check_alone
-from ganatomy.models.generators.nested_tensors import replaced, tensors
+from ganatomy.models.generators.hooks import LayerHook, LayerPlan, hooked, readable
 from ganatomy.models.generators.outputs import find_bounds, images_in, warn_clipped
-from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
+from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.survey import Survey
 from ganatomy.models.wrapped import (
-    check_followed,
     check_numbers,
     check_readable,
     device_of,
@@ -93,7 +90,7 @@ class HookedGenerator:
         self._bounds = bounds or find_bounds(images, name)
         warn_clipped(images, self._bounds, name)
         self.layers: Mapping[str, LayerShape] = survey.layers
-        self._positions = survey.positions
+        self._forms = survey.forms
         self.others: Mapping[str, str] = survey.others
         if layers:
             self.check_layers(layers)
@@ -224,47 +221,23 @@ class HookedGenerator:
         self, z: Latents, kept: Sequence[str], planned: Mapping[str, list[Edit]], put: Mapping[str, Features]
     ) -> tuple[Tensor, dict[str, Tensor]] | int:
         """Run the module once; return how many latents to give it instead, where a layer saw only a part of these."""
-        hooks = {*kept, *planned, *put}
-        features: dict[str, Tensor] = {}
-        differentiated = torch.is_grad_enabled() and any(r.requires_grad for r in put.values())
-        fewest = len(z)
-
-        def hook(name: str, output: Any, _inputs: Any) -> Any:
-            nonlocal fewest
-            if name not in hooks:
-                return None
-            own = next(itertools.islice(tensors(output), self._positions[name], None), None)
-            if own is None:
-                raise self._not_computed(name)
-            if len(own) != len(z):
-                fewest = min(fewest, len(own) if len(own) < len(z) else len(z) // 2)
-                return None
-            r = applied(planned.get(name, ()), put[name] if name in put else own.float())
-            features[name] = r.clone() if name in kept else r  # a later step may overwrite it
-            if name not in planned and name not in put:
-                return None
-            if differentiated:
-                check_followed(self._name, name)
-            return replaced(output, own, r.to(own.dtype, copy=True))
-
+        followed = torch.is_grad_enabled() and any(r.requires_grad for r in put.values())
+        hook = LayerHook(self._name, self._forms, len(z), LayerPlan(kept, planned, put, followed))
         try:
-            with hooked(self.network, {name.partition("#")[0] for name in hooks}, hook):
+            with hook.on(self.network):
                 images = self._run(z)
         except BadModel:
-            if fewest == len(z):
+            if hook.fewest == len(z):
                 raise
-        if fewest < len(z):
-            if not fewest:
-                raise BadModel(f"{self._name} does not return one map for each latent at {', '.join(sorted(hooks))}")
-            return fewest
-        if missing := hooks - features.keys():
-            raise self._not_computed(min(missing))
-        if differentiated and not images.requires_grad:
+        if hook.fewest < len(z):
+            if not hook.fewest:
+                layers = ", ".join(sorted({*kept, *planned, *put}))
+                raise BadModel(f"{self._name} does not return one map for each latent at {layers}")
+            return hook.fewest
+        hook.check_done()
+        if followed and not images.requires_grad:
             raise BadModel(f"{self._name} keeps no gradient from {', '.join(put)} to its images")
-        return images, features
-
-    def _not_computed(self, layer: str) -> BadModel:
-        return BadModel(f"{self._name} did not compute its layer {layer} this time")
+        return images, hook.features
 
 
 def call(module: nn.Module, inputs: Tensor, name: str, forward: Callable[[Tensor], Any] | None = None) -> Any:
@@ -275,33 +248,6 @@ def call(module: nn.Module, inputs: Tensor, name: str, forward: Callable[[Tensor
     """
     with evaluating(module), uncompiled(module), foreign_errors(f"running {name}"):
         return (forward or module)(inputs)
-
-
-def readable(module: nn.Module) -> list[str]:
-    """Return the paths of the submodules whose output can be read: all but TorchScript."""
-    return [path for path, part in module.named_modules() if path and not isinstance(part, torch.jit.ScriptModule)]
-
-
-@contextlib.contextmanager
-def hooked(module: nn.Module, paths: Iterable[str], hook: Hook) -> Iterator[None]:
-    """Have `hook` called with the name, output and inputs of every call of these submodules.
-
-    What it returns, if anything, replaces the output. The n-th call of a submodule in the block is named ``path#n``,
-    the first one ``path``. No hook outlives the block.
-    """
-    calls: Counter[str] = Counter()
-
-    def counted(path: str) -> Callable[[nn.Module, Any, Any, Any], Any]:
-        def called(_module: nn.Module, inputs: Any, named: Any, output: Any) -> Any:
-            calls[path] += 1
-            return hook(path if calls[path] == 1 else f"{path}#{calls[path]}", output, (inputs, named))
-
-        return called
-
-    with contextlib.ExitStack() as hooks:
-        for path in paths:
-            hooks.callback(module.get_submodule(path).register_forward_hook(counted(path), with_kwargs=True).remove)
-        yield
 
 
 @contextlib.contextmanager

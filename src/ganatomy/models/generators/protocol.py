@@ -179,6 +179,20 @@ def applied(edits: Sequence[Edit], r: Features) -> Features:
     return r
 
 
+def listed_layers(generator: Subject) -> Mapping[str, LayerShape]:
+    """Return the layers that are meant where none are named, in forward order: all, or those that it lists.
+
+    A generator with very many layers, as those of every step, has an attribute ``listed``.
+    """
+    listed: Mapping[str, LayerShape] = getattr(generator, "listed", generator.layers)
+    return listed
+
+
+def prompts_of(generator: Subject) -> tuple[str, ...]:
+    """Return the prompts of a text-to-image model, of which image i has number ``i % len(prompts)``; of others none."""
+    return tuple(getattr(generator, "prompts", ()))
+
+
 def margin(generator: Subject, layer: str) -> int:
     """Return how many places of a layer's grid lie beyond the image, on every side of it.
 

@@ -26,7 +26,15 @@ from ganatomy.core.registry import Family, Name, family_of, join_name, split_nam
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.core.trust import require_trust, runs_code
 from ganatomy.interventions import MAX_BYTES, Intervention, edits_from_json, edits_json
-from ganatomy.models.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits
+from ganatomy.models.generators.protocol import (
+    Edit,
+    Generator,
+    LayerShape,
+    Observation,
+    listed_layers,
+    onward_edits,
+    prompts_of,
+)
 from ganatomy.models.generators.registry import GENERATORS, open_generator
 from ganatomy.models.generators.weight_folding import LATENTS, alike, fold
 from ganatomy.models.weights import bundled, card
@@ -165,7 +173,9 @@ class RepairedGenerator:
     def __init__(self, base: Generator, edits: Sequence[Edit], text: str) -> None:
         self.base, self.edits = base, tuple(edits)
         self.layers: Mapping[str, LayerShape] = base.layers
+        self.listed: Mapping[str, LayerShape] = listed_layers(base)
         self.margins: Mapping[str, int] = getattr(base, "margins", {})
+        self.prompts = prompts_of(base)
         self.device = base.device
         self.fingerprint = fingerprint({}, "repaired", base.fingerprint, text)
 

@@ -2,26 +2,27 @@
 
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ganatomy.models.generators.hooks import ONE, Halves, MapForm
 from ganatomy.models.generators.nested_tensors import tensors
 from ganatomy.models.generators.protocol import LayerShape
 
+GridOf = Callable[[int], tuple[int, int] | None]
+"""Returns height and width of a grid of so many places, if there is one."""
+
 
 class _Map(NamedTuple):
-    """A layer's output: the tensor if it is still alive, how often it was written to, and the mean of each unit.
-
-    `position` is its number among the tensors that the submodule returned.
-    """
+    """A layer's output: the tensor if it is still alive, how often it was written to, and the mean of each unit."""
 
     tensor: "weakref.ref[Tensor]"
     version: int
     shape: LayerShape
-    position: int
+    form: MapForm
     means: Tensor
 
     def is_still(self, output: Tensor) -> bool:
@@ -42,12 +43,17 @@ class _Call(NamedTuple):
 class Survey:
     """What a forward pass of a batch computed; a hook of all submodules.
 
+    Args:
+        images: how many there are.
+        halves: which rows of a call are theirs.
+        grid_of: returns the grid of so many places, where [b, places, units] is a feature map too.
+
     Attributes:
         others: the submodules that are no layers, each with the reason.
     """
 
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
+    def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = lambda _: None) -> None:
+        self._batch, self._halves, self._grid_of = images * halves.rows, halves, grid_of
         self._maps: dict[str, _Map] = {}
         self._calls: dict[str, list[_Call]] = defaultdict(list)
         self._count = 0
@@ -55,13 +61,13 @@ class Survey:
 
     def __call__(self, name: str, output: Any, inputs: Any) -> None:
         """Record the output of a submodule, and its inputs."""
-        maps = [(i, each) for i, each in enumerate(tensors(output)) if each.ndim == 4 and each.is_floating_point()]
-        whole = next(((i, each) for i, each in maps if len(each) == self._batch), None)
+        maps = [(form, each) for i, each in enumerate(tensors(output)) if (form := self._form(each, i)) is not None]
+        whole = next(((form, each) for form, each in maps if len(each) == self._batch), None)
         rows = len(maps[0][1]) if maps and not whole else self._batch
         self._count += 1
         self._calls[name.partition("#")[0]].append(_Call(self._count, rows, _window(inputs)))
         if whole:
-            self._add(name, whole[1], whole[0])
+            self._add(name, *whole)
         elif not isinstance(output, Tensor):
             kind = type(output).__name__
             self.others[name] = f"is not spatial: it returns a {kind} without a feature map [b, u, h, w]"
@@ -74,7 +80,14 @@ class Survey:
             kind = "" if output.is_floating_point() else f" of {output.dtype}"
             self.others[name] = f"is not spatial: its output is [{', '.join(sizes)}]{kind}"
 
-    def _add(self, name: str, output: Tensor, position: int) -> None:
+    def _form(self, output: Tensor, position: int) -> MapForm | None:
+        """Return how a tensor holds a map, if it does."""
+        if output.ndim not in (3, 4) or not output.is_floating_point():
+            return None
+        grid = self._grid_of(output.shape[1]) if output.ndim == 3 else None
+        return MapForm(position, grid) if grid or output.ndim == 4 else None
+
+    def _add(self, name: str, form: MapForm, output: Tensor) -> None:
         same = next((other for other, seen in self._maps.items() if seen.is_still(output)), None)
         if same is not None:
             contains = same.startswith(name.partition("#")[0] + ".")
@@ -82,13 +95,14 @@ class Survey:
                 self.others[name] = f"returns what {same} returned; ask for that"
                 return
             self._exclude([same], f"returns what {name} returns; ask for that")
-        shape, means = LayerShape(*output.shape[1:]), output.detach().float().mean((2, 3))
-        self._maps[name] = _Map(weakref.ref(output), _version(output), shape, position, means)
+        r = form.read(output.detach().chunk(self._halves.rows)[self._halves.read])
+        means = r.float().mean((2, 3))
+        self._maps[name] = _Map(weakref.ref(output), _version(output), LayerShape(*r.shape[1:]), form, means)
 
-    def exclude_images(self, images: Tensor) -> None:
+    def exclude_images(self, images: Tensor, reason: str = "draws the image itself") -> None:
         """Exclude the images themselves from the layers."""
         shape = LayerShape(*images.shape[1:])
-        self._exclude([name for name, seen in self._maps.items() if seen.shape == shape], "draws the image itself")
+        self._exclude([name for name, seen in self._maps.items() if seen.shape == shape], reason)
 
     def exclude_others(self, survey: "Survey") -> None:
         """Exclude what is no layer, or has another shape, in a survey of another number of latents."""
@@ -154,9 +168,9 @@ class Survey:
         return {name: seen.shape for name, seen in self._maps.items()}
 
     @property
-    def positions(self) -> Mapping[str, int]:
-        """The number of each layer's feature map among the tensors that its submodule returns."""
-        return {name: seen.position for name, seen in self._maps.items()}
+    def forms(self) -> Mapping[str, MapForm]:
+        """Where each layer's feature map is in what its submodule returns."""
+        return {name: seen.form for name, seen in self._maps.items()}
 
 
 def _differ(rows: Tensor, alone: Tensor) -> bool:

@@ -21,7 +21,8 @@ from ganatomy.core.errors import BadModel
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit
 from ganatomy.interventions import Intervention
-from ganatomy.models.generators.hooked import evaluating, hooked
+from ganatomy.models.generators.hooked import evaluating
+from ganatomy.models.generators.hooks import hooked
 from ganatomy.models.generators.nested_tensors import feature_map, tensors
 from ganatomy.models.generators.protocol import Generator
 from ganatomy.models.weights import State

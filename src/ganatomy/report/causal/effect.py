@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import is_window, spanned
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
@@ -36,6 +37,7 @@ _COMMON = 0.001
 _APPEARS = 0.25
 """A concept appears where it newly covers so large a share of the place."""
 _DONE = {"ablate": "ablated", "insert": "inserted", "apply": "edited"}
+_BY_PROMPT = "How much of the concept the images of each prompt show, before and after."
 _READ = {"place": "at the edited place", "image": "in the whole image"}
 
 
@@ -52,20 +54,46 @@ def effect_tables(effect: "Effect") -> list[Table]:
     )
     caption = "Every concept that is seen, share of pixels {}; ± is one standard error, of sets a spread"
     return [
-        Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)
+        *(Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)),
+        *_by_prompt(effect),
     ]
+
+
+def _by_prompt(effect: "Effect") -> list[Table]:
+    """Return the effect on the concept by prompt, of a text-to-image model."""
+    if effect.prompts is None:
+        return []
+    columns = (
+        Column("prompt"),
+        Column("images"),
+        Column("before", form=percent),
+        Column("after", form=percent),
+        Column("change", form=effect_text, error="change_error"),
+        Column("random_change", f"{control_name(effect.facts)}: change", _signed, "random_spread"),
+    )
+    where = _READ[_reads(effect)[0]] if _reads(effect) else _READ["image"]
+    caption = f"{sentence(effect.spec.concept or '')} by prompt, share of pixels {where}; ± is one standard error"
+    return [Table("effect-by-prompt", caption, columns, effect.prompts)]
 
 
 def effect_section(effect: "Effect") -> Section:
     """Return the section of an ablation, an insertion, or given edits."""
     spec = effect.spec
-    tables = zip(_reads(effect), effect_tables(effect), strict=True)
+    tables = zip(_reads(effect), effect_tables(effect), strict=False)
     return Section(
         key=f"{spec.kind}-{spec.concept or 'units'}",
         short=f"{spec.kind} {spec.concept or ''}".strip(),
         question=_question(effect),
         answer=_answer(effect),
-        blocks=[_images(effect), *_closer(effect), *(_bars(effect, read, table) for read, table in tables)],
+        blocks=[
+            _images(effect),
+            *_closer(effect),
+            *(_bars(effect, read, table) for read, table in tables),
+            *(
+                Block("By prompt", f"What each prompt's images show of {spec.concept}.", t.html())
+                for t in _by_prompt(effect)
+            ),
+        ],
     )
 
 
@@ -92,11 +120,15 @@ def effect_chart(effect: "Effect") -> ChangeChart:
 def effect_cards(effect: "Effect") -> list[Card]:
     """Return each image before and after, and the same with random units, the edited region boxed."""
     boxes, done = _boxes(effect), _DONE[effect.spec.kind]
+    prompts = effect.facts.get("prompts") or [""]
     ids, before, after, random = (tensor.numpy() for tensor in effect.strips.state_dict().values())
     cards: list[Card] = []
     for i, number in enumerate(ids):
         tiles = [
-            (tile(before[i], f"Image {number} before", boxes), f"image {number}"),
+            (
+                tile(before[i], f"Image {number} before", boxes),
+                ": ".join(filter(None, [f"image {number}", prompts[number % len(prompts)]])),
+            ),
             (tile(after[i], f"Image {number} with the units {done}", boxes), done),
         ]
         if len(random):
@@ -110,13 +142,16 @@ def save_effect(effect: "Effect", path: str | Path, images: int = 6) -> None:
     """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
     read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
     blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:images], WIDE - 32))]
-    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
+    where = ", ".join(spanned(effect.spec.layers()))
+    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {where}, {effect.spec.generator}"
     write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], WIDE))
 
 
 def _question(effect: "Effect") -> str:
     spec = effect.spec
-    each = (f"{count(len(units), 'unit')} of {layer}" for layer, units in spec.layer_units())
+    each = [f"{count(len(units), 'unit')} of {layer}" for layer, units in spec.layer_units()]
+    if is_window(spec.layers()):  # the same units at each step
+        each = [f"{count(len(spec.units), 'unit')} of {layer}" for layer in spanned(spec.layers())]
     what = " and ".join(each) if spec.units else "the given edits"
     they, are = ("it", "is") if len(spec.units) == 1 else ("they", "are")
     if spec.kind == "ablate":

@@ -1,0 +1,75 @@
+"""Names of layers of models that sample in steps, ``block@step``: split, and several steps of a block as one window."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ganatomy.core.errors import BadValue
+
+
+class LayerAtStep(NamedTuple):
+    """A layer in parts: the block, and the step from 1; None where the layer is no layer of a step."""
+
+    block: str
+    step: int | None = None
+
+
+def split_layer(layer: str) -> LayerAtStep:
+    """Return block and step of a layer.
+
+    >>> split_layer("up1@3"), split_layer("layer4")
+    (LayerAtStep(block='up1', step=3), LayerAtStep(block='layer4', step=None))
+    """
+    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})", layer)
+    return LayerAtStep(found[1], int(found[2])) if found else LayerAtStep(layer)
+
+
+def read_steps(text: str) -> range:
+    """Return the steps that ``1..8`` or ``3`` says.
+
+    >>> list(read_steps("6..8")), list(read_steps("3"))
+    ([6, 7, 8], [3])
+
+    Raises:
+        BadValue: it says none.
+    """
+    found = re.fullmatch(r"\s*(\d{1,9})\s*(?:\.\.\s*(\d{1,9})\s*)?", text)
+    steps = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    if not steps or steps[0] < 1:
+        raise BadValue(f"at_steps={text}: give the first step and the last, 1..8, or one step, 3")
+    return steps
+
+
+def is_window(layers: Sequence[str]) -> bool:
+    """Return whether these are one block at several steps."""
+    parts = [split_layer(layer) for layer in layers]
+    return len(parts) > 1 and len({part.block for part in parts}) == 1 and parts[0].step is not None
+
+
+def spanned(layers: Sequence[str]) -> list[str]:
+    """Return layers in short: those of one block at steps that follow on each other as one.
+
+    >>> spanned(["up1@1", "up1@2", "up1@3", "up2@3", "layer4"])
+    ['up1@1..3', 'up2@3', 'layer4']
+    """
+    return [_written(group) for group in _groups(layers)]
+
+
+def _groups(layers: Sequence[str]) -> Iterator[list[LayerAtStep]]:
+    group: list[LayerAtStep] = []
+    for part in map(split_layer, layers):
+        last = group[-1] if group else None
+        if last is None or last.step is None or part != (last.block, last.step + 1):
+            if group:
+                yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def _written(group: Sequence[LayerAtStep]) -> str:
+    first, last = group[0], group[-1]
+    if first.step is None:
+        return first.block
+    return f"{first.block}@{first.step}" + (f"..{last.step}" if len(group) > 1 else "")

@@ -1,0 +1,147 @@
+"""A rectified flow conditioned on words, as ``recipes/train_words.py`` trains it, sampled in Euler steps."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ganatomy.core.errors import BadFile, BadValue
+from ganatomy.core.tensor_types import Images
+from ganatomy.models.generators.registry import GENERATORS
+from ganatomy.models.generators.sampling import SampledGenerator, State, sampled_options
+from ganatomy.models.generators.sampling.prompts import read_prompts
+from ganatomy.models.generators.words.prompts import SLOTS, WORDS, word_states
+from ganatomy.models.generators.words.unet import UNSAID, WordUNet
+from ganatomy.models.weights import State as Weights
+from ganatomy.models.weights import fit_state, read_state
+
+PROMPTS = "a {season} church by {time}"
+"""Every season at every time of day: what an image shows besides is left to the noise."""
+STAGES = ("down1", "down2", "down3", "middle", "up3", "up2", "up1", "up0")
+LARGEST = 1024
+"""Side of the images that a file may ask for."""
+MOST_STEPS = 1000
+
+
+class WordSampler:
+    """A rectified flow x_t = (1 - t) image + t noise, in equal Euler steps from t = 1 to 0; see `Sampler`.
+
+    Args:
+        network: the velocity, noise - image, as expected at (x, t) given the states of the words.
+        prompts: sentences, see `word_states`.
+        size: of the images.
+        steps: calls of the network.
+        guidance: how many times the velocity with the words is taken, less the rest without them; 1 for no guidance,
+            where the network is not called without words.
+    """
+
+    def __init__(
+        self, network: WordUNet, prompts: Sequence[str], size: int, steps: int = 8, guidance: float = 1.0
+    ) -> None:
+        self.network: nn.Module = network
+        self.prompts: Sequence[str] = tuple(prompts)
+        self.steps, self.shape = steps, (3, size, size)
+        self.halves = 1 if guidance == 1 else 2
+        self.facts: tuple[object, ...] = ("words", guidance)
+        self._guidance = guidance
+        self._states = torch.tensor([word_states(prompt) for prompt in prompts])
+
+    def start(self, noise: Float[Tensor, "b 3 H W"], prompt: Int64[Tensor, " b"]) -> State:
+        """Return the state before the first step."""
+        return State(noise.contiguous(memory_format=torch.channels_last), prompt)
+
+    def step(self, state: State, number: int) -> State:
+        """Return the state after a step: one call of the network."""
+        now, then = 1 - (number - 1) / self.steps, 1 - number / self.steps
+        words = self._states.to(state.x.device)[state.prompt]
+        if self.halves == 1:
+            velocity = self.network(state.x, state.x.new_full((len(state),), now), words)
+        else:
+            x = torch.cat([state.x, state.x])
+            both = torch.cat([torch.full_like(words, UNSAID), words])
+            without, given = self.network(x, x.new_full((len(x),), now), both).chunk(2)
+            velocity = without + self._guidance * (given - without)
+        return State(state.x + (then - now) * velocity, state.prompt, state.x - now * velocity)
+
+    def estimate(self, state: State) -> Images:
+        """Return the estimate of the image after the last step done."""
+        return state.x if state.clean is None else state.clean
+
+    def image(self, state: State) -> Images:
+        """Return the image."""
+        return state.x
+
+
+@GENERATORS.register("wordflow", data=True, weights="argument")
+def open_wordflow(
+    path: str,
+    /,
+    *,
+    device: torch.device,
+    prompts: str = PROMPTS,
+    steps: int = 8,
+    guidance: float = 1.0,
+    step: str = "",
+    show: str = "final",
+    half: str = "cond",
+    layers: str = "",
+    inner: bool = False,
+) -> SampledGenerator:
+    """Open a text-to-image model of rendered churches that ``recipes/train_words.py`` trained.
+
+    Its layers are the stages of a UNet at each step: ``down1@1`` … ``up0@8``.
+
+    Args:
+        path: the weights.
+        prompts: sentences of its words, ``a green church with a tree, without a cloud``, separated by semicolons, or a
+            file with one on each line; ``{season}``, ``{time}``, ``{object}`` and ``{tree|bush}`` are slots, filled in
+            with everything that they may hold. Image i has prompt i modulo their number.
+        steps: calls of the network for an image.
+        guidance: above 1, the prompt is exaggerated, by a second call without words.
+        step: the steps whose layers are listed, ``1,5,8``; else four, from the first to the last.
+        show: ``final``, or ``estimate``, the estimated image after the last listed step.
+        half: of a guided call, the rows that are read and edited: ``cond``, with the prompt, ``uncond`` or ``both``.
+        layers: the blocks to offer, ``up2,up1``; else the stages.
+        inner: offer the parts of the stages as well.
+
+    Raises:
+        BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
+        BadValue: steps, guidance, or a prompt that cannot be meant.
+        UnknownName: a word that the model does not know, a slot, or a block.
+    """
+    if not 1 <= steps <= MOST_STEPS:
+        raise BadValue(f"steps={steps}: give 1 to {MOST_STEPS}")
+    if not math.isfinite(guidance):
+        raise BadValue(f"guidance={guidance} is no number; 1 is none, 2 to 5 are usual")
+    network, size = _network(read_state(Path(path)), path)
+    sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance)
+    options = sampled_options(step, layers)
+    blocks = options.blocks or (() if inner else STAGES)
+    return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow")
+
+
+def _network(state: Weights, source: str) -> tuple[WordUNet, int]:
+    """Return the network, its sizes those of the weights, and the side of its images."""
+    size = state.pop("size", torch.empty(0))
+    try:
+        (rows, context), (a, inputs) = state["words.weight"].shape, state["input.weight"].shape[:2]
+        b, c = (len(state[f"{stage}.block.conv2.weight"]) for stage in ("down2", "down3"))
+    except (KeyError, ValueError, TypeError):
+        raise BadFile(
+            f"{source}: not a words model of this package; it needs size, words.weight, input.weight … as "
+            f"train_words.py writes them; first tensor found: {next(iter(state), 'none')}"
+        ) from None
+    patch, side = math.isqrt(inputs // 3), int(size) if size.numel() == 1 else 0
+    if rows != 3 * len(WORDS) or 3 * patch**2 != inputs or not 0 < side <= LARGEST or side % (4 * patch):
+        raise BadFile(
+            f"{source}: a words model of {rows // 3} words, patches of {inputs} values and images of {side} pixels; "
+            f"this package has {len(WORDS)} words, and images of up to {LARGEST} pixels, four patches or a multiple"
+        )
+    if any(width % 8 for width in (a, b, c)):
+        raise BadFile(f"{source}: its widths are {a}, {b} and {c}; they must be multiples of 8")
+    network = WordUNet(len(WORDS), (a, b, c), patch, context)
+    fit_state(network, state, source)
+    return network, side

@@ -1,0 +1,65 @@
+"""Prompts of the words model: which of its words a sentence says, denies, or does not mention."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.models.generators.words.unet import ABSENT, PRESENT, UNSAID
+
+SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")
+OBJECTS = (
+    "sun", "moon", "cloud", "mountain", "hill", "water", "tree", "bush", "path", "tower", "dome", "chimney", "door",
+    "window",
+)  # fmt: skip
+WORDS = (*SEASONS, *TIMES, *OBJECTS)
+"""The words of the model, in the order of their states."""
+SLOTS: Mapping[str, Sequence[str]] = {"season": SEASONS, "time": TIMES, "object": OBJECTS}
+"""What the named slots of a template may hold."""
+UNHEARD = (
+    "a", "an", "the", "some", "any", "of", "by", "at", "in", "on", "and", "or", "it", "is", "there", "church", "scene",
+)  # fmt: skip
+"""Words that say nothing here: all images are of churches."""
+DENIES_ALL, DENIES_ONE, ENDS = ("without",), ("no", "not", "nor"), ("with", "but")
+"""What denies all words until one that ends it, and what denies the next word."""
+
+
+def word_states(prompt: str) -> list[int]:
+    """Return what a prompt says of each of `WORDS`: that it is there, that it is not, or nothing.
+
+    One season or time of day denies the others.
+
+    >>> states = word_states("a green church by day with trees, without a cloud")
+    >>> {word: state for word, state in zip(WORDS, states) if state != UNSAID}
+    {'green': 1, 'autumn': 0, 'winter': 0, 'day': 1, 'dusk': 0, 'night': 0, 'cloud': 0, 'tree': 1}
+
+    Raises:
+        UnknownName: a word that the model does not know.
+        BadValue: the prompt contradicts itself.
+    """
+    states: dict[str, int] = {}
+    denied, once = False, False
+    for heard in re.findall(r"[^\W\d_]+", prompt.lower()):
+        if heard in DENIES_ALL or heard in ENDS:
+            denied = heard in DENIES_ALL
+        elif heard in DENIES_ONE:
+            once = True
+        elif heard not in UNHEARD:
+            word = _known(heard)
+            state = ABSENT if denied or once else PRESENT
+            if states.get(word, state) != state:
+                raise BadValue(f"prompt {prompt!r} both says and denies {word}")
+            states[word], once = state, False
+    for group in (SEASONS, TIMES):
+        chosen = [word for word in group if states.get(word) == PRESENT]
+        if len(chosen) > 1:
+            raise BadValue(f"prompt {prompt!r} says {' and '.join(chosen)}; an image has one of them")
+        states |= {word: ABSENT for word in group if chosen and word not in chosen}
+    return [states.get(word, UNSAID) for word in WORDS]
+
+
+def _known(heard: str) -> str:
+    """Return the word of the model; its plural is taken for it."""
+    for word in (heard, heard.removesuffix("s"), heard.removesuffix("es")):
+        if word in WORDS:
+            return word
+    raise UnknownName("word of a prompt", heard, WORDS)

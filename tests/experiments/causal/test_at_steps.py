@@ -1,0 +1,160 @@
+"""Edits over steps: one choice of units, at each step of a window, beside random units over the same steps."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from mistakes import mistake
+from tiny_words import save_words
+
+import ganatomy
+from ganatomy.experiments.causal.choice import UnitQuery, ranked_layers, select_in_window, take_window
+from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.interventions import Intervention
+from ganatomy.models.generators.sampling import SampledGenerator
+
+PROMPTS = "a green church; a winter church at night; a church without a tree"
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    folder = tmp_path_factory.mktemp("steps")
+    name = f"{save_words(folder / 'words.pth')}?steps=4&step=1,3&layers=up2,up1&prompts={PROMPTS}"
+    return ganatomy.dissect(name, segmenter="colors", images=24, out=folder / "study")
+
+
+@pytest.fixture(scope="module")
+def source(dissected: Dissection) -> DissectedModel:
+    return open_source(dissected.study.directory)
+
+
+def named(dissected: Dissection) -> str:
+    """The concept that most of the pixels show."""
+    return str(dissected.concepts.sort_values("share").concept.iloc[-1])
+
+
+def test_only_listed_steps_are_dissected(dissected: Dissection) -> None:
+    assert list(dissected.layers) == ["up2@1", "up1@1", "up2@3", "up1@3"]
+
+
+def test_an_ablation_is_done_at_each_step(dissected: Dissection, source: DissectedModel, out: Path) -> None:
+    options = {"units": [1, 4], "concept": named(dissected), "images": 12, "random": 2, "show": 2, "out": out}
+    effect = ganatomy.ablate(dissected.study.directory, "up1", at_steps="2..4", **options)
+    edits = effect.edits()
+    assert [edit.layer for edit in edits] == ["up1@2", "up1@3", "up1@4"]
+    assert all(edit.alpha.nonzero().flatten().tolist() == [1, 4] for edit in edits)
+    generator, ids = source.models.generator, range(effect.spec.first, effect.spec.first + 12)
+    z = generator.latents(ids, 0)
+    own = [Intervention.ablate(f"up1@{step}", generator.layers["up1@1"], [1, 4]) for step in (2, 3, 4)]
+    labels = [source.models.segmenter(images) for images in (generator.edited(z, ()), generator.edited(z, own))]
+    concept = source.concept(named(dissected))
+    shares = [(each == concept).any(1).double().mean((1, 2)) for each in labels]
+    row = effect.table[effect.table.concept == named(dissected)].iloc[0]
+    assert row.before == pytest.approx(float(shares[0].mean()))
+    assert row.after == pytest.approx(float(shares[1].mean()))
+    prompts = effect.prompts
+    assert prompts is not None
+    assert prompts.prompt.tolist() == [each.strip() for each in PROMPTS.split(";")]
+    assert prompts.images.tolist() == [4, 4, 4]
+    number = torch.tensor(ids) % 3
+    change = shares[1] - shares[0]
+    for i, found in enumerate(prompts.itertuples()):
+        assert found.change == pytest.approx(float(change[number == i].mean()))
+        assert found.change_error == pytest.approx(float(change[number == i].std() / 2))
+    mean = (prompts.random_change * prompts.images).sum() / prompts.images.sum()
+    assert mean == pytest.approx(row.random_change)
+    assert "2 units of up1@2..4" in effect.section().question
+    assert "a winter church at night" in effect.section().blocks[-1].body
+
+
+def test_an_insertion_has_a_constant_for_each_step(dissected: Dissection, source: DissectedModel, out: Path) -> None:
+    options = {"units": [1, 4], "concept": named(dissected), "images": 6, "random": 1, "pool": 16, "out": out}
+    effect = ganatomy.insert(dissected.study.directory, "up1", at_steps="1..2", **options)
+    edits = {edit.layer: edit for edit in effect.edits()}
+    assert list(edits) == ["up1@1", "up1@2"]
+    for layer, edit in edits.items():
+        k = layer_pool(source, layer, 16).constant(source.concept(named(dissected)))
+        torch.testing.assert_close(edit.value[[1, 4]], k[[1, 4]], rtol=1e-4, atol=1e-5)
+
+
+def test_units_are_ranked_at_the_dissected_steps_of_the_window(dissected: Dissection, source: DissectedModel) -> None:
+    assert ranked_layers(source, ["up1@1", "up1@2", "up1@3"]) == ["up1@1", "up1@3"]
+    assert ranked_layers(source, ["up1@4"]) == ["up1@3"]
+    concept = named(dissected)
+    chosen, fields = select_in_window(source, ["up1@1", "up1@2", "up1@3"], UnitQuery(concept=concept, top=3))
+    ious = pd.concat(
+        [dissected.ranked(concept).query(f"layer == '{layer}'").set_index("unit").iou for layer in ("up1@1", "up1@3")],
+        axis=1,
+    )
+    best = ious.fillna(0).mean(axis=1)
+    assert sorted(best[list(chosen.units)]) == pytest.approx(sorted(best.nlargest(3)))
+    assert "up1@1, up1@3" in chosen.chosen
+    assert fields == {
+        "layer": "up1@1",
+        "units": chosen.units,
+        "more": (("up1@2", chosen.units), ("up1@3", chosen.units)),
+    }
+
+
+def test_directories_name_the_window(dissected: Dissection) -> None:
+    effect = ganatomy.ablate(dissected.study.directory, "up1", at_steps="1..4", units=[0], images=4, random=0, show=0)
+    assert effect.study.directory.parent.name == "up1-1..4"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "facts"),
+    [
+        ({"layer": "up1@3", "at_steps": "1..2"}, "bad-value", ["up1@3", "up1"]),
+        ({"layer": "up1", "at_steps": "3..5"}, "bad-value", ["3..5", "1 to 4"]),
+        ({"layer": "up1", "at_steps": "0..2"}, "bad-value", ["0..2"]),
+        ({"layer": "up1", "at_steps": "3..2"}, "bad-value", ["3..2"]),
+        ({"layer": "up1", "at_steps": "all"}, "bad-value", ["all"]),
+        ({"layers": ["up1", "up2"], "at_steps": "1..2"}, "bad-value", ["1..2"]),
+        ({"at_steps": "1..2"}, "bad-value", ["1..2"]),
+        ({"layer": "down1", "at_steps": "1..2"}, "unknown-name", ["down1", "up2"]),
+        ({"layer": "up1"}, "unknown-name", ["up1"]),
+    ],
+)
+def test_windows_that_cannot_be_meant_are_refused(
+    dissected: Dissection, options: dict[str, object], code: str, facts: list[str]
+) -> None:
+    with mistake(code, *facts):
+        ganatomy.ablate(dissected.study.directory, units=[0], images=4, **options)
+
+
+def test_a_model_without_steps_has_no_window(planted: Dissection) -> None:
+    with mistake("unknown-name", "layer2"):
+        ganatomy.ablate(planted.study.directory, "layer2", units=[0], images=4, at_steps="1..2")
+
+
+def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:
+    assert isinstance(source.models.generator, SampledGenerator)
+    assert take_window(source, {"layer": "up2", "at_steps": "3"}) == ["up2@3"]
+    assert take_window(source, {"layer": "up2@1"}) is None
+
+
+def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, source: DissectedModel) -> None:
+    small = {"pool": 24, "train": 8, "held": 8, "candidates": 16, "steps": 2, "every": 1, "pairs": 2, "images": 6}
+    sets = {"top": 3, "sizes": (1, 3), "controls": (3,), "random": 1, "places": 2, "apart": 1, "patience": 0}
+    concept, directory = named(dissected), dissected.study.directory
+    found = ganatomy.ace(directory, "up1", concept, at_steps="2..4", **small, **sets)
+    assert found.spec.layers() == ["up1@2", "up1@3", "up1@4"]
+    assert found.study.directory.parent.name == "up1-2..4"
+    generator, z = source.models.generator, source.models.generator.latents(found.spec.ids(), 0)
+    units = found.top()
+    own = [Intervention.ablate(layer, generator.layers[layer], units) for layer in found.spec.layers()]
+    shares = [
+        (source.models.segmenter(images) == source.concept(concept)).any(1).double().mean()
+        for images in (generator.edited(z, ()), generator.edited(z, own))
+    ]
+    curve = found.curve[(found.curve["by"] == "ace") & (found.curve.n == 3)].iloc[0]
+    assert curve.relative == pytest.approx(float(shares[1] / shares[0] - 1), abs=1e-6)
+    effect = ganatomy.ablate(
+        directory, "up1", concept, at_steps="2..4", by="ace", top=3, images=4, random=0, show=0, out=directory / "x"
+    )
+    assert list(effect.spec.units) == units
+    with mistake("bad-value", "up1", "--at-steps 1..4"):
+        ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)
