@@ -134,7 +134,7 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
     check_numbers(config, source)
     package = library()
     name = config.get("_class_name")
-    with foreign_errors(f"building {name} of {source}"), _quiet(package):
+    with foreign_errors(f"building {name} of {source}"), quiet(package):
         kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
         known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
         if not known:
@@ -158,7 +158,7 @@ def library() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _quiet(package: ModuleType) -> Iterator[None]:
+def quiet(package: ModuleType) -> Iterator[None]:
     """Silence diffusers; keep the process's random numbers as they are."""
     logging = package.utils.logging
     level = logging.get_verbosity()
