@@ -1,0 +1,346 @@
+"""Whole pipelines of diffusers as samplers: text to image in steps, and unconditional ones. `pipe()` is never called.
+
+Parts are found by ``model_index.json``, built from their configs, and filled with all of their weights, one by one; no
+code of the pipeline is run. What its own call would draw is drawn here, from the same noise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.core.tensor_types import Images
+from ganatomy.models.generators.diffusers.checkpoint import CONFIGS, Checkpoint, build, find_checkpoint, with_config
+from ganatomy.models.generators.diffusers.conditions import Classes, Conditions, Words
+from ganatomy.models.generators.diffusers.decoder import scale_and_shift, side
+from ganatomy.models.generators.diffusers.encoding import TOKENIZERS, Encoded, encode
+from ganatomy.models.generators.diffusers.schedule import SCHEDULERS, Schedule
+from ganatomy.models.generators.diffusers.weights import ENDINGS
+from ganatomy.models.generators.sampling import State
+from ganatomy.models.weights.hub import find_directory, read_json
+from ganatomy.models.wrapped import dtype_of, weights_fingerprint
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class of pipelines.
+
+    Attributes:
+        encoders: its text encoders; their tokenizers are ``tokenizer`` and so on.
+        decoder: the part that makes images of latents, with the classes that it may have; none where x are images.
+        steps: unless asked otherwise.
+        guidance: unless asked otherwise, as the pipeline's own call has it.
+        scheduler: that its own call takes, whatever its files say; empty for the one of its files.
+    """
+
+    encoders: tuple[str, ...] = ()
+    decoder: str = ""
+    steps: int = 20
+    guidance: float = 1.0
+    scheduler: str = ""
+
+
+PIPELINES = {
+    "StableDiffusionPipeline": Kind(("text_encoder",), "vae", guidance=7.5),
+    "StableDiffusionXLPipeline": Kind(("text_encoder", "text_encoder_2"), "vae", guidance=5.0),
+    "LatentConsistencyModelPipeline": Kind(("text_encoder",), "vae", steps=4, guidance=8.5),
+    "LDMPipeline": Kind((), "vqvae"),
+    "DDPMPipeline": Kind(),
+    "DDIMPipeline": Kind(scheduler="DDIMScheduler"),
+    "PNDMPipeline": Kind(scheduler="PNDMScheduler"),
+}
+"""Pipelines that can be opened as a whole."""
+LATENT_DECODERS = ("AutoencoderKL", "AutoencoderTiny", "VQModel")
+ZEROS = "force_zeros_for_empty_prompt"
+"""Setting of SDXL: guidance leads away from zeros where no negative prompt is given."""
+FROM_IMAGES = ("Img2Img", "Inpaint", "ControlNet", "Upscale", "Adapter", "Pix2Pix", "Depth2Img", "Variation")
+"""Parts of the names of pipelines that begin with an image and not with noise alone."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Options of a sampler; see `open_diffusers`."""
+
+    prompts: Sequence[str] = ()
+    negative: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str = ""
+    size: int | None = None
+    dtype: torch.dtype = torch.float32
+
+
+class PipelineSampler:
+    """A pipeline of diffusers as a `Sampler`.
+
+    Args:
+        network: its denoiser.
+        schedule: its steps.
+        decoder: of latents; None where x are images.
+        conditions: its prompts.
+        size: height and width of x.
+        facts: what images depend on besides.
+
+    Attributes:
+        name: of the pipeline's class, for messages.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        decoder: nn.Module | None,
+        conditions: Conditions,
+        size: int,
+        facts: tuple[object, ...],
+    ) -> None:
+        self.network, self._schedule, self._decoder, self._conditions = network, schedule, decoder, conditions
+        self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
+        channels = int(self._config["in_channels"]) * (1 + schedule.draws)
+        self.shape = (channels, size, size)
+        self._scale, self._shift = torch.ones(()), torch.zeros(())
+        drawn: tuple[object, ...] = ()
+        if decoder is not None:
+            self._scale, self._shift = scale_and_shift(decoder, size)
+            drawn = (weights_fingerprint(decoder), self._scale.tolist(), self._shift.tolist(), str(dtype_of(decoder)))
+        guided = (conditions.guidance, conditions.halves, conditions.facts)
+        self.facts = (str(dtype_of(network)), schedule.facts, guided, drawn, facts)
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = self.network.config  # type: ignore[assignment]
+        return config
+
+    def start(self, noise: Tensor, prompt: Tensor) -> State:
+        """Return the state before the first step."""
+        return self._schedule.start(noise, prompt, dtype_of(self.network))
+
+    def step(self, state: State, number: int) -> State:
+        """Return the state after a step, from 1: one call of the network."""
+        device, dtype = state.x.device, dtype_of(self.network)
+        arguments = self._conditions.arguments(state.prompt, device)
+
+        def predict(seen: Tensor, time: Tensor) -> Tensor:
+            rows = torch.cat([seen.to(dtype)] * self.halves)
+            predicted: Tensor = self.network(rows, time.to(device), **arguments, return_dict=False)[0]
+            if self.halves == 1:
+                return predicted
+            without, given = predicted.chunk(2)
+            return without + self._conditions.guidance * (given - without)
+
+        return self._schedule.step(state, number, predict)
+
+    def estimate(self, state: State) -> Images:
+        """Return the images of the estimate of x₀ after the last step done."""
+        if state.clean is None:
+            raise BadValue("there is no estimate before the first step")
+        return self._decoded(state.clean)
+
+    def image(self, state: State) -> Images:
+        """Return the images of the state after the last step."""
+        return self._decoded(state.x)
+
+    def _decoded(self, x: Tensor) -> Images:
+        images = x.float()
+        if self._decoder is not None:
+            z = images * self._scale.to(x.device) + self._shift.to(x.device)
+            decode: Any = self._decoder.decode
+            images = decode(z.to(dtype_of(self._decoder)), return_dict=False)[0].float()
+        return images.clamp(-1, 1).expand(-1, 3, -1, -1)
+
+
+def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
+    """Open a pipeline: a directory, or a repository of the Hugging Face hub.
+
+    Raises:
+        BadFile: it is none, or a part is missing, or weights do not fit.
+        BadModel: its class, one of its parts or of its settings cannot be used.
+        BadValue: an option that does not fit.
+        UnknownName: no such scheduler.
+    """
+    index = read_index(name)
+    kind = index.kind
+    network = index.part("unet", ("UNet2DConditionModel",) if kind.encoders else ("UNet2DModel",))
+    decoder = index.part(kind.decoder, LATENT_DECODERS) if kind.decoder else None
+    _check_network(index, network.config, decoder)
+    down = 2 ** (len(decoder.config.get("block_out_channels") or (1,)) - 1) if decoder else 1
+    size = _size(asked.size, network.config, down)
+    steps = kind.steps if asked.steps is None else asked.steps
+    schedule = Schedule(_scheduler(index, network, asked.scheduler), steps, int(network.config["in_channels"]))
+    conditions: Conditions
+    if kind.encoders:
+        conditions = _words(index, asked, network.config, size * down, device)
+    else:
+        conditions = _classes(asked, network.config)
+    return PipelineSampler(
+        nn.Module.to(network.model(), device, asked.dtype),
+        schedule,
+        None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, asked.dtype)),
+        conditions,
+        size,
+        (index.pipeline,),
+    )
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``model_index.json`` says.
+
+    Attributes:
+        name: of the directory or repository.
+        pipeline: its class.
+        parts: library and class of each part that is there.
+        settings: all else.
+    """
+
+    name: str
+    pipeline: str
+    parts: Mapping[str, tuple[str, str]]
+    settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        """What is known of its class."""
+        return PIPELINES[self.pipeline]
+
+    def part(self, part: str, classes: Sequence[str]) -> Checkpoint:
+        """Return a part of one of these classes, not opened yet.
+
+        Raises:
+            BadFile: it is missing.
+            BadModel: it is of another class.
+        """
+        own = self.part_class(part)
+        if own in classes:
+            found = find_checkpoint(self.name, part)
+            own = found.kind
+        if own not in classes:
+            raise BadModel(f"{self.name}: its {part} is a {own}; what can be opened is {' or '.join(classes)}")
+        return found
+
+    def part_class(self, part: str) -> str:
+        """Return the class of a part.
+
+        Raises:
+            BadFile: it is missing.
+        """
+        if part not in self.parts:
+            raise BadFile(f"{self.name}: its model_index.json names no {part}, which a {self.pipeline} needs")
+        return self.parts[part][1]
+
+
+def read_index(name: str) -> Index:
+    """Read ``model_index.json`` of a pipeline that can be opened.
+
+    Raises:
+        BadFile: there is none, or it is damaged.
+        BadModel: it is of another class, or has more to it than its parts.
+    """
+    root = find_directory(name, CONFIGS, with_config)
+    if not (root / "model_index.json").is_file():
+        raise BadFile(f"{name}: holds no model_index.json, so it is no pipeline; leave out prompts and part")
+    content = read_json(root / "model_index.json")
+    pipeline = content.get("_class_name")
+    if not isinstance(pipeline, str):
+        raise BadModel(f"{name}: its pipeline is {str(pipeline)[:60]}, code of its own, which is not run")
+    if pipeline not in PIPELINES:
+        begins = "it begins with an image; " if any(word in pipeline for word in FROM_IMAGES) else ""
+        raise BadModel(f"{name}: a {pipeline} cannot be opened: {begins}what opens is {', '.join(PIPELINES)}")
+    changed = sorted(file.name for file in root.glob("*lora*") if file.suffix in ENDINGS)
+    if changed:
+        raise BadModel(
+            f"{name}: {changed[0]} changes its weights and is not applied; save the pipeline with it: "
+            "load_lora_weights, fuse_lora, unload_lora_weights, save_pretrained"
+        )
+    parts = {
+        key: (str(value[0]), str(value[1]))
+        for key, value in content.items()
+        if isinstance(value, list) and len(value) == 2 and None not in value
+    }
+    return Index(name, pipeline, parts, {key: value for key, value in content.items() if key not in parts})
+
+
+def _check_network(index: Index, config: Mapping[str, Any], decoder: Checkpoint | None) -> None:
+    """Refuse networks that want more than their pipeline gives."""
+    taken = ("text_time" if len(index.kind.encoders) == 2 else None,)
+    more = {
+        "addition_embed_type": taken,
+        "encoder_hid_dim_type": (None,),
+        "class_embed_type": (None,),
+    }
+    for key, usable in more.items():
+        if config.get(key) not in usable:
+            raise BadModel(f"{index.name}: the unet of a {index.pipeline} with {key}={config.get(key)} cannot be used")
+    channels, out = config.get("in_channels"), config.get("out_channels")
+    latent = decoder.config.get("latent_channels", channels) if decoder else channels
+    if channels != latent or out != channels or (decoder is None and channels not in (1, 3)):
+        what = f"latents of {latent} channels" if decoder else "images of 3 channels or 1"
+        raise BadModel(f"{index.name}: its unet maps {channels} channels to {out}, and must map {what} to as many")
+
+
+def _size(asked: int | None, config: Mapping[str, Any], down: int) -> int:
+    """Return height and width of x."""
+    own = side(config.get("sample_size"))
+    if asked is None and own is None:
+        raise BadValue(f"its config does not say how large its images are; give size={64 * down}")
+    if asked is not None and asked % down:
+        raise BadValue(f"size={asked}: give a multiple of {down}, by which its decoder enlarges latents")
+    return own or 1 if asked is None else asked // down
+
+
+def _scheduler(index: Index, network: Checkpoint, asked: str) -> Any:
+    """Build the scheduler as the pipeline's own call has it, or another with the same settings."""
+    config = dict(network.scheduler_config())
+    if index.pipeline == "StableDiffusionPipeline":  # which mends settings of 2022
+        config |= {"steps_offset": 1, "clip_sample": False}
+    asked = asked or index.kind.scheduler or str(config.get("_class_name"))
+    if asked not in SCHEDULERS and asked != config.get("_class_name"):
+        raise UnknownName("scheduler", asked, SCHEDULERS)
+    return build({**config, "_class_name": asked}, "SchedulerMixin", f"{index.name}/scheduler")
+
+
+def _decoder_dtype(decoder: Checkpoint, asked: torch.dtype) -> torch.dtype:
+    """Return the format of numbers of a decoder, as pipelines choose it: some overflow float16."""
+    overflows = asked == torch.float16 and bool(decoder.config.get("force_upcast", decoder.kind == "AutoencoderKL"))
+    return torch.float32 if overflows else asked
+
+
+def _classes(asked: Asked, config: Mapping[str, Any]) -> Classes:
+    if asked.guidance is not None or asked.negative is not None:
+        raise BadValue("guidance and negative are for text-to-image pipelines; leave them out")
+    return Classes(int(config.get("num_class_embeds") or 0), asked.prompts)
+
+
+def _words(index: Index, asked: Asked, config: Mapping[str, Any], size: int, device: torch.device) -> Words:
+    """Encode the prompts, and the one that guidance leads away from."""
+    if not asked.prompts:
+        raise BadValue(f"{index.name}: a {index.pipeline} draws what a prompt says; give prompts=FILE, one a line")
+    guidance = index.kind.guidance if asked.guidance is None else asked.guidance
+    embedded = int(config.get("time_cond_proj_dim") or 0)
+    guided = guidance > 1 and not embedded
+    if asked.negative is not None and not guided:
+        raise BadValue("negative= is for guidance above 1, which leads away from it; leave it out")
+    texts = list(dict.fromkeys([*asked.prompts, *([asked.negative or ""] if guided else [])]))
+    found = [_encoded(index, part, texts, device, asked.dtype) for part in index.kind.encoders]
+    words, pooled = found[0].last, None
+    if len(found) > 1:
+        words, pooled = torch.cat([each.earlier for each in found], -1), found[-1].pooled
+    without: tuple[Tensor, Tensor | None] | None = None
+    zeros = asked.negative is None and pooled is not None and bool(index.settings.get(ZEROS, True))
+    if guided:
+        last, kept = slice(place := texts.index(asked.negative or ""), place + 1), 0.0 if zeros else 1.0
+        without = (words[last] * kept, None if pooled is None else pooled[last] * kept)
+    rows = torch.tensor([texts.index(prompt) for prompt in asked.prompts])
+    facts = (texts, size if pooled is not None else 0, zeros, *(each.facts for each in found))
+    chosen = None if pooled is None else pooled[rows]
+    return Words(asked.prompts, words[rows], chosen, without, guidance, embedded, size, facts)
+
+
+def _encoded(index: Index, part: str, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> Encoded:
+    tokenizer = part.replace("text_encoder", "tokenizer")
+    if index.part_class(tokenizer) not in TOKENIZERS:
+        raise BadModel(f"{index.name}: its {tokenizer} is a {index.part_class(tokenizer)}; it must be a CLIPTokenizer")
+    return encode(index.name, (part, tokenizer), index.part_class(part), texts, device, dtype)
