@@ -68,7 +68,7 @@ class Asked:
     negative: str | None = None
     steps: int | None = None
     guidance: float | None = None
-    scheduler: str = ""
+    scheduler: str | None = None
     size: int | None = None
     dtype: torch.dtype = torch.float32
 
@@ -82,10 +82,7 @@ class PipelineSampler:
         decoder: of latents; None where x are images.
         conditions: its prompts.
         size: height and width of x.
-        facts: what images depend on besides.
-
-    Attributes:
-        name: of the pipeline's class, for messages.
+        name: of the pipeline's class.
     """
 
     def __init__(
@@ -95,8 +92,9 @@ class PipelineSampler:
         decoder: nn.Module | None,
         conditions: Conditions,
         size: int,
-        facts: tuple[object, ...],
+        name: str,
     ) -> None:
+        self.name = name
         self.network, self._schedule, self._decoder, self._conditions = network, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
         channels = int(self._config["in_channels"]) * (1 + schedule.draws)
@@ -107,7 +105,7 @@ class PipelineSampler:
             self._scale, self._shift = scale_and_shift(decoder, size)
             drawn = (weights_fingerprint(decoder), self._scale.tolist(), self._shift.tolist(), str(dtype_of(decoder)))
         guided = (conditions.guidance, conditions.halves, conditions.facts)
-        self.facts = (str(dtype_of(network)), schedule.facts, guided, drawn, facts)
+        self.facts = (str(dtype_of(network)), schedule.facts, guided, drawn, name)
 
     @property
     def _config(self) -> Mapping[str, Any]:
@@ -169,7 +167,7 @@ def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSamp
     down = 2 ** (len(decoder.config.get("block_out_channels") or (1,)) - 1) if decoder else 1
     size = _size(asked.size, network.config, down)
     steps = kind.steps if asked.steps is None else asked.steps
-    schedule = Schedule(_scheduler(index, network, asked.scheduler), steps, int(network.config["in_channels"]))
+    schedule = Schedule(_scheduler(index, network, asked.scheduler or ""), steps, int(network.config["in_channels"]))
     conditions: Conditions
     if kind.encoders:
         conditions = _words(index, asked, network.config, size * down, device)
@@ -181,7 +179,7 @@ def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSamp
         None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, asked.dtype)),
         conditions,
         size,
-        (index.pipeline,),
+        index.pipeline,
     )
 
 
