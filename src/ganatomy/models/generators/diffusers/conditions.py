@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from ganatomy.core.errors import BadModel, BadValue
 
 
+@runtime_checkable
 class Conditions(Protocol):
     """The prompts of a sampler, as its network takes them.
 

@@ -294,8 +294,9 @@ def _scheduler(index: Index, network: Checkpoint, asked: str) -> Any:
     config = dict(network.scheduler_config())
     if index.pipeline == "StableDiffusionPipeline":  # which mends settings of 2022
         config |= {"steps_offset": 1, "clip_sample": False}
-    asked = asked or index.kind.scheduler or str(config.get("_class_name"))
-    if asked not in SCHEDULERS and asked != config.get("_class_name"):
+    own = index.part_class("scheduler")  # which counts, whatever the name in its own file
+    asked = asked or index.kind.scheduler or own
+    if asked not in SCHEDULERS and asked != own:
         raise UnknownName("scheduler", asked, SCHEDULERS)
     return build({**config, "_class_name": asked}, "SchedulerMixin", f"{index.name}/scheduler")
 
