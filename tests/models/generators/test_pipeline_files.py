@@ -111,10 +111,12 @@ def test_a_pipeline_is_read_from_the_cache(
 def test_prompts_that_are_cut_off_are_said_once(
     saved: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    encoding._warn.cache_clear()
     file = tmp_path / "long.txt"
     file.write_text("a tree\na church with a tower\na church with a spire\n")
     with caplog.at_level(logging.WARNING):
-        opened(saved(SD) / "model", prompts=file)
+        for _ in range(2):
+            opened(saved(SD) / "model", prompts=file)
     (message,) = [record.getMessage() for record in caplog.records]
     assert "12 tokens" in message
     assert "'a church with a tower…' and 1 more" in message
@@ -314,7 +316,7 @@ def test_options_that_do_not_fit_are_refused(
 
 @pytest.mark.parametrize(
     ("text", "facts"),
-    [(b"", ["0 prompts"]), (b"\n  \n", ["0 prompts"]), (b"\xff\xfe\xfa", ["UTF-8"])],
+    [(b"", ["no prompts"]), (b"\n  \n", ["no prompts"]), (b"\xff\xfe\xfa", ["one on each line"])],
 )
 def test_files_without_prompts_are_refused(
     saved: Callable[[str], Path], tmp_path: Path, text: bytes, facts: list[str]

@@ -12,7 +12,7 @@ from ganatomy.models.generators.diffusers.part import PartOptions, open_part
 from ganatomy.models.generators.diffusers.pipeline import Asked, PipelineSampler, open_pipeline
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
-from ganatomy.models.generators.sampling import SampledGenerator
+from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
 from ganatomy.models.generators.sampling.prompts import read_prompts
 
 __all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]
@@ -65,7 +65,8 @@ def open_diffusers(
         steps: of a pipeline, how many its scheduler makes, else 20 (4 of a latent consistency model); of a UNet, the
             number of calls that make its input from noise.
         layers: the layers to offer, ``a,b``; else all.
-        prompts: a file of prompts, one a line; image i has the prompt i modulo their number.
+        prompts: a file with a prompt on each line, or prompts separated by semicolons; ``{tree|door}`` is a slot,
+            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers.
         negative: the prompt that guidance leads away from; else an empty one.
         guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline has it: 7.5, of SDXL 5, of
             latent consistency models 8.5.
@@ -81,7 +82,7 @@ def open_diffusers(
     """
     if size is not None and size < 1:
         raise BadValue(f"size={size}: give the height and width of the images in pixels")
-    numbers, blocks = find_dtype(dtype), layers.split(",") if layers else []
+    numbers, listed = find_dtype(dtype), sampled_options(step or "", layers or "")
     of_pipelines = {"negative": negative, "guidance": guidance, "scheduler": scheduler, "half": half, "show": show}
     if part == PIPELINE or (part is None and prompts is not None):
         _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
@@ -89,12 +90,12 @@ def open_diffusers(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
         sampler = open_pipeline(argument, asked, device)
-        return SampledGenerator(sampler, _numbers(step), show or "final", half or "cond", blocks, sampler.name)
+        return SampledGenerator(sampler, listed.steps, show or "final", half or "cond", listed.blocks, sampler.name)
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
-    times = _numbers(step)
-    if len(times) > 1:
+    if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")
-    options = PartOptions(part, weights, prefix, size, images, next(iter(times), None), steps, blocks, numbers)
+    at = next(iter(listed.steps), None)
+    options = PartOptions(part, weights, prefix, size, images, at, steps, listed.blocks, numbers)
     return open_part(argument, options, device)
 
 
@@ -103,16 +104,3 @@ def _refuse(options: Mapping[str, object], where: str) -> None:
     for key, value in options.items():
         if value is not None:
             raise BadValue(f"{key}={value} is {where}; leave it out")
-
-
-def _numbers(step: str | None) -> tuple[int, ...]:
-    """Return the steps of ``1,5,10``.
-
-    Raises:
-        BadValue: one is no whole number.
-    """
-    words = step.split(",") if step else []
-    for word in words:
-        if not word.strip().isdecimal():
-            raise BadValue(f"step={step}: {word!r} is no number of a step; give such as 10, or 1,5,10")
-    return tuple(map(int, words))

@@ -1,5 +1,6 @@
 """Prompts as the text encoders of a pipeline read them: encoded once, by one encoder after the other."""
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,8 +91,14 @@ def _token_ids(tokenizer: Any, texts: Sequence[str], where: str) -> list[Tensor]
         ]
     if cut:
         more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
-        _log.warning("longer than the %d tokens of %s, and cut off: %r%s", limit, where, cut[0][:QUOTED] + "…", more)
+        _warn(f"longer than the {limit} tokens of {where}, and cut off: {cut[0][:QUOTED] + '…'!r}{more}")
     return filled
+
+
+@functools.lru_cache(maxsize=64)
+def _warn(message: str) -> None:
+    """Warn once in a process, which may open a pipeline several times."""
+    _log.warning("%s", message)
 
 
 def _encoder(name: str, folder: str, kind: str) -> Any:
