@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from ganatomy.core.registry import join_name
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers import encoding
-from ganatomy.models.generators.diffusers.pipeline import PIPELINES, Asked, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import Asked, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline_index import PIPELINES
 from ganatomy.models.generators.sampling import SampledGenerator
 
 SD, XL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"

@@ -11,10 +11,14 @@ import torch
 from diffusers_pipelines import PROMPTS, STABLE, made_scheduler, save_pipeline
 from torch import Tensor
 
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.forecast import forecast
+from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
 from ganatomy.models.generators.diffusers.pipeline import Asked, PipelineSampler, open_pipeline
 from ganatomy.models.generators.sampling import SampledGenerator
+from ganatomy.models.segmenters.planted import PlantedSegmenter
 
 CPU = torch.device("cpu")
 SD, XL, LCM = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline"
@@ -245,3 +249,14 @@ def test_whatever_changes_images_changes_the_fingerprint(saved: Callable[[str], 
     other = opened(tmp_path / "other", steps=3)
     assert other.prompts == ("a tower", "a tree")
     assert other.fingerprint != opened(folder, steps=3).fingerprint
+
+
+def test_a_forecast_counts_what_opening_took(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = opened(saved(SD), steps=1)
+    weights = sum(each.nbytes for each in generator.network.state_dict().values())
+    assert generator.opening_bytes > weights
+    segmenter = PlantedSegmenter(CPU)
+    models, spec = ModelPair(generator, segmenter, "cpu"), DissectSpec("g", "s", images=4, layers=("up_blocks.1@1",))
+    before = forecast(spec, models).memory_bytes
+    monkeypatch.setattr(generator.sampler, "opening_bytes", 1 << 42)
+    assert forecast(spec, models).memory_bytes == 1 << 42 > before

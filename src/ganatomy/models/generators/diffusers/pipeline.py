@@ -1,7 +1,7 @@
 """Whole pipelines of diffusers as samplers: text to image in steps, and unconditional ones. `pipe()` is never called.
 
-Parts are found by ``model_index.json``, built from their configs, and filled with all of their weights, one by one; no
-code of the pipeline is run. What its own call would draw is drawn here, from the same noise.
+Parts are built from their configs and filled with all of their weights, one by one; none of the pipeline's code is run.
+What its own call would draw is drawn here, from the same noise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,53 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.core.devices import held_memory, with_memory
+from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.tensor_types import Images
-from ganatomy.models.generators.diffusers.checkpoint import CONFIGS, Checkpoint, build, find_checkpoint, with_config
+from ganatomy.models.generators.diffusers.checkpoint import Checkpoint, build
 from ganatomy.models.generators.diffusers.conditions import Classes, Conditions, Words
 from ganatomy.models.generators.diffusers.decoder import scale_and_shift, side
 from ganatomy.models.generators.diffusers.encoding import TOKENIZERS, Encoded, encode
+from ganatomy.models.generators.diffusers.pipeline_index import Index, read_index
 from ganatomy.models.generators.diffusers.schedule import SCHEDULERS, Schedule
-from ganatomy.models.generators.diffusers.weights import ENDINGS
 from ganatomy.models.generators.sampling import State
-from ganatomy.models.weights.hub import find_directory, read_json
 from ganatomy.models.wrapped import dtype_of, weights_fingerprint
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A class of pipelines.
-
-    Attributes:
-        encoders: its text encoders; their tokenizers are ``tokenizer`` and so on.
-        decoder: the part that makes images of latents, with the classes that it may have; none where x are images.
-        steps: unless asked otherwise.
-        guidance: unless asked otherwise, as the pipeline's own call has it.
-        scheduler: that its own call takes, whatever its files say; empty for the one of its files.
-    """
-
-    encoders: tuple[str, ...] = ()
-    decoder: str = ""
-    steps: int = 20
-    guidance: float = 1.0
-    scheduler: str = ""
-
-
-PIPELINES = {
-    "StableDiffusionPipeline": Kind(("text_encoder",), "vae", guidance=7.5),
-    "StableDiffusionXLPipeline": Kind(("text_encoder", "text_encoder_2"), "vae", guidance=5.0),
-    "LatentConsistencyModelPipeline": Kind(("text_encoder",), "vae", steps=4, guidance=8.5),
-    "LDMPipeline": Kind((), "vqvae"),
-    "DDPMPipeline": Kind(),
-    "DDIMPipeline": Kind(scheduler="DDIMScheduler"),
-    "PNDMPipeline": Kind(scheduler="PNDMScheduler"),
-}
-"""Pipelines that can be opened as a whole."""
 LATENT_DECODERS = ("AutoencoderKL", "AutoencoderTiny", "VQModel")
 ZEROS = "force_zeros_for_empty_prompt"
 """Setting of SDXL: guidance leads away from zeros where no negative prompt is given."""
-FROM_IMAGES = ("Img2Img", "Inpaint", "ControlNet", "Upscale", "Adapter", "Pix2Pix", "Depth2Img", "Variation")
-"""Parts of the names of pipelines that begin with an image and not with noise alone."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +51,12 @@ class PipelineSampler:
         conditions: its prompts.
         size: height and width of x.
         name: of the pipeline's class.
+
+    Attributes:
+        opening_bytes: memory of this process at most while it was opened.
     """
+
+    opening_bytes = 0
 
     def __init__(
         self,
@@ -97,8 +70,8 @@ class PipelineSampler:
         self.name = name
         self.network, self._schedule, self._decoder, self._conditions = network, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
-        channels = int(self._config["in_channels"]) * (1 + schedule.draws)
-        self.shape = (channels, size, size)
+        config: Mapping[str, Any] = network.config  # type: ignore[assignment]
+        self.shape = (int(config["in_channels"]) * (1 + schedule.draws), size, size)
         self._scale, self._shift = torch.ones(()), torch.zeros(())
         drawn: tuple[object, ...] = ()
         if decoder is not None:
@@ -106,11 +79,6 @@ class PipelineSampler:
             drawn = (weights_fingerprint(decoder), self._scale.tolist(), self._shift.tolist(), str(dtype_of(decoder)))
         guided = (conditions.guidance, conditions.halves, conditions.facts)
         self.facts = (str(dtype_of(network)), schedule.facts, guided, drawn, name)
-
-    @property
-    def _config(self) -> Mapping[str, Any]:
-        config: Mapping[str, Any] = self.network.config  # type: ignore[assignment]
-        return config
 
     def start(self, noise: Tensor, prompt: Tensor) -> State:
         """Return the state before the first step."""
@@ -151,6 +119,18 @@ class PipelineSampler:
 
 
 def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
+    """Open a pipeline, and count the memory that this takes: text encoders may be larger than what is kept.
+
+    Raises:
+        BadModel, BadValue, UnknownName: see `_open`.
+    """
+    held = held_memory()
+    sampler, peak = with_memory(lambda: _open(name, asked, device), torch.device("cpu"))
+    sampler.opening_bytes = held + peak
+    return sampler
+
+
+def _open(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
     """Open a pipeline: a directory, or a repository of the Hugging Face hub.
 
     Raises:
@@ -181,84 +161,6 @@ def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSamp
         size,
         index.pipeline,
     )
-
-
-@dataclass(frozen=True)
-class Index:
-    """What ``model_index.json`` says.
-
-    Attributes:
-        name: of the directory or repository.
-        pipeline: its class.
-        parts: library and class of each part that is there.
-        settings: all else.
-    """
-
-    name: str
-    pipeline: str
-    parts: Mapping[str, tuple[str, str]]
-    settings: Mapping[str, Any]
-
-    @property
-    def kind(self) -> Kind:
-        """What is known of its class."""
-        return PIPELINES[self.pipeline]
-
-    def part(self, part: str, classes: Sequence[str]) -> Checkpoint:
-        """Return a part of one of these classes, not opened yet.
-
-        Raises:
-            BadFile: it is missing.
-            BadModel: it is of another class.
-        """
-        own = self.part_class(part)
-        if own in classes:
-            found = find_checkpoint(self.name, part)
-            own = found.kind
-        if own not in classes:
-            raise BadModel(f"{self.name}: its {part} is a {own}; what can be opened is {' or '.join(classes)}")
-        return found
-
-    def part_class(self, part: str) -> str:
-        """Return the class of a part.
-
-        Raises:
-            BadFile: it is missing.
-        """
-        if part not in self.parts:
-            raise BadFile(f"{self.name}: its model_index.json names no {part}, which a {self.pipeline} needs")
-        return self.parts[part][1]
-
-
-def read_index(name: str) -> Index:
-    """Read ``model_index.json`` of a pipeline that can be opened.
-
-    Raises:
-        BadFile: there is none, or it is damaged.
-        BadModel: it is of another class, or has more to it than its parts.
-    """
-    root = find_directory(name, CONFIGS, with_config)
-    if not (root / "model_index.json").is_file():
-        raise BadFile(f"{name}: holds no model_index.json, so it is no pipeline; leave out prompts and part")
-    content = read_json(root / "model_index.json")
-    pipeline = content.get("_class_name")
-    if not isinstance(pipeline, str):
-        raise BadModel(f"{name}: its pipeline is {str(pipeline)[:60]}, code of its own, which is not run")
-    if pipeline not in PIPELINES:
-        begins = "it begins with an image; " if any(word in pipeline for word in FROM_IMAGES) else ""
-        raise BadModel(f"{name}: a {pipeline} cannot be opened: {begins}what opens is {', '.join(PIPELINES)}")
-    changed = sorted(file.name for file in root.glob("*lora*") if file.suffix in ENDINGS)
-    if changed:
-        raise BadModel(
-            f"{name}: {changed[0]} changes its weights and is not applied; save the pipeline with it: "
-            "load_lora_weights, fuse_lora, unload_lora_weights, save_pretrained"
-        )
-    parts = {
-        key: (str(value[0]), str(value[1]))
-        for key, value in content.items()
-        if isinstance(value, list) and len(value) == 2 and None not in value
-    }
-    return Index(name, pipeline, parts, {key: value for key, value in content.items() if key not in parts})
 
 
 def _check_network(index: Index, config: Mapping[str, Any], decoder: Checkpoint | None) -> None:
