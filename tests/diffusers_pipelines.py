@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers_models import AUTOENCODERS, build_unet, seeded, settings
 
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
@@ -106,9 +107,12 @@ def pipeline(kind: str, directory: Path, scheduler: str = "DDIMScheduler", **con
     return made
 
 
-def save_pipeline(kind: str, directory: Path, scheduler: str = "DDIMScheduler", **config: Any) -> Path:
+def save_pipeline(kind: str, directory: Path, scheduler: str = "DDIMScheduler", seed: int = 0, **config: Any) -> Path:
     """Save a pipeline and a file of prompts beside it; return its directory."""
-    with quiet(library()):
-        pipeline(kind, directory, scheduler, **config).save_pretrained(directory / "model")
+    made = pipeline(kind, directory, scheduler, **config)
+    with quiet(library()), torch.no_grad():
+        for weight in made.unet.parameters():
+            weight *= 1 + 0.1 * seed
+        made.save_pretrained(directory / "model")
     (directory / "prompts.txt").write_text("\n".join(PROMPTS) + "\n")
     return directory / "model"

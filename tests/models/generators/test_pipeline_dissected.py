@@ -27,6 +27,6 @@ def test_a_pipeline_is_dissected_and_its_units_switched_off(tmp_path: Path) -> N
     concept = study.concepts["concept"][0]
     options = {"units": [0, 1], "images": 12, "random": 2}
     whole = ganatomy.ablate(study, "up_blocks.0", concept, at_steps="1..4", **options)
-    assert len(whole.effects)
+    assert len(whole.table)
     late = ganatomy.ablate(study, "up_blocks.0", concept, at_steps="4", **options)
-    assert not whole.effects.equals(late.effects)
+    assert not whole.table.equals(late.table)
