@@ -298,6 +298,8 @@ OPTIONS: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"half": "both", "guidance": 1}, "bad-value", ["half=both"]),
     ({"show": "all"}, "unknown-name", ["all", "estimate"]),
     ({"negative": "a door", "guidance": 1}, "bad-value", ["negative"]),
+    ({"guidance": "nan"}, "bad-value", ["guidance=nan"]),
+    ({"guidance": -1}, "bad-value", ["guidance=-1.0"]),
     ({"images": "scenes:church"}, "bad-value", ["images=scenes:church"]),
     ({"weights": "a.bin"}, "bad-value", ["weights=a.bin"]),
     ({"layers": "nothing"}, "unknown-name", ["nothing"]),

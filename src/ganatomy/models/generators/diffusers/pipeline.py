@@ -4,6 +4,7 @@ Parts are built from their configs and filled with all of their weights, one by 
 What its own call would draw is drawn here, from the same noise.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -220,6 +221,8 @@ def _words(index: Index, asked: Asked, config: Mapping[str, Any], size: int, dev
     if not asked.prompts:
         raise BadValue(f"{index.name}: a {index.pipeline} draws what a prompt says; give prompts=FILE, one a line")
     guidance = index.kind.guidance if asked.guidance is None else asked.guidance
+    if not 0 <= guidance < math.inf:
+        raise BadValue(f"guidance={guidance}: give a number from 0 on; 1 is no guidance, 5 is usual")
     embedded = int(config.get("time_cond_proj_dim") or 0)
     guided = guidance > 1 and not embedded
     if asked.negative is not None and not guided:
