@@ -269,6 +269,15 @@ def test_what_is_damaged_is_refused(
         opened(directory)
 
 
+def test_the_second_encoder_must_read_prompts_as_a_whole(copied: Callable[[str], Path]) -> None:
+    directory = copied(XL)
+    shutil.rmtree(directory / "text_encoder_2")
+    shutil.copytree(directory / "text_encoder", directory / "text_encoder_2")
+    edit(directory / "model_index.json", text_encoder_2=["transformers", "CLIPTextModel"])
+    with mistake("bad-model", "text_encoder_2", "CLIPTextModelWithProjection"):
+        opened(directory)
+
+
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_code_in_weights_is_not_run(
     copied: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str

@@ -38,8 +38,9 @@ class Words:
 
     Attributes:
         prompts: as texts.
-        words: [prompts, tokens, d].
-        pooled: of whole prompts, [prompts, p], for networks that take them beside the words (SDXL).
+        rows: of each prompt among the encoded texts, [prompts].
+        words: of texts, [texts, tokens, d].
+        pooled: of whole texts, [texts, p], for networks that take them beside the words (SDXL).
         without: `words` and `pooled` of the prompt that guidance leads away from, [1, …]; none without guidance.
         guidance: see `Conditions`.
         embedded: numbers that a network has for the guidance, where it takes that as an input; else 0.
@@ -48,6 +49,7 @@ class Words:
     """
 
     prompts: Sequence[str]
+    rows: Tensor
     words: Tensor
     pooled: Tensor | None
     without: tuple[Tensor, Tensor | None] | None
@@ -63,8 +65,8 @@ class Words:
 
     def arguments(self, prompt: Tensor, device: torch.device) -> dict[str, Any]:
         """Return the keywords of a call; see `Conditions`."""
-        numbers = prompt.cpu()
-        words, pooled = self.words[numbers], None if self.pooled is None else self.pooled[numbers]
+        rows = self.rows[prompt.cpu()]
+        words, pooled = self.words[rows], None if self.pooled is None else self.pooled[rows]
         if self.without is not None:
             words = torch.cat([self.without[0].expand_as(words), words])
             if pooled is not None and self.without[1] is not None:

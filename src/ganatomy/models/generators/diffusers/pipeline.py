@@ -123,7 +123,7 @@ def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSamp
     """Open a pipeline, and count the memory that this takes: text encoders may be larger than what is kept.
 
     Raises:
-        BadModel, BadValue, UnknownName: see `_open`.
+        BadFile, BadModel, BadValue, UnknownName: see `_open`.
     """
     held = held_memory()
     sampler, peak = with_memory(lambda: _open(name, asked, device), torch.device("cpu"))
@@ -145,7 +145,7 @@ def _open(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
     network = index.part("unet", ("UNet2DConditionModel",) if kind.encoders else ("UNet2DModel",))
     decoder = index.part(kind.decoder, LATENT_DECODERS) if kind.decoder else None
     _check_network(index, network.config, decoder)
-    down = 2 ** (len(decoder.config.get("block_out_channels") or (1,)) - 1) if decoder else 1
+    down = _enlargement(decoder)
     size = _size(asked.size, network.config, down)
     steps = kind.steps if asked.steps is None else asked.steps
     schedule = Schedule(_scheduler(index, network, asked.scheduler or ""), steps, int(network.config["in_channels"]))
@@ -180,6 +180,14 @@ def _check_network(index: Index, config: Mapping[str, Any], decoder: Checkpoint 
     if channels != latent or out != channels or (decoder is None and channels not in (1, 3)):
         what = f"latents of {latent} channels" if decoder else "images of 3 channels or 1"
         raise BadModel(f"{index.name}: its unet maps {channels} channels to {out}, and must map {what} to as many")
+
+
+def _enlargement(decoder: Checkpoint | None) -> int:
+    """Return by how much images are larger than x."""
+    if decoder is None:
+        return 1
+    blocks = decoder.config.get("block_out_channels") or decoder.config.get("decoder_block_out_channels") or (1,)
+    return int(2 ** (len(blocks) - 1))
 
 
 def _size(asked: int | None, config: Mapping[str, Any], down: int) -> int:
@@ -227,20 +235,23 @@ def _words(index: Index, asked: Asked, config: Mapping[str, Any], size: int, dev
     guided = guidance > 1 and not embedded
     if asked.negative is not None and not guided:
         raise BadValue("negative= is for guidance above 1, which leads away from it; leave it out")
-    texts = list(dict.fromkeys([*asked.prompts, *([asked.negative or ""] if guided else [])]))
+    last = asked.negative or ""
+    rows = {text: row for row, text in enumerate(dict.fromkeys([*asked.prompts, *([last] if guided else [])]))}
+    texts = list(rows)
     found = [_encoded(index, part, texts, device, asked.dtype) for part in index.kind.encoders]
     words, pooled = found[0].last, None
     if len(found) > 1:
         words, pooled = torch.cat([each.earlier for each in found], -1), found[-1].pooled
+        if pooled is None:
+            raise BadModel(f"{index.name}: its {index.kind.encoders[-1]} must be a CLIPTextModelWithProjection")
     without: tuple[Tensor, Tensor | None] | None = None
     zeros = asked.negative is None and pooled is not None and bool(index.settings.get(ZEROS, True))
     if guided:
-        last, kept = slice(place := texts.index(asked.negative or ""), place + 1), 0.0 if zeros else 1.0
-        without = (words[last] * kept, None if pooled is None else pooled[last] * kept)
-    rows = torch.tensor([texts.index(prompt) for prompt in asked.prompts])
+        kept = 0.0 if zeros else 1.0
+        without = (words[[rows[last]]] * kept, None if pooled is None else pooled[[rows[last]]] * kept)
     facts = (texts, size if pooled is not None else 0, zeros, *(each.facts for each in found))
-    chosen = None if pooled is None else pooled[rows]
-    return Words(asked.prompts, words[rows], chosen, without, guidance, embedded, size, facts)
+    numbers = torch.tensor([rows[prompt] for prompt in asked.prompts])
+    return Words(asked.prompts, numbers, words, pooled, without, guidance, embedded, size, facts)
 
 
 def _encoded(index: Index, part: str, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> Encoded:
