@@ -129,7 +129,7 @@ def unet_spec(directory: Path, seed: int) -> str:
 def pipeline_spec(directory: Path, seed: int) -> str:
     model = diffusers_pipelines.save_pipeline("StableDiffusionPipeline", directory / f"pipeline {seed}", seed=seed)
     blocks = "down_blocks.0,down_blocks.1.attentions.0.transformer_blocks.0,mid_block,up_blocks.1"
-    return f"diffusers:{model}?prompts=a tree; a door&steps=2&layers={blocks}"
+    return f"diffusers:{model}?prompts=a tree; a door&steps=1&layers={blocks}"
 
 
 def autoencoder_spec(directory: Path, seed: int) -> str:

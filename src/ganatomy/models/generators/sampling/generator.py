@@ -111,7 +111,8 @@ class SampledGenerator:
     @property
     def opening_bytes(self) -> int:
         """Memory of the process at most while the sampler was opened, where it says that."""
-        return getattr(self.sampler, "opening_bytes", 0)
+        found: int = getattr(self.sampler, "opening_bytes", 0)
+        return found
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
