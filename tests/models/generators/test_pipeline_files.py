@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from ganatomy.core.registry import join_name
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers import encoding
-from ganatomy.models.generators.diffusers.pipeline import Asked, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, open_pipeline
 from ganatomy.models.generators.diffusers.pipeline_index import PIPELINES
 from ganatomy.models.generators.sampling import SampledGenerator
 
@@ -94,7 +94,7 @@ def test_a_pipeline_is_read_from_the_cache(
     constants = pytest.importorskip("huggingface_hub").constants
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("GANATOMY_OFFLINE", "1")
-    asked = Asked(PROMPTS, steps=2)
+    asked = PipelineOptions(PROMPTS, steps=2)
     with mistake("bad-file", "some/sd", "hf download some/sd"):
         open_pipeline("some/sd", asked, torch.device("cpu"))
     repository = tmp_path / "models--some--sd"

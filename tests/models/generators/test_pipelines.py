@@ -16,7 +16,7 @@ from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
-from ganatomy.models.generators.diffusers.pipeline import Asked, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
 
@@ -129,7 +129,7 @@ def test_images_are_those_of_the_pipeline(
 ) -> None:
     directory, pipe_call = with_scheduler(kind, name, **config), dict(call)
     call = {"steps": 5} | call
-    sampler = open_pipeline(str(directory), Asked(PROMPTS, **call), CPU)
+    sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, **call), CPU)
     noise, sources = draws(sampler, range(len(PROMPTS)), 4)
     if negative := pipe_call.get("negative"):
         pipe_call["negative_prompt"] = [negative] * len(PROMPTS)
@@ -148,7 +148,7 @@ def test_images_are_those_of_the_pipeline(
     assert found.shape == expected.shape
     assert float((found - expected).abs().max()) <= NEAR
     assert float(expected.std()) > 0.05, "there is something to see"
-    other = ours(open_pipeline(str(directory), Asked(PROMPTS[::-1], **call), CPU), noise)
+    other = ours(open_pipeline(str(directory), PipelineOptions(PROMPTS[::-1], **call), CPU), noise)
     assert float((other - found).abs().amax((1, 2, 3))[0]) > NEAR, "the prompt counts"
 
 
@@ -157,7 +157,7 @@ def test_unconditional_images_are_those_of_the_pipeline(
     with_scheduler: Callable[..., Path], saved: Callable[[str], Path], kind: str
 ) -> None:
     directory = with_scheduler(kind, "DDPMScheduler" if kind == "DDPMPipeline" else "DDIMScheduler", clip_sample=True)
-    sampler = open_pipeline(str(directory), Asked(steps=5), CPU)
+    sampler = open_pipeline(str(directory), PipelineOptions(steps=5), CPU)
     channels = 4 if kind == "LDMPipeline" else 3
     noise, _ = draws(sampler, range(3), channels)
     sources = [torch.Generator().manual_seed(seed) for seed in range(3)]
@@ -170,10 +170,10 @@ def test_unconditional_images_are_those_of_the_pipeline(
 @pytest.mark.parametrize("kind", [SD, XL])
 def test_half_precision_is_that_of_the_pipeline(saved: Callable[[str], Path], kind: str, dtype: torch.dtype) -> None:
     directory = saved(kind) / "model"
-    sampler = open_pipeline(str(directory), Asked(PROMPTS, steps=5, dtype=dtype), CPU)
+    sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=5, dtype=dtype), CPU)
     noise, _ = draws(sampler, range(3), 4)
     expected = theirs(directory, dtype=dtype, prompt=list(PROMPTS), latents=noise.to(dtype), num_inference_steps=5)
-    exact = ours(open_pipeline(str(directory), Asked(PROMPTS, steps=5), CPU), noise)
+    exact = ours(open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=5), CPU), noise)
     found = ours(sampler, noise)
     off = float((expected - exact).abs().mean())  # what half precision costs
     assert float((found - expected).abs().mean()) <= max(off, NEAR)
@@ -186,7 +186,7 @@ def test_settings_of_2022_are_mended_as_by_the_pipeline(saved: Callable[[str], P
     config = json.loads(file.read_text())
     del config["steps_offset"]
     file.write_text(json.dumps(config | {"clip_sample": True}))
-    sampler = open_pipeline(str(directory), Asked(PROMPTS, steps=5), CPU)
+    sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=5), CPU)
     noise, _ = draws(sampler, range(3), 4)
     expected = theirs(directory, prompt=list(PROMPTS), latents=noise, num_inference_steps=5)
     assert float((ours(sampler, noise) - expected).abs().max()) <= NEAR
@@ -194,7 +194,7 @@ def test_settings_of_2022_are_mended_as_by_the_pipeline(saved: Callable[[str], P
 
 def test_another_scheduler_takes_the_settings_of_the_first(saved: Callable[[str], Path]) -> None:
     directory = saved(SD) / "model"
-    asked = Asked(PROMPTS, steps=5, scheduler="EulerDiscreteScheduler")
+    asked = PipelineOptions(PROMPTS, steps=5, scheduler="EulerDiscreteScheduler")
     sampler = open_pipeline(str(directory), asked, CPU)
     noise, _ = draws(sampler, range(3), 4)
     call = {"prompt": list(PROMPTS), "latents": noise, "num_inference_steps": 5}
@@ -204,7 +204,7 @@ def test_another_scheduler_takes_the_settings_of_the_first(saved: Callable[[str]
 
 def test_another_size(saved: Callable[[str], Path]) -> None:
     directory = saved(XL) / "model"
-    sampler = open_pipeline(str(directory), Asked(PROMPTS, steps=2, size=32), CPU)
+    sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=2, size=32), CPU)
     assert sampler.shape == (4, 16, 16)
     noise, _ = draws(sampler, range(3), 4)
     call = {"height": 32, "width": 32, "num_inference_steps": 2}

@@ -9,7 +9,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.models.generators.diffusers.decoder import Decoder
 from ganatomy.models.generators.diffusers.denoiser import Denoiser
 from ganatomy.models.generators.diffusers.part import PartOptions, open_part
-from ganatomy.models.generators.diffusers.pipeline import Asked, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
@@ -86,10 +86,10 @@ def open_diffusers(
     of_pipelines = {"negative": negative, "guidance": guidance, "scheduler": scheduler, "half": half, "show": show}
     if part == PIPELINE or (part is None and prompts is not None):
         _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
-        asked = Asked(
+        options = PipelineOptions(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
-        sampler = open_pipeline(argument, asked, device)
+        sampler = open_pipeline(argument, options, device)
         return SampledGenerator(sampler, listed.steps, show or "final", half or "cond", listed.blocks, sampler.name)
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:

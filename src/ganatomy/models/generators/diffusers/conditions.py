@@ -33,7 +33,7 @@ class Conditions(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class EncodedPrompts:
     """Encoded prompts.
 
     Attributes:
@@ -44,7 +44,7 @@ class Words:
         without: `words` and `pooled` of the prompt that guidance leads away from, [1, …]; none without guidance.
         guidance: see `Conditions`.
         embedded: numbers that a network has for the guidance, where it takes that as an input; else 0.
-        size: of the images in pixels, which SDXL is told.
+        size: of the images in pixels, an input of SDXL.
         facts: the encoders and tokens.
     """
 

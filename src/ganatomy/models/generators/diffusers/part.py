@@ -29,7 +29,7 @@ class PartOptions:
     dtype: torch.dtype
 
 
-def open_part(argument: str, asked: PartOptions, device: torch.device) -> HookedGenerator:
+def open_part(argument: str, options: PartOptions, device: torch.device) -> HookedGenerator:
     """Open a model, or the part of a pipeline that is asked for.
 
     Raises:
@@ -38,12 +38,12 @@ def open_part(argument: str, asked: PartOptions, device: torch.device) -> Hooked
         BadValue: an option that does not fit, or diffusers is not installed.
         UnknownName: no such part or layer.
     """
-    checkpoint = find_checkpoint(argument, asked.part)
-    checkpoint = replace(checkpoint, weights=asked.weights or checkpoint.weights, prefix=asked.prefix)
+    checkpoint = find_checkpoint(argument, options.part)
+    checkpoint = replace(checkpoint, weights=options.weights or checkpoint.weights, prefix=options.prefix)
     if checkpoint.kind not in KINDS:
         raise BadModel(f"{checkpoint.name}: holds a {checkpoint.kind}; what can be opened is {', '.join(KINDS)}")
     is_decoder = checkpoint.kind in DECODERS
-    times = asked.step, asked.steps
+    times = options.step, options.steps
     if is_decoder and times != (None, None):
         raise BadValue(
             f"{checkpoint.kind} has no steps; leave out step and steps, or give prompts=FILE for the whole pipeline"
@@ -54,17 +54,17 @@ def open_part(argument: str, asked: PartOptions, device: torch.device) -> Hooked
             f"{checkpoint.name}: its UNet2DModel draws latents, no images; open part={decoder}, or part=pipeline"
         )
     scheduler = None if is_decoder else checkpoint.scheduler()
-    model = nn.Module.to(checkpoint.model(), device, asked.dtype)  # theirs warns of what does not concern us
+    model = nn.Module.to(checkpoint.model(), device, options.dtype)  # theirs warns of what does not concern us
     drawing: Decoder | Denoiser = (
-        Decoder(model, asked.size, asked.images)
+        Decoder(model, options.size, options.images)
         if is_decoder
-        else Denoiser(model, scheduler, asked.size, times, asked.images)
+        else Denoiser(model, scheduler, options.size, times, options.images)
     )
     generator = HookedGenerator(
         model,
         drawing.latents,
         bounds=(-1.0, 1.0),
-        layers=asked.layers,
+        layers=options.layers,
         name=checkpoint.kind,
         forward=drawing.draw,
     )

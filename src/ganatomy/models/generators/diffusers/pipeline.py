@@ -16,7 +16,7 @@ from ganatomy.core.devices import held_memory, with_memory
 from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.tensor_types import Images
 from ganatomy.models.generators.diffusers.checkpoint import Checkpoint, build
-from ganatomy.models.generators.diffusers.conditions import Classes, Conditions, Words
+from ganatomy.models.generators.diffusers.conditions import Classes, Conditions, EncodedPrompts
 from ganatomy.models.generators.diffusers.decoder import scale_and_shift, side
 from ganatomy.models.generators.diffusers.encoding import TOKENIZERS, Encoded, encode
 from ganatomy.models.generators.diffusers.pipeline_index import Index, read_index
@@ -30,7 +30,7 @@ ZEROS = "force_zeros_for_empty_prompt"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PipelineOptions:
     """Options of a sampler; see `open_diffusers`."""
 
     prompts: Sequence[str] = ()
@@ -119,19 +119,19 @@ class PipelineSampler:
         return images.clamp(-1, 1).expand(-1, 3, -1, -1)
 
 
-def open_pipeline(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
+def open_pipeline(name: str, options: PipelineOptions, device: torch.device) -> PipelineSampler:
     """Open a pipeline, and count the memory that this takes: text encoders may be larger than what is kept.
 
     Raises:
         BadFile, BadModel, BadValue, UnknownName: see `_open`.
     """
     held = held_memory()
-    sampler, peak = with_memory(lambda: _open(name, asked, device), torch.device("cpu"))
+    sampler, peak = with_memory(lambda: _open(name, options, device), torch.device("cpu"))
     sampler.opening_bytes = held + peak
     return sampler
 
 
-def _open(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
+def _open(name: str, options: PipelineOptions, device: torch.device) -> PipelineSampler:
     """Open a pipeline: a directory, or a repository of the Hugging Face hub.
 
     Raises:
@@ -146,18 +146,18 @@ def _open(name: str, asked: Asked, device: torch.device) -> PipelineSampler:
     decoder = index.part(kind.decoder, LATENT_DECODERS) if kind.decoder else None
     _check_network(index, network.config, decoder)
     down = _enlargement(decoder)
-    size = _size(asked.size, network.config, down)
-    steps = kind.steps if asked.steps is None else asked.steps
-    schedule = Schedule(_scheduler(index, network, asked.scheduler or ""), steps, int(network.config["in_channels"]))
+    size = _size(options.size, network.config, down)
+    steps = kind.steps if options.steps is None else options.steps
+    schedule = Schedule(_scheduler(index, network, options.scheduler or ""), steps, int(network.config["in_channels"]))
     conditions: Conditions
     if kind.encoders:
-        conditions = _words(index, asked, network.config, size * down, device)
+        conditions = _words(index, options, network.config, size * down, device)
     else:
-        conditions = _classes(asked, network.config)
+        conditions = _classes(options, network.config)
     return PipelineSampler(
-        nn.Module.to(network.model(), device, asked.dtype),
+        nn.Module.to(network.model(), device, options.dtype),
         schedule,
-        None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, asked.dtype)),
+        None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, options.dtype)),
         conditions,
         size,
         index.pipeline,
@@ -190,68 +190,70 @@ def _enlargement(decoder: Checkpoint | None) -> int:
     return int(2 ** (len(blocks) - 1))
 
 
-def _size(asked: int | None, config: Mapping[str, Any], down: int) -> int:
+def _size(size: int | None, config: Mapping[str, Any], down: int) -> int:
     """Return height and width of x."""
     own = side(config.get("sample_size"))
-    if asked is None and own is None:
+    if size is None and own is None:
         raise BadValue(f"its config does not say how large its images are; give size={64 * down}")
-    if asked is not None and asked % down:
-        raise BadValue(f"size={asked}: give a multiple of {down}, by which its decoder enlarges latents")
-    return own or 1 if asked is None else asked // down
+    if size is not None and size % down:
+        raise BadValue(f"size={size}: give a multiple of {down}, by which its decoder enlarges latents")
+    return own or 1 if size is None else size // down
 
 
-def _scheduler(index: Index, network: Checkpoint, asked: str) -> Any:
+def _scheduler(index: Index, network: Checkpoint, name: str) -> Any:
     """Build the scheduler as the pipeline's own call has it, or another with the same settings."""
     config = dict(network.scheduler_config())
     if index.pipeline == "StableDiffusionPipeline":  # which mends settings of 2022
         config |= {"steps_offset": 1, "clip_sample": False}
     own = index.part_class("scheduler")  # which counts, whatever the name in its own file
-    asked = asked or index.kind.scheduler or own
-    if asked not in SCHEDULERS and asked != own:
-        raise UnknownName("scheduler", asked, SCHEDULERS)
-    return build({**config, "_class_name": asked}, "SchedulerMixin", f"{index.name}/scheduler")
+    name = name or index.kind.scheduler or own
+    if name not in SCHEDULERS and name != own:
+        raise UnknownName("scheduler", name, SCHEDULERS)
+    return build({**config, "_class_name": name}, "SchedulerMixin", f"{index.name}/scheduler")
 
 
-def _decoder_dtype(decoder: Checkpoint, asked: torch.dtype) -> torch.dtype:
+def _decoder_dtype(decoder: Checkpoint, dtype: torch.dtype) -> torch.dtype:
     """Return the format of numbers of a decoder, as pipelines choose it: some overflow float16."""
-    overflows = asked == torch.float16 and bool(decoder.config.get("force_upcast", decoder.kind == "AutoencoderKL"))
-    return torch.float32 if overflows else asked
+    overflows = dtype == torch.float16 and bool(decoder.config.get("force_upcast", decoder.kind == "AutoencoderKL"))
+    return torch.float32 if overflows else dtype
 
 
-def _classes(asked: Asked, config: Mapping[str, Any]) -> Classes:
-    if asked.guidance is not None or asked.negative is not None:
+def _classes(options: PipelineOptions, config: Mapping[str, Any]) -> Classes:
+    if options.guidance is not None or options.negative is not None:
         raise BadValue("guidance and negative are for text-to-image pipelines; leave them out")
-    return Classes(int(config.get("num_class_embeds") or 0), asked.prompts)
+    return Classes(int(config.get("num_class_embeds") or 0), options.prompts)
 
 
-def _words(index: Index, asked: Asked, config: Mapping[str, Any], size: int, device: torch.device) -> Words:
+def _words(
+    index: Index, options: PipelineOptions, config: Mapping[str, Any], size: int, device: torch.device
+) -> EncodedPrompts:
     """Encode the prompts, and the one that guidance leads away from."""
-    if not asked.prompts:
+    if not options.prompts:
         raise BadValue(f"{index.name}: a {index.pipeline} draws what a prompt says; give prompts=FILE, one a line")
-    guidance = index.kind.guidance if asked.guidance is None else asked.guidance
+    guidance = index.kind.guidance if options.guidance is None else options.guidance
     if not 0 <= guidance < math.inf:
         raise BadValue(f"guidance={guidance}: give a number from 0 on; 1 is no guidance, 5 is usual")
     embedded = int(config.get("time_cond_proj_dim") or 0)
     guided = guidance > 1 and not embedded
-    if asked.negative is not None and not guided:
+    if options.negative is not None and not guided:
         raise BadValue("negative= is for guidance above 1, which leads away from it; leave it out")
-    last = asked.negative or ""
-    rows = {text: row for row, text in enumerate(dict.fromkeys([*asked.prompts, *([last] if guided else [])]))}
+    last = options.negative or ""
+    rows = {text: row for row, text in enumerate(dict.fromkeys([*options.prompts, *([last] if guided else [])]))}
     texts = list(rows)
-    found = [_encoded(index, part, texts, device, asked.dtype) for part in index.kind.encoders]
+    found = [_encoded(index, part, texts, device, options.dtype) for part in index.kind.encoders]
     words, pooled = found[0].last, None
     if len(found) > 1:
         words, pooled = torch.cat([each.earlier for each in found], -1), found[-1].pooled
         if pooled is None:
             raise BadModel(f"{index.name}: its {index.kind.encoders[-1]} must be a CLIPTextModelWithProjection")
     without: tuple[Tensor, Tensor | None] | None = None
-    zeros = asked.negative is None and pooled is not None and bool(index.settings.get(ZEROS, True))
+    zeros = options.negative is None and pooled is not None and bool(index.settings.get(ZEROS, True))
     if guided:
         kept = 0.0 if zeros else 1.0
         without = (words[[rows[last]]] * kept, None if pooled is None else pooled[[rows[last]]] * kept)
     facts = (texts, size if pooled is not None else 0, zeros, *(each.facts for each in found))
-    numbers = torch.tensor([rows[prompt] for prompt in asked.prompts])
-    return Words(asked.prompts, numbers, words, pooled, without, guidance, embedded, size, facts)
+    numbers = torch.tensor([rows[prompt] for prompt in options.prompts])
+    return EncodedPrompts(options.prompts, numbers, words, pooled, without, guidance, embedded, size, facts)
 
 
 def _encoded(index: Index, part: str, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> Encoded:

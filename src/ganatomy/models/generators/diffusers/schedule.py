@@ -56,7 +56,7 @@ class Schedule:
 
     Args:
         scheduler: of diffusers.
-        asked: steps as the pipelines count them; PNDM and Heun call the network more often.
+        count: steps as the pipelines count them; PNDM and Heun call the network more often.
         channels: of x.
 
     Attributes:
@@ -69,17 +69,17 @@ class Schedule:
         BadValue: it cannot make that many steps.
     """
 
-    def __init__(self, scheduler: Any, asked: int, channels: int) -> None:
+    def __init__(self, scheduler: Any, count: int, channels: int) -> None:
         self._config, self._name = scheduler.config, type(scheduler).__name__
         self._is_flow = self._name.startswith("FlowMatch") or bool(self._config.get("use_flow_sigmas"))
         self._check()
-        self._scheduler = _with_steps(scheduler, asked)
+        self._scheduler = _with_steps(scheduler, count)
         self.times: Tensor = scheduler.timesteps.cpu()
         self.steps = len(self.times)
         self._noisy = [self._adds_noise(number) for number in range(1, self.steps + 1)]
         self.draws = sum(self._noisy)
         self._kept: list[dict[str, Any]] = []
-        with foreign_errors(f"a trial of {self._name} with steps={asked}"):
+        with foreign_errors(f"a trial of {self._name} with steps={count}"):
             self._rehearse(channels)
         settings = sorted((key, repr(value)) for key, value in self._config.items() if key[:1] != "_")
         self.facts = (self._name, settings, self.times.tolist())
@@ -191,17 +191,17 @@ class Schedule:
         return mean / (1 - alpha) + max(spread, 1e-20) ** 0.5 * noise
 
 
-def _with_steps(scheduler: Any, asked: int) -> Any:
+def _with_steps(scheduler: Any, count: int) -> Any:
     name = type(scheduler).__name__
     most = int(scheduler.config.get("num_train_timesteps") or 1000)
-    if not 1 <= asked <= most:
-        raise BadValue(f"steps={asked}: {name} makes from 1 to {most}")
+    if not 1 <= count <= most:
+        raise BadValue(f"steps={count}: {name} makes from 1 to {most}")
     try:
         with quiet(library()):
-            scheduler.set_timesteps(asked)
+            scheduler.set_timesteps(count)
     except Exception as error:  # whatever theirs raises of so many
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadValue(f"steps={asked}: {name} cannot make so many ({reason})") from error
+        raise BadValue(f"steps={count}: {name} cannot make so many ({reason})") from error
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     return scheduler
