@@ -86,10 +86,10 @@ def open_diffusers(
     of_pipelines = {"negative": negative, "guidance": guidance, "scheduler": scheduler, "half": half, "show": show}
     if part == PIPELINE or (part is None and prompts is not None):
         _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
-        options = PipelineOptions(
+        whole = PipelineOptions(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
-        sampler = open_pipeline(argument, options, device)
+        sampler = open_pipeline(argument, whole, device)
         return SampledGenerator(sampler, listed.steps, show or "final", half or "cond", listed.blocks, sampler.name)
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:

@@ -22,10 +22,25 @@ class Conditions(Protocol):
         facts: what they depend on.
     """
 
-    prompts: Sequence[str]
-    halves: int
-    guidance: float
-    facts: tuple[object, ...]
+    @property
+    def prompts(self) -> Sequence[str]:
+        """See above."""
+        ...
+
+    @property
+    def halves(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def guidance(self) -> float:
+        """See above."""
+        ...
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """See above."""
+        ...
 
     def arguments(self, prompt: Tensor, device: torch.device) -> dict[str, Any]:
         """Return the keywords of a call for images with these prompts [b], of ``halves`` · b rows."""

@@ -69,7 +69,8 @@ class PipelineSampler:
         name: str,
     ) -> None:
         self.name = name
-        self.network, self._schedule, self._decoder, self._conditions = network, schedule, decoder, conditions
+        self.network: nn.Module = network
+        self._schedule, self._decoder, self._conditions = schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
         config: Mapping[str, Any] = network.config  # type: ignore[assignment]
         self.shape = (int(config["in_channels"]) * (1 + schedule.draws), size, size)
@@ -79,7 +80,7 @@ class PipelineSampler:
             self._scale, self._shift = scale_and_shift(decoder, size)
             drawn = (weights_fingerprint(decoder), self._scale.tolist(), self._shift.tolist(), str(dtype_of(decoder)))
         guided = (conditions.guidance, conditions.halves, conditions.facts)
-        self.facts = (str(dtype_of(network)), schedule.facts, guided, drawn, name)
+        self.facts: tuple[object, ...] = (str(dtype_of(network)), schedule.facts, guided, drawn, name)
 
     def start(self, noise: Tensor, prompt: Tensor) -> State:
         """Return the state before the first step."""

@@ -6,6 +6,7 @@ tensors are in the `State`. So a step can be done again, on other rows, or from 
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -154,7 +155,7 @@ class Schedule:
         """Return the estimate of x₀, in float32, of a scheduler that does not say it."""
         x, predicted = x.float(), predicted.float()
         if self._is_flow:
-            return x - self._scheduler.sigmas[number - 1].to(x) * predicted
+            return x - float(self._scheduler.sigmas[number - 1]) * predicted
         signal, noise = self._signal_and_noise(number)
         match self._config.get("prediction_type", "epsilon"):
             case "epsilon":
@@ -170,25 +171,24 @@ class Schedule:
             alpha = 1 / (sigma**2 + 1)
         else:
             alpha = float(self._scheduler.alphas_cumprod[int(self.times[number - 1])])
-        return alpha**0.5, (1 - alpha) ** 0.5
+        return math.sqrt(alpha), math.sqrt(1 - alpha)
 
     def _mean_and_spread(self, x: Tensor, clean: Tensor, number: int, noise: Tensor) -> Tensor:
         """Return x after a step, with its noise."""
         if self._name == "EulerAncestralDiscreteScheduler":  # Karras et al. 2022, as in k-diffusion
             now, then = (float(sigma) for sigma in self._scheduler.sigmas[number - 1 : number + 1])
-            up = (then**2 * (now**2 - then**2) / now**2) ** 0.5
-            down = (then**2 - up**2) ** 0.5
+            down, up = then**2 / now, then * math.sqrt(1 - (then / now) ** 2)
             return x.float() + (x.float() - clean) / now * (down - now) + noise * up
         time, alphas = self.times[number - 1], self._scheduler.alphas_cumprod
         if self._name == "LCMScheduler":  # Luo et al. 2023
             alpha = float(alphas[self.times[number]])
-            return alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise.to(clean.dtype)
+            return math.sqrt(alpha) * clean + math.sqrt(1 - alpha) * noise.to(clean.dtype)
         before = int(self._scheduler.previous_timestep(time))  # DDPM, Ho et al. 2020, formula 7
         alpha, earlier = float(alphas[time]), float(alphas[before]) if before >= 0 else 1.0
         beta = 1 - alpha / earlier
-        mean = earlier**0.5 * beta * clean + (1 - beta) ** 0.5 * (1 - earlier) * x
+        mean = math.sqrt(earlier) * beta * clean + math.sqrt(1 - beta) * (1 - earlier) * x
         spread = beta if self._config["variance_type"] == "fixed_large" else (1 - earlier) / (1 - alpha) * beta
-        return mean / (1 - alpha) + max(spread, 1e-20) ** 0.5 * noise
+        return mean / (1 - alpha) + math.sqrt(max(spread, 1e-20)) * noise
 
 
 def _with_steps(scheduler: Any, count: int) -> Any:
