@@ -32,7 +32,7 @@ def seeds() -> list[Tree]:
 def read(root: Path) -> None:
     """Read the config, and return what each class stands for."""
     from ganatomy.models.segmenters.huggingface import check_ids, class_concepts
-    from ganatomy.models.segmenters.pretrained import build_config, read_config
+    from ganatomy.models.weights.pretrained import build_config, read_config
 
     settings = read_config(root)
     check_ids(settings, str(root / "config.json"))

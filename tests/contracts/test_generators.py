@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import diffusers_pipelines
 import pytest
 import torch
 from diffusers_models import save_autoencoder, save_pipeline
@@ -125,6 +126,12 @@ def unet_spec(directory: Path, seed: int) -> str:
     return f"diffusers:{save_pipeline(directory / str(seed), seed)}?step=100&images=scenes:church&layers={blocks}"
 
 
+def pipeline_spec(directory: Path, seed: int) -> str:
+    model = diffusers_pipelines.save_pipeline("StableDiffusionPipeline", directory / f"pipeline {seed}", seed=seed)
+    blocks = "down_blocks.0,down_blocks.1.attentions.0.transformer_blocks.0,mid_block,up_blocks.1"
+    return f"diffusers:{model}?prompts=a tree; a door&steps=1&layers={blocks}"
+
+
 def autoencoder_spec(directory: Path, seed: int) -> str:
     numbers = torch.Generator().manual_seed(seed)
     state = {name: torch.randn(shape, generator=numbers) for name, shape in {"W_enc": (6, 9), "W_dec": (9, 6)}.items()}
@@ -142,6 +149,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     ),
     "bundled": bundled_spec,
     "diffusers": lambda directory, seed: diffusers_spec(directory, seed, "kl"),
+    "diffusers pipeline": pipeline_spec,
     "diffusers unet": unet_spec,
     "diffusers vq": lambda directory, seed: diffusers_spec(
         directory, seed, "vq", "?layers=quantize,decoder.mid_block,decoder.up_blocks.0,decoder.conv_act"

@@ -26,6 +26,7 @@ from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
 from ganatomy.experiments.shards import CALIBRATION_BYTES, TABLES, calibration_parts
 from ganatomy.models.generators import LayerShape, Observation
+from ganatomy.models.generators.protocol import opening_bytes
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import GROUP, GROUPED, blocks_of
 from ganatomy.study.sharded import IN_MEMORY
@@ -70,9 +71,13 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What a few images took and showed: bytes of this process before and of one batch, seconds an image, concepts."""
+    """What a few images took and showed: bytes of this process before and of one batch, seconds an image, concepts.
+
+    `opening` are those of this process at most while it opened the generator.
+    """
 
     base: int
+    opening: int
     batch: int
     draw: float
     label: float
@@ -149,6 +154,7 @@ def _estimate(
         probe.batch + merging + table,
         CONCLUDING + strips * 2,
     )
+    memory_bytes = max(memory_bytes, probe.opening)
     merged = 2 if shard > IN_MEMORY else 1  # from one file to another
     kept = whole / PACKED if spec.validation == "cross" else 0  # else the validation half only chooses levels
     disk = max(merged * whole / PACKED, kept + merged * pairs / PAIRS_PACKED) + strips / STRIPS_PACKED
@@ -190,7 +196,9 @@ def _probe(spec: DissectSpec, models: ModelPair, layers: Mapping[str, LayerShape
     batch = round(size * (maps + max(drawing - size * maps, labelling, 0) / size))
     image_bytes = seen.images[0].numel() + 8
     expected = expected_concepts(shown, spec, concepts, run.shard)
-    return _Probe(base, batch, drew / size, labelled / size, count, grid, image_bytes, *expected)
+    return _Probe(
+        base, opening_bytes(generator), batch, drew / size, labelled / size, count, grid, image_bytes, *expected
+    )
 
 
 def _counting_seconds(spec: DissectSpec, seen: Observation, labels: Tensor, grid: Grid, concepts: int) -> float:

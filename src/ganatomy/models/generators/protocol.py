@@ -203,6 +203,15 @@ def margin(generator: Subject, layer: str) -> int:
     return margins.get(layer, 0)
 
 
+def opening_bytes(subject: Subject) -> int:
+    """Return how much memory the process had at most while it opened a model; 0 where the model does not say.
+
+    One that reads more than it keeps, such as text encoders, has an attribute ``opening_bytes``.
+    """
+    found: int = getattr(subject, "opening_bytes", 0)
+    return found
+
+
 def within_image(generator: Subject, seen: Observation) -> Observation:
     """Return an observation, its features without the places that lie beyond the image."""
     features = dict(seen.features)

@@ -17,7 +17,10 @@ from ganatomy.core.registry import join_name, split_name
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import CATEGORIES, NOTHING, Concept, Vocabulary, find_concept
 from ganatomy.models.segmenters.preprocessing import Preprocessing, read_preprocessing
-from ganatomy.models.segmenters.pretrained import (
+from ganatomy.models.segmenters.protocol import Segmenter, check_concept
+from ganatomy.models.segmenters.registry import SEGMENTERS
+from ganatomy.models.weights.hub import find_repository
+from ganatomy.models.weights.pretrained import (
     build_config,
     load,
     load_tokenizer,
@@ -25,9 +28,6 @@ from ganatomy.models.segmenters.pretrained import (
     transformers,
     zero_missing,
 )
-from ganatomy.models.segmenters.protocol import Segmenter, check_concept
-from ganatomy.models.segmenters.registry import SEGMENTERS
-from ganatomy.models.weights.hub import find_repository
 
 DEFAULT_THRESHOLD = 0.3
 """Without calibration; the model's scores rarely reach the 1/2 of true probabilities."""

@@ -17,7 +17,10 @@ from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import CATEGORIES, NOTHING, UNLABELLED, Concept, Vocabulary
 from ganatomy.models.segmenters.preprocessing import Preprocessing, read_preprocessing
-from ganatomy.models.segmenters.pretrained import (
+from ganatomy.models.segmenters.protocol import check_concept, plane_names
+from ganatomy.models.segmenters.registry import SEGMENTERS
+from ganatomy.models.weights.hub import find_repository
+from ganatomy.models.weights.pretrained import (
     build_config,
     load,
     load_tokenizer,
@@ -25,9 +28,6 @@ from ganatomy.models.segmenters.pretrained import (
     transformers,
     zero_missing,
 )
-from ganatomy.models.segmenters.protocol import check_concept, plane_names
-from ganatomy.models.segmenters.registry import SEGMENTERS
-from ganatomy.models.weights.hub import find_repository
 
 PIXELS = 1 << 20
 """Pixels in the network's input or output at once: four images of 512 px."""

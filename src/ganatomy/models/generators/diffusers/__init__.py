@@ -1,20 +1,24 @@
-"""Models of the package diffusers as generators: decoders of latents, and unconditional UNets at one step."""
+"""Models of the package diffusers as generators: pipelines, decoders of latents, unconditional UNets at one step."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from ganatomy.core.devices import find_dtype
-from ganatomy.core.errors import BadModel, BadValue
-from ganatomy.core.fingerprint import fingerprint
-from ganatomy.models.generators.diffusers.checkpoint import DECODERS, KINDS, find_checkpoint
+from ganatomy.core.errors import BadValue
 from ganatomy.models.generators.diffusers.decoder import Decoder
 from ganatomy.models.generators.diffusers.denoiser import Denoiser
+from ganatomy.models.generators.diffusers.part import PartOptions, open_part
+from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
+from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
+from ganatomy.models.generators.sampling.prompts import read_prompts
 
-__all__ = ["Decoder", "Denoiser", "open_diffusers"]
+__all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]
+
+PIPELINE = "pipeline"
+"""The part that is all of them."""
 
 
 @GENERATORS.register(
@@ -33,57 +37,70 @@ def open_diffusers(
     prefix: str = "",
     size: int | None = None,
     images: str | None = None,
-    step: int | None = None,
+    step: str | None = None,
     steps: int | None = None,
     layers: str | None = None,
     dtype: str = "float32",
-) -> HookedGenerator:
-    """Open a decoder of latents, or an unconditional UNet, from a directory or a repository of the Hugging Face hub.
+    prompts: str | None = None,
+    negative: str | None = None,
+    guidance: float | None = None,
+    scheduler: str | None = None,
+    half: str | None = None,
+    show: str | None = None,
+) -> HookedGenerator | SampledGenerator:
+    """Open a pipeline, a decoder of latents, or a UNet, from a directory or a repository of the Hugging Face hub.
 
     Args:
         argument: the directory of a model or pipeline, or ``ORG/MODEL``, ``ORG/MODEL@REVISION``; or a file of weights
             beside its ``config.json``.
-        part: of a pipeline, ``vae`` or ``unet``; else its decoder, or its UNet where it has none.
+        part: of a pipeline, ``vae`` or ``unet``, or ``pipeline`` for all of it, which prompts mean, too; else its
+            decoder, or its UNet where it has none.
         weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model; else
             those that are there.
         prefix: of the names of its tensors in that file.
         size: height and width of the images; else as in its config (a decoder: 256 at most).
         images: a set of images whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
-        step: of a UNet, the step of training at which it estimates.
-        steps: of a UNet, the number of calls that make its input from noise.
+        step: of a pipeline, the steps whose layers are listed, ``1,5,10``, else a few; of a UNet, the step of training
+            at which it estimates.
+        steps: of a pipeline, how many its scheduler makes, else 20 (4 of a latent consistency model); of a UNet, the
+            number of calls that make its input from noise.
         layers: the layers to offer, ``a,b``; else all.
+        prompts: a file with a prompt on each line, or prompts separated by semicolons; ``{tree|door}`` is a slot,
+            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers.
+        negative: the prompt that guidance leads away from; else an empty one.
+        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline has it: 7.5, of SDXL 5, of
+            latent consistency models 8.5.
+        scheduler: the class of another scheduler, with the settings of the pipeline's own, else its own.
+        half: which rows of a guided call are read and edited, ``cond``, ``uncond`` or ``both``; else ``cond``.
+        show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
         BadModel: it is no generator of images.
         BadValue: an option that does not fit, or diffusers is not installed.
-        UnknownName: no such part, layer, or number format.
+        UnknownName: no such part, layer, scheduler, or number format.
     """
     if size is not None and size < 1:
         raise BadValue(f"size={size}: give the height and width of the images in pixels")
-    checkpoint = find_checkpoint(argument, part)
-    checkpoint = replace(checkpoint, weights=weights or checkpoint.weights, prefix=prefix)
-    if checkpoint.kind not in KINDS:
-        raise BadModel(f"{checkpoint.name}: holds a {checkpoint.kind}; what can be opened is {', '.join(KINDS)}")
-    is_decoder = checkpoint.kind in DECODERS
-    if is_decoder and (step is not None or steps is not None):
-        raise BadValue(f"{checkpoint.kind} has no steps; leave out step and steps (they are for a UNet2DModel)")
-    decoder = next((part for part, kind in checkpoint.parts.items() if kind in DECODERS), None)
-    if not is_decoder and decoder is not None:
-        raise BadModel(f"{checkpoint.name}: its UNet2DModel draws latents, no images; open part={decoder}")
-    numbers = find_dtype(dtype)
-    scheduler = None if is_decoder else checkpoint.scheduler()
-    model = nn.Module.to(checkpoint.model(), device, numbers)  # theirs warns of what does not concern us
-    drawing: Decoder | Denoiser = (
-        Decoder(model, size, images) if is_decoder else Denoiser(model, scheduler, size, (step, steps), images)
-    )
-    generator = HookedGenerator(
-        model,
-        drawing.latents,
-        bounds=(-1.0, 1.0),
-        layers=layers.split(",") if layers else (),
-        name=checkpoint.kind,
-        forward=drawing.draw,
-    )
-    generator.fingerprint = fingerprint({}, "diffusers", generator.fingerprint, *drawing.facts)
-    return generator
+    numbers, listed = find_dtype(dtype), sampled_options(step or "", layers or "")
+    of_pipelines = {"negative": negative, "guidance": guidance, "scheduler": scheduler, "half": half, "show": show}
+    if part == PIPELINE or (part is None and prompts is not None):
+        _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
+        whole = PipelineOptions(
+            () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
+        )
+        sampler = open_pipeline(argument, whole, device)
+        return SampledGenerator(sampler, listed.steps, show or "final", half or "cond", listed.blocks, sampler.name)
+    _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
+    if len(listed.steps) > 1:
+        raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")
+    at = next(iter(listed.steps), None)
+    options = PartOptions(part, weights, prefix, size, images, at, steps, listed.blocks, numbers)
+    return open_part(argument, options, device)
+
+
+def _refuse(options: Mapping[str, object], where: str) -> None:
+    """Refuse options that are for something else."""
+    for key, value in options.items():
+        if value is not None:
+            raise BadValue(f"{key}={value} is {where}; leave it out")

@@ -81,14 +81,25 @@ class Checkpoint:
             BadFile: there is none.
             BadModel: diffusers cannot build it.
         """
-        root = find_directory(self.name, CONFIGS, _with_config)
+        return build(self.scheduler_config(), "SchedulerMixin", str(self._scheduler_file()))
+
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """Return the settings of the scheduler of the model.
+
+        Raises:
+            BadFile: there are none.
+        """
+        return read_json(self._scheduler_file())
+
+    def _scheduler_file(self) -> Path:
+        root = find_directory(self.name, CONFIGS, with_config)
         files = [root / folder / "scheduler_config.json" for folder in ("scheduler", "")]  # the latter in 2022
         file = next((file for file in files if file.is_file()), None)
         if file is None:
             raise BadFile(
                 f"{self.name}: lacks scheduler/scheduler_config.json, which says how noise was added in training"
             )
-        return build(read_json(file), "SchedulerMixin", str(file))
+        return file
 
 
 def find_checkpoint(name: str, part: str | None) -> Checkpoint:
@@ -106,7 +117,7 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
                 f"it, with these weights: diffusers:DIR?weights={encoded(name)}"
             )
         return replace(find_checkpoint(str(Path(name).parent), part), weights=Path(name).name)
-    root = find_directory(name, CONFIGS, _with_config)
+    root = find_directory(name, CONFIGS, with_config)
     index = root / "model_index.json"
     parts = {}
     if index.is_file():
@@ -134,7 +145,7 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
     check_numbers(config, source)
     package = library()
     name = config.get("_class_name")
-    with foreign_errors(f"building {name} of {source}"), _quiet(package):
+    with foreign_errors(f"building {name} of {source}"), quiet(package):
         kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
         known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
         if not known:
@@ -158,7 +169,7 @@ def library() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _quiet(package: ModuleType) -> Iterator[None]:
+def quiet(package: ModuleType) -> Iterator[None]:
     """Silence diffusers; keep the process's random numbers as they are."""
     logging = package.utils.logging
     level = logging.get_verbosity()
@@ -180,7 +191,12 @@ def _main_part(name: str, parts: Mapping[str, str]) -> str:
     raise BadModel(f"{name}: has no part that can be opened ({', '.join(KINDS)}); its parts: {shown}")
 
 
-def _with_config(directory: Path) -> Path:
+def with_config(directory: Path) -> Path:
+    """Return a directory with a model or a pipeline of diffusers.
+
+    Raises:
+        BadFile: it is none.
+    """
     if not any((directory / file).is_file() for file in ("model_index.json", "config.json")):
         raise BadFile(f"{directory}: holds no model_index.json and no config.json, so it is no model of diffusers")
     return directory

@@ -47,7 +47,7 @@ class Decoder:
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
         with foreign_errors(f"encoding images of size={self._size}"):
             self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
-        self._scale, self._shift = _scale_and_shift(model, self._shape[-1])
+        self._scale, self._shift = scale_and_shift(model, self._shape[-1])
         self._image: Callable[[int, int], Features] | None
         self._image, chosen = image_source(images, self._size, channels) if images else (None, "")
         self.facts = (self._scale.tolist(), self._shift.tolist(), chosen)
@@ -100,7 +100,7 @@ def side(size: Any) -> int | None:
     return int(max(size)) if isinstance(size, Sequence) else size
 
 
-def _scale_and_shift(model: Any, width: int) -> tuple[Tensor, Tensor]:
+def scale_and_shift(model: Any, width: int) -> tuple[Tensor, Tensor]:
     """Return the scale and the shift of latents, [channels or 1, h or 1, w or 1]."""
     if hasattr(model, "bn"):
         spread = (model.bn.running_var.float() + model.bn.eps).sqrt()

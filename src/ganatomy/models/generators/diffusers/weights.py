@@ -1,7 +1,7 @@
 """Where a model of diffusers keeps its weights, and under which names: one file, several, those of other releases."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +11,10 @@ from ganatomy.core.errors import BadFile
 from ganatomy.models.weights import State, read_state
 from ganatomy.models.weights.hub import find_directory
 
-STEM = "diffusion_pytorch_model"
-KINDS = "safetensors", "bin"
-WEIGHTS = [f"{STEM}{half}.{kind}" for kind in KINDS for half in ("", ".fp16")]
-"""Files of all weights; the first of these that is there is read."""
-INDEXES = [f"{STEM}.{kind}.index{half}.json" for kind in KINDS for half in ("", ".fp16")]
-"""Indexes of weights in several files."""
+DIFFUSERS = {"safetensors": "diffusion_pytorch_model", "bin": "diffusion_pytorch_model"}
+"""Names of files of weights, without their ends, by the kinds of these; the first kind is preferred."""
+TRANSFORMERS = {"safetensors": "model", "bin": "pytorch_model"}
+"""Those of text encoders."""
 ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 """Suffixes of files of weights."""
 SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -53,17 +51,31 @@ def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Modu
     """
     file, prefix = chosen
     within = Path(name) / folder / file
-    path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder)
+    path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder, DIFFUSERS)
     state = read_state(path, prefix)
     if any(each.startswith(FIRST_STAGE) for each in state):
         state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
     return _renamed(state, model), path
 
 
-def _find_weights(name: str, folder: str) -> Path:
+def read_encoder_weights(name: str, folder: str) -> tuple[State, Path]:
+    """Read the weights of a text encoder of transformers; return them and their file.
+
+    Raises:
+        BadFile: there are none, or several that could be meant; or they cannot be read.
+    """
+    path = _find_weights(name, folder, TRANSFORMERS)
+    state = read_state(path)  # older ones count the positions of words, too
+    return {each: tensor for each, tensor in state.items() if not each.endswith("embeddings.position_ids")}, path
+
+
+def _find_weights(name: str, folder: str, stems: Mapping[str, str]) -> Path:
     """Return the file of weights, or the index of several, in a directory or a repository."""
-    paths = [Path(folder) / each for each in (*WEIGHTS, *INDEXES)]
-    parts = {kind: (Path(folder) / f"{STEM}*-of-*.{kind}").as_posix() for kind in KINDS}
+    halves = ("", ".fp16")
+    names = [f"{stem}{half}.{kind}" for kind, stem in stems.items() for half in halves]
+    names += [f"{stem}.{kind}.index{half}.json" for kind, stem in stems.items() for half in halves]
+    paths = [Path(folder) / each for each in names]
+    parts = {kind: (Path(folder) / f"{stem}*-of-*.{kind}").as_posix() for kind, stem in stems.items()}
     groups = [[path.as_posix(), *(part for kind, part in parts.items() if f".{kind}." in path.name)] for path in paths]
     root = find_directory(name, groups, partial(_with_one_of, paths=paths))
     standard = [root / path for path in paths if (root / path).is_file()]
@@ -82,7 +94,7 @@ def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
     others = _other_weights(folder)
     if not any((directory / path).is_file() for path in paths) and len(others) != 1:
         shown = f"; of {', '.join(path.name for path in others)} say which: weights=FILE" if others else ""
-        raise BadFile(f"{folder}: holds no weights; expected {' or '.join(WEIGHTS[::2])}{shown}")
+        raise BadFile(f"{folder}: holds no weights; expected {paths[0].name} or {paths[2].name}{shown}")
     return directory
 
 

@@ -108,6 +108,12 @@ class SampledGenerator:
             f"{len(self.blocks)} blocks, on {self.device}>"
         )
 
+    @property
+    def opening_bytes(self) -> int:
+        """Memory of the process at most while the sampler was opened, where it says that."""
+        found: int = getattr(self.sampler, "opening_bytes", 0)
+        return found
+
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
         noise = standard_normal(ids, seed, self.sampler.shape, torch.device("cpu")).flatten(1)

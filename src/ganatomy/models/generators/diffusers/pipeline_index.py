@@ -1,0 +1,121 @@
+"""What ``model_index.json`` says of a pipeline, and which pipelines can be opened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganatomy.core.errors import BadFile, BadModel
+from ganatomy.models.generators.diffusers.checkpoint import CONFIGS, Checkpoint, find_checkpoint, with_config
+from ganatomy.models.generators.diffusers.weights import ENDINGS
+from ganatomy.models.weights.hub import find_directory, read_json
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class of pipelines.
+
+    Attributes:
+        encoders: its text encoders; their tokenizers are ``tokenizer`` and so on.
+        decoder: the part that makes images of latents, with the classes that it may have; none where x are images.
+        steps: unless asked otherwise.
+        guidance: unless asked otherwise, as the pipeline's own call has it.
+        scheduler: that its own call takes, whatever its files say; empty for the one of its files.
+    """
+
+    encoders: tuple[str, ...] = ()
+    decoder: str = ""
+    steps: int = 20
+    guidance: float = 1.0
+    scheduler: str = ""
+
+
+PIPELINES = {
+    "StableDiffusionPipeline": Kind(("text_encoder",), "vae", guidance=7.5),
+    "StableDiffusionXLPipeline": Kind(("text_encoder", "text_encoder_2"), "vae", guidance=5.0),
+    "LatentConsistencyModelPipeline": Kind(("text_encoder",), "vae", steps=4, guidance=8.5),
+    "LDMPipeline": Kind((), "vqvae"),
+    "DDPMPipeline": Kind(),
+    "DDIMPipeline": Kind(scheduler="DDIMScheduler"),
+    "PNDMPipeline": Kind(scheduler="PNDMScheduler"),
+}
+"""Pipelines that can be opened as a whole."""
+FROM_IMAGES = ("Img2Img", "Inpaint", "ControlNet", "Upscale", "Adapter", "Pix2Pix", "Depth2Img", "Variation")
+"""Parts of the names of pipelines that begin with an image and not with noise alone."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``model_index.json`` says.
+
+    Attributes:
+        name: of the directory or repository.
+        pipeline: its class.
+        parts: library and class of each part that is there.
+        settings: all else.
+    """
+
+    name: str
+    pipeline: str
+    parts: Mapping[str, tuple[str, str]]
+    settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        """What is known of its class."""
+        return PIPELINES[self.pipeline]
+
+    def part(self, part: str, classes: Sequence[str]) -> Checkpoint:
+        """Return a part of one of these classes, not opened yet.
+
+        Raises:
+            BadFile: it is missing.
+            BadModel: it is of another class.
+        """
+        own = self.part_class(part)
+        if own in classes:
+            found = find_checkpoint(self.name, part)
+            own = found.kind
+        if own not in classes:
+            raise BadModel(f"{self.name}: its {part} is a {own}; what can be opened is {' or '.join(classes)}")
+        return found
+
+    def part_class(self, part: str) -> str:
+        """Return the class of a part.
+
+        Raises:
+            BadFile: it is missing.
+        """
+        if part not in self.parts:
+            raise BadFile(f"{self.name}: its model_index.json names no {part}, which a {self.pipeline} needs")
+        return self.parts[part][1]
+
+
+def read_index(name: str) -> Index:
+    """Read ``model_index.json`` of a pipeline that can be opened.
+
+    Raises:
+        BadFile: there is none, or it is damaged.
+        BadModel: it is of another class, or has more to it than its parts.
+    """
+    root = find_directory(name, CONFIGS, with_config)
+    if not (root / "model_index.json").is_file():
+        raise BadFile(f"{name}: holds no model_index.json, so it is no pipeline; leave out prompts and part")
+    content = read_json(root / "model_index.json")
+    pipeline = content.get("_class_name")
+    if not isinstance(pipeline, str):
+        raise BadModel(f"{name}: its pipeline is {str(pipeline)[:60]}, code of its own, which is not run")
+    if pipeline not in PIPELINES:
+        begins = "it begins with an image; " if any(word in pipeline for word in FROM_IMAGES) else ""
+        raise BadModel(f"{name}: a {pipeline} cannot be opened: {begins}what opens is {', '.join(PIPELINES)}")
+    changed = sorted(file.name for file in root.glob("*lora*") if file.suffix in ENDINGS)
+    if changed:
+        raise BadModel(
+            f"{name}: {changed[0]} changes its weights and is not applied; save the pipeline with it: "
+            "load_lora_weights, fuse_lora, unload_lora_weights, save_pretrained"
+        )
+    parts = {
+        key: (str(value[0]), str(value[1]))
+        for key, value in content.items()
+        if isinstance(value, list) and len(value) == 2 and None not in value
+    }
+    return Index(name, pipeline, parts, {key: value for key, value in content.items() if key not in parts})
