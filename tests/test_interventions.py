@@ -495,3 +495,13 @@ def test_a_clone_from_beyond_the_grid_is_no_change() -> None:
 def test_a_clone_for_another_grid_is_refused() -> None:
     with mistake("bad-value", [1, 4, 4]):
         Intervention.clone("layer", torch.ones(2, 3, 4), torch.ones(1, 4, 4))
+
+
+@pytest.mark.parametrize("value", [torch.linspace(-1, 1, 6), torch.randn(6, 4, 5)])
+def test_an_edit_keeps_how_features_lie_in_memory(value: torch.Tensor) -> None:
+    edit = Intervention("layer1", torch.rand(6), value, torch.rand(1, 4, 5))
+    r = torch.randn(3, 6, 4, 5)
+    beside = r.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(edit(beside), edit(r))
+    assert edit(beside).is_contiguous(memory_format=torch.channels_last)
+    assert edit(r).is_contiguous()

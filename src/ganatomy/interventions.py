@@ -43,7 +43,15 @@ def blend(r: Features, a: Float[Tensor, "#b #u #h #w"], k: Constant) -> Features
     >>> blend(torch.ones(1, 2, 1, 1), torch.tensor([0.0, 0.5]).view(1, 2, 1, 1), torch.tensor([7.0, 7.0])).flatten()
     tensor([1., 4.])
     """
-    return torch.lerp(r, (k[:, None, None] if k.ndim == 1 else k).to(r), a.to(r))
+    k = (k[:, None, None] if k.ndim == 1 else k)[None].to(r)
+    if _channels_last(r):
+        k = k.contiguous(memory_format=torch.channels_last)
+    return torch.lerp(r, k, a.to(r))
+
+
+def _channels_last(r: Features) -> bool:
+    """Return whether the units of a place lie side by side; where k and a do not, a blend takes six times as long."""
+    return not r.is_contiguous() and r.is_contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +124,14 @@ class Intervention:
             )
         for each in self.before:
             r = each(r)
-        return blend(r, self.alpha.to(r)[:, None, None] * self.where.to(r)[:, None], self.value)
+        return blend(r, self._amounts(r), self.value)
+
+    def _amounts(self, r: Features) -> Float[Tensor, "#b u h w"]:
+        """Return a = alpha × where, in memory as the features are."""
+        alpha, where = self.alpha.to(r), self.where.to(r)
+        if _channels_last(r):
+            return (where[..., None] * alpha).permute(0, 3, 1, 2)
+        return alpha[:, None, None] * where[:, None]
 
     def then(self, later: "Intervention") -> "Intervention":
         """Return the two as one: a = 1 - (1 - a₂)(1 - a₁), a·k = k₁ a₁ (1 - a₂) + k₂ a₂.

@@ -9,7 +9,7 @@ import pytest
 from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes import CATEGORIES, grammar, render
 from ganatomy.scenes.grammar import INDEX
-from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, exact, open_bank, place_probabilities
+from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, _packed, exact, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, drawn_alone, horizon_rows, redraws
 from ganatomy.scenes.seeded_random import SeededRandom
 
@@ -67,9 +67,12 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draw less often, and take fewer look-alikes, as the bank is small."""
     monkeypatch.setattr("ganatomy.scenes.redraw.DRAWS", 100)
     monkeypatch.setattr("ganatomy.scenes.places.ALIKE", 6)
-    drawn_alone.cache_clear()
+    kept = drawn_alone, _packed
+    for each in kept:
+        each.cache_clear()
     yield
-    drawn_alone.cache_clear()
+    for each in kept:
+        each.cache_clear()
 
 
 @pytest.mark.usefixtures("fewer")

@@ -136,6 +136,13 @@ def test_tokens_cannot_be_tried_out(painter: Painter) -> None:
     assert codes == [401, 401, 401, 429, 429]
 
 
+def test_requests_that_pass_count_less(painter: Painter) -> None:
+    limits = Limits(rate=1e-6, burst=3, passing=0.25)
+    with TestClient(create_app({"planted": painter}, limits=limits), base_url="http://localhost") as client:
+        codes = [client.get("/api/health").status_code for _ in range(10)]
+    assert codes == [200] * 9 + [429]
+
+
 def test_a_body_that_never_ends_is_not_waited_for(painter: Painter) -> None:
     app = create_app({"planted": painter}, limits=Limits(seconds=0.05))
     sent: list[dict[str, Any]] = []

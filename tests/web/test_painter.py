@@ -190,3 +190,18 @@ def test_a_measured_setting_is_what_a_concept_is_drawn_with(dissect_once: Any, t
     assert torch.equal(twice.value, 2 * edit.value)
     (removed,) = painter.edits([stroke.model_copy(update={"action": "remove"})])
     assert not removed.value.any()
+
+
+def test_strokes_do_not_search_the_disk_again_and_again(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, searched = Painter(painter.source), list[str]()
+    strokes = [stroke(own, points=[(0.1 * step, 0.5)]) for step in range(5)]
+    layers = 1 + (strokes[0].layer in own.values.default_layers)  # alone, and with the others
+    monkeypatch.setattr("ganatomy.web.brush_values.known_setting", lambda *given: searched.append(given[-1]))
+    own.values._look_again.clear()
+    for step in range(5):
+        own.paint(0, 0, strokes[: step + 1])
+    assert len(searched) == layers
+    monkeypatch.setattr("ganatomy.web.brush_values.LOOK_AGAIN", 0.0)
+    own.values._look_again.clear()
+    own.paint(1, 0, strokes[:2])
+    assert len(searched) == 3 * layers

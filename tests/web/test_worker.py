@@ -3,11 +3,13 @@
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 from mistakes import mistake
 
-from ganatomy.web.model_thread import BROWSE, PAINT, ModelThread, Outdated, Priority
+from ganatomy.core.errors import BadValue
+from ganatomy.web.model_thread import BROWSE, PAINT, ModelThread, Outdated, Priority, Together
 
 
 def blocked(worker: ModelThread) -> tuple[threading.Event, "asyncio.Task[bool]"]:
@@ -136,3 +138,70 @@ def test_closing_calls_off_what_waits() -> None:
             await waiting
 
     asyncio.run(scenario())
+
+
+def test_those_who_wait_for_the_same_job_are_answered_together() -> None:
+    async def scenario(worker: ModelThread) -> None:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        batches: list[list[int]] = []
+
+        def doubled(items: Sequence[int]) -> list[int | Exception]:
+            batches.append(list(items))
+            return [BadValue(f"{item}") if item == 2 else 2 * item for item in items]
+
+        together = Together(doubled, 3)
+        people = [Priority(PAINT, f"person {i}", 1) for i in range(5)]
+        asked = [asyncio.ensure_future(worker.run_together(together, i, people[i])) for i in range(5)]
+        other = asyncio.ensure_future(worker.run(lambda: "other", Priority(PAINT)))
+        await asyncio.sleep(0.01)
+        asked[1].cancel()
+        await asyncio.sleep(0.01)
+        go.set()
+        assert await other == "other"
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert batches == [[0, 2, 3], [4]]
+        assert [answers[0], answers[3], answers[4]] == [0, 6, 8]
+        assert isinstance(answers[1], asyncio.CancelledError)
+        assert isinstance(answers[2], BadValue)
+        await holding
+
+    with_worker(scenario)
+
+
+def test_an_error_of_a_joint_job_reaches_all_who_asked() -> None:
+    async def scenario(worker: ModelThread) -> None:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        together = Together(lambda items: [1 // 0 for _ in items], 8)
+        asked = [asyncio.ensure_future(worker.run_together(together, i)) for i in range(3)]
+        await asyncio.sleep(0.01)
+        go.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in answers] == 3 * [ZeroDivisionError]
+        await holding
+        assert await worker.run(lambda: "goes on") == "goes on"
+
+    with_worker(scenario)
+
+
+def test_strokes_hold_nobody_up_for_ever() -> None:
+    async def scenario(worker: ModelThread) -> int:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        done: list[int] = []
+
+        async def paint() -> None:
+            while not reading.done():
+                await worker.run(lambda: time.sleep(0.002), Priority(PAINT))
+                done.append(1)
+
+        reading = asyncio.ensure_future(worker.run(lambda: None, Priority(BROWSE)))
+        people = [asyncio.ensure_future(paint()) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        go.set()
+        await asyncio.wait_for(reading, 5)
+        await asyncio.gather(holding, *people)
+        return len(done)
+
+    assert with_worker(scenario) > 4

@@ -8,7 +8,7 @@ apart from it.
 import contextlib
 import hashlib
 import zipfile
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -120,10 +120,17 @@ def _drawn_anew(bank: Bank, concept: Concept, scene: Bytes, row: int) -> Mask:
     for name in hosts(grammar(bank.category), concept):
         for which, redraw in enumerate(redraws(bank.category)[name]):
             seen = np.isin(scene[0], [INDEX[Concept(other, "object")] for other in redraw.over])
-            labels = drawn_alone(bank.category, name, which, row)[:, PLANES.index(concept.category)]
-            masks.append((labels == INDEX[concept]) & seen)
+            packed = _packed(bank.category, name, which, row, concept)
+            masks.append(np.unpackbits(packed, axis=-1).astype(np.bool_) & seen)
     drawn: Mask = np.logical_or.reduce(masks)
     return drawn
+
+
+@lru_cache(maxsize=256)
+def _packed(category: str, name: str, which: int, row: int, concept: Concept) -> Bytes:
+    """Return where a concept is in scenes with one thing on the stage, a bit each: 0.4 MB, of 13 MB of labels."""
+    labels = drawn_alone(category, name, which, row)[:, PLANES.index(concept.category)]
+    return np.packbits(labels == INDEX[concept], axis=-1)
 
 
 def _inside(boxes: Boxes) -> npt.NDArray[np.float32]:

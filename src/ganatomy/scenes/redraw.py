@@ -47,7 +47,7 @@ def redraws(category: str) -> Mapping[str, Sequence[Redraw]]:
     }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4)  # 13 MB each
 def drawn_alone(category: str, name: str, which: int, row: int) -> Bytes:
     """Return labels [draws, planes, size, size] of scenes with one thing on the stage, 0 where it is not.
 

@@ -1,14 +1,13 @@
 """What all pages share: the served studies, the thread that runs their models, and how an answer is made."""
 
-import io
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import Depends, Path, Query, Request, Response
-from PIL import Image
 
 from ganatomy.annotations import Annotations
 from ganatomy.core.errors import BadValue, UnknownName
@@ -16,6 +15,7 @@ from ganatomy.report.page import template
 from ganatomy.web.brush_search import BrushSearch
 from ganatomy.web.model_thread import LOWEST, ModelThread, Priority
 from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.png import png
 
 T = TypeVar("T")
 UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
@@ -24,11 +24,16 @@ SeedNumber = Annotated[int, Query(ge=0, lt=1 << 31)]
 
 @dataclass(frozen=True)
 class AppState:
-    """The served studies by name, the thread that runs their models, and where annotations are kept, if anywhere."""
+    """The served studies by name, the thread that runs their models, and where annotations are kept, if anywhere.
+
+    Attributes:
+        describing: held while a change is put into words, one at a time: strokes need the processor.
+    """
 
     painters: Mapping[str, Painter]
     models: ModelThread
     annotations: Annotations | None = None
+    describing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def searches(self) -> list[BrushSearch]:
         """Return what measures the brushes of each study, if anything does."""
@@ -67,13 +72,13 @@ class StudyContext:
         return png_response(content, cached=priority is None)
 
 
-def _app_state(request: Request) -> AppState:
+async def _app_state(request: Request) -> AppState:  # async: what is not runs in a thread, which is slower than it
     state: AppState = request.app.state.shared
     return state
 
 
-def _study_context(request: Request, study: str) -> StudyContext:
-    state = _app_state(request)
+async def _study_context(request: Request, study: str) -> StudyContext:
+    state = await _app_state(request)
     if study not in state.painters:
         raise UnknownName("study", study[:100], state.painters)
     return StudyContext(study, state.painters[study], state)
@@ -81,13 +86,6 @@ def _study_context(request: Request, study: str) -> StudyContext:
 
 State = Annotated[AppState, Depends(_app_state)]
 Context = Annotated[StudyContext, Depends(_study_context)]
-
-
-def png(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return an image [H, W, 3], or [H, W] in grey, as a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def png_response(content: bytes, cached: bool = True) -> Response:

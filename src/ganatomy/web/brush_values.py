@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ STRONG = 0.01
 """A unit that is drawn with, for no concept, is set to what it exceeds on this share of all pixels."""
 FIRST = 8
 """Brushes that are measured, and shown first."""
+LOOK_AGAIN = 2.0
+"""Seconds until the disk is searched again for the setting of a brush that another command may have measured."""
 RankedBy = Literal["ace", "iou"]
 
 
@@ -44,6 +47,7 @@ class BrushValues:
         self.search: BrushSearch | None = None
         self._pools: dict[str, Pool] = {}
         self._measured: dict[tuple[str, str], Measured] = {}
+        self._look_again: dict[tuple[str, str], float] = {}
         self.ranked = lru_cache(maxsize=4096)(self._rank)
         self._all_units = lru_cache(maxsize=256)(self._parts_of_all)
 
@@ -94,13 +98,11 @@ class BrushValues:
         """Return the measured setting of a concept at a layer: alone, or with the others that are set by default."""
         if self.search is not None and concept in self.search.states and layer in self.default_layers:
             return self.search.states[concept].measured
-        for layers in ([layer], self.default_layers):
-            if (layer, concept) not in self._measured and layer in layers:
-                found = known_setting(self.source, layers, concept)
-                if found is not None:
-                    parts = measured_parts(self.source, found.best, concept)
-                    self._measured[layer, concept] = Measured(found, parts)
-        return self._measured.get((layer, concept))
+        brush = layer, concept
+        if brush not in self._measured and monotonic() >= self._look_again.get(brush, 0):
+            self._look_for(layer, concept)
+            self._look_again[brush] = monotonic() + LOOK_AGAIN
+        return self._measured.get(brush)
 
     def required(self, layer: str, concept: str) -> Measured:
         """Return the measured setting of a concept at a layer.
@@ -140,6 +142,15 @@ class BrushValues:
                 spec = PoolSpec(**self.source.names(), layer=layer, images=POOL_IMAGES)
                 self._pools[layer] = pool_shard(self.source, spec, spec.ids())
         return self._pools[layer]
+
+    def _look_for(self, layer: str, concept: str) -> None:
+        """Find the setting that another command measured for a concept, at a layer alone rather than with others."""
+        for layers in ([layer], self.default_layers):
+            if (layer, concept) not in self._measured and layer in layers:
+                found = known_setting(self.source, layers, concept)
+                if found is not None:
+                    parts = measured_parts(self.source, found.best, concept)
+                    self._measured[layer, concept] = Measured(found, parts)
 
     def _parts_of_all(self, concept: str) -> list[Part]:
         try:

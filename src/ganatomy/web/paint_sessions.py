@@ -22,24 +22,35 @@ from ganatomy.web.brush_facts import brush_settings, describe_brush
 from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
 from ganatomy.web.brush_values import BrushValues, RankedBy
 from ganatomy.web.examples import Examples
+from ganatomy.web.joint_passes import AT_ONCE, PIXELS, Drawing, JointPasses, RecentImages, each_alone
+from ganatomy.web.model_thread import Together
+from ganatomy.web.png import png
 from ganatomy.web.raster import rasterized, softened
 from ganatomy.web.readers import ImageBytes, Reader, pixels
-from ganatomy.web.schemas import Changes, Ranking, Stroke
-from ganatomy.web.what_changed import Before, list_changes
+from ganatomy.web.schemas import Changes, Painting, Ranking, Stroke
+from ganatomy.web.what_changed import Before, Seen, list_changes
 
-KEPT = 128
-"""Strokes whose edits are cached: one that clones holds features of its layers."""
+KEPT, KEPT_CLONES = 1024, 64
+"""Strokes whose edits are cached, those of dozens of people; one that clones holds features of its layers."""
 
 
 class Painter(Reader):
-    """A finished dissection with its models open, to draw with."""
+    """A finished dissection with its models open, to draw with.
+
+    Attributes:
+        together: how strokes of several people are drawn at once; one by one until the size of the images is known.
+    """
 
     def __init__(self, source: DissectedModel) -> None:
         super().__init__(source)
         self.values = BrushValues(source)
         self._examples = Examples(self)
+        self.together = Together(self.paint_all, 1)
+        self._passes, self._recent = JointPasses(source.models.generator), RecentImages()
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
+        self._laid_out = lru_cache(maxsize=64)(self._as_features)
         self._kept = lru_cache(maxsize=KEPT)(self._edits_of)
+        self._kept_clones = lru_cache(maxsize=KEPT_CLONES)(self._edits_of)
 
     def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> ImageBytes:
         """Return an image with strokes on it.
@@ -48,6 +59,14 @@ class Painter(Reader):
             GanatomyError: a stroke names what is not there.
         """
         return self.edited(id, seed, self._edits_in_order(strokes))
+
+    def paint_all(self, paintings: Sequence[Painting]) -> list[bytes | Exception]:
+        """Return for each painting what `paint` returns, to the bit, as a PNG file; or the error that it raises."""
+        planned = each_alone(lambda own: self._planned(own.id, own.seed, self._edits_in_order(own.strokes)), paintings)
+        drawn = self._drawn([each for each in planned if not isinstance(each, Exception)])
+        found = iter(drawn)
+        answers = [each if isinstance(each, Exception) else next(found) for each in planned]
+        return [each if isinstance(each, Exception) else png(pixels(each)) for each in answers]
 
     def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> ImageBytes:
         """Return an image with interventions."""
@@ -84,12 +103,22 @@ class Painter(Reader):
 
     def changes(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Changes:
         """Return what strokes did: to the concepts that they are of, then to all others, the greatest change first."""
+        return self.describe(self.seen(id, seed, strokes), strokes)
+
+    def seen(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Seen:
+        """Return what the segmenter sees in an image before and after strokes."""
         cached = self._observe(id, seed)
         images = self._edited(id, seed, self._edits_in_order(strokes))
-        before = Before(self._labels(cached), lambda taken: self._labels(self._observe(taken.id, taken.seed)))
-        found = list_changes(self.source, before, self.source.models.segmenter(images), strokes)
         difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
-        return Changes(changes=found, pixels=float(difference))
+        taken = [(each.source.id, each.source.seed) for each in strokes if each.source is not None]
+        copied = {own: self._labels(self._observe(*own)) for own in taken}
+        before = Before(self._labels(cached), lambda each: copied[each.id, each.seed])
+        return Seen(before, self.source.models.segmenter(images), float(difference))
+
+    def describe(self, seen: Seen, strokes: Sequence[Stroke]) -> Changes:
+        """Return the changes that are seen; it needs no model, so any thread may do it."""
+        found = list_changes(self.source, seen.before, seen.after, strokes)
+        return Changes(changes=found, pixels=seen.difference)
 
     def brushes(self, layer: str) -> list[Brush]:
         """Return what can be painted at a layer: every scored concept for which a unit has any IoU.
@@ -163,13 +192,17 @@ class Painter(Reader):
 
         sample = self.values.sample
         return [
-            lambda: self.size,
+            self._measure_size,
             lambda: self.brushes(self.best_layer()),
             draw,
             *(sample.draw for _ in range(sample.batches)),
             lambda: self.values.pool(self.best_layer()),
             *self._examples.warmup_jobs(),
         ]
+
+    def _measure_size(self) -> None:
+        height, width = self.size
+        self.together = Together(self.paint_all, max(1, min(AT_ONCE, PIXELS // (height * width))))
 
     def settings(self) -> BrushSettings:
         """Return how far the measuring of the brushes is, and what was found."""
@@ -205,7 +238,8 @@ class Painter(Reader):
             if stroke.layer is not None and stroke.concept is not None:
                 whole = self.values.measured(stroke.layer, stroke.concept)
             # what it sets changes when its brush is measured
-            found += self._kept(stroke.model_dump_json(exclude_unset=True), whole is not None)
+            kept = self._kept_clones if stroke.action == "clone" else self._kept
+            found += kept(stroke.model_dump_json(exclude_unset=True), whole is not None)
         return found
 
     def _edits_of(self, stroke: str, _: bool) -> list[Intervention]:
@@ -271,9 +305,14 @@ class Painter(Reader):
         grid = (shape.height, shape.width)
         points = tuple(stroke.points)
         where = self._mask(points, stroke.radius, grid, stroke.pooling) if points else everywhere(grid)
-        if stroke.action == "draw" and stroke.multiple != 1:
-            value = value * stroke.multiple
+        multiple = stroke.multiple if stroke.action == "draw" else 1.0
+        value = self._laid_out(layer, value, multiple) if value.ndim == 3 else multiple * value
         return Intervention.insert(layer, shape, units, value, where, stroke.strength)
+
+    def _as_features(self, layer: str, value: Constant, multiple: float) -> Constant:
+        """Return so many times a value, in memory as the layer's features are: or `blend` must copy it every time."""
+        features = self._observe(0, 0, layer).features[layer][0]
+        return torch.empty_like(features, device=value.device).copy_(value).mul_(multiple)
 
     def _pooled_mask(
         self, points: tuple[tuple[float, float], ...], radius: float, grid: tuple[int, int], how: str
@@ -297,12 +336,31 @@ class Painter(Reader):
         return edits
 
     def _edited(self, id: int, seed: int, edits: Sequence[Edit]) -> Images:
-        if not edits:
-            return self._observe(id, seed).images
-        generator = self.source.models.generator
-        first = min((edit.layer for edit in edits), key=list(generator.layers).index)
+        (drawn,) = self._drawn([self._planned(id, seed, edits)])
+        if isinstance(drawn, Exception):
+            raise drawn
+        return drawn
+
+    def _planned(self, id: int, seed: int, edits: Sequence[Edit]) -> Drawing | Images:
+        """Return what is to be drawn, or the image if it is there."""
+        recent = self._recent.get((id, seed, *edits)) if edits else self._observe(id, seed).images
+        if recent is not None:
+            return recent
+        first = min((edit.layer for edit in edits), key=list(self.source.models.generator.layers).index)
         later = [edit for edit in edits if edit.layer != first]
         cached = self._observe(id, seed, first)
         r = applied([edit for edit in edits if edit.layer == first], cached.features[first])
-        with torch.no_grad():
-            return generator.render(r, first, cached.z, later)
+        return Drawing(first, r, cached.z, later, (id, seed, *edits))
+
+    def _drawn(self, planned: Sequence[Drawing | Images]) -> list[Images | Exception]:
+        """Return images, or the errors in their place: one that cannot be drawn harms no other."""
+        drawings = [each for each in planned if isinstance(each, Drawing)]
+        try:
+            drawn: Sequence[Images | Exception] = self._passes(drawings)
+        except Exception:
+            drawn = each_alone(lambda own: self._passes([own])[0], drawings)
+        for drawing, images in zip(drawings, drawn, strict=True):
+            if not isinstance(images, Exception):
+                self._recent.put(drawing.key, images)
+        found = iter(drawn)
+        return [next(found) if isinstance(each, Drawing) else each for each in planned]

@@ -1,9 +1,11 @@
 """A path of the brush as pixels."""
 
 from collections.abc import Sequence
+from typing import no_type_check
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 
 def rasterized(points: Sequence[tuple[float, float]], radius: float, size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -18,20 +20,28 @@ def rasterized(points: Sequence[tuple[float, float]], radius: float, size: tuple
     [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
     height, width = size
-    reach = max(radius * width, 0.5**0.5)
-    path = np.array(points, dtype=float) * [width, height]
+    path = np.array(points, dtype=np.float64).reshape(-1, 2) * [width, height]
     mask = np.zeros(size, dtype=np.float32)
-    for start, end in zip(path, [*path[1:], path[-1]], strict=True):
-        (left, top), (right, bottom) = np.minimum(start, end) - reach, np.maximum(start, end) + reach
-        near = slice(max(0, int(top)), int(bottom) + 1), slice(max(0, int(left)), int(right) + 1)
-        if mask[near].all():
-            continue
-        y, x = (np.arange(n, dtype=np.float64)[part] + 0.5 for n, part in zip(size, near, strict=True))
-        x, y, step = x[None] - start[0], y[:, None] - start[1], end - start
-        length = float(step @ step)
-        along = np.clip((x * step[0] + y * step[1]) / length, 0, 1) if length else np.zeros((1, 1))
-        mask[near][(x - along * step[0]) ** 2 + (y - along * step[1]) ** 2 <= reach**2] = 1
+    _draw(path, max(radius * width, 0.5**0.5), mask)
     return mask
+
+
+@njit(cache=True, nogil=True)
+@no_type_check  # the compiler reads the function itself
+def _draw(path, reach, mask):
+    """Set the pixels to 1 whose centres are within a reach of a path: compiled, as it grows with every stroke."""
+    height, width = mask.shape
+    for i in range(len(path)):
+        x0, y0 = path[i]
+        x1, y1 = path[min(i + 1, len(path) - 1)]
+        dx, dy = x1 - x0, y1 - y0
+        length = dx * dx + dy * dy
+        for row in range(max(0, int(min(y0, y1) - reach)), min(height, int(max(y0, y1) + reach) + 1)):
+            for column in range(max(0, int(min(x0, x1) - reach)), min(width, int(max(x0, x1) + reach) + 1)):
+                x, y = column + 0.5 - x0, row + 0.5 - y0
+                along = min(max((x * dx + y * dy) / length, 0.0), 1.0) if length > 0 else 0.0
+                if (x - along * dx) ** 2 + (y - along * dy) ** 2 <= reach**2:
+                    mask[row, column] = 1
 
 
 def softened(points: Sequence[tuple[float, float]], radius: float, size: tuple[int, int]) -> npt.NDArray[np.float32]:

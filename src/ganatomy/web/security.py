@@ -47,8 +47,9 @@ class Limits:
 
     Attributes:
         body: bytes of a request.
-        rate: requests a second from one address, over time.
-        burst: requests at once from one address.
+        rate: requests a second from one address, over time, that are refused.
+        burst: such requests at once from one address.
+        passing: what a request that passes counts as: twenty people who paint behind one proxy have one address.
         waiting: requests that wait for the models.
         seconds: pause within a body.
     """
@@ -56,6 +57,7 @@ class Limits:
     body: int = 1 << 20
     rate: float = 200.0
     burst: float = 400.0
+    passing: float = 0.1
     waiting: int = 64
     seconds: float = 10.0
 
@@ -103,8 +105,9 @@ class SecurityMiddleware:
 
     def _refused(self, request: Request) -> Refused | None:
         """Return why a request is refused; None lets it pass."""
-        if not self._within_rate(request.client.host if request.client else ""):  # first: no token can be tried out
-            reason = f"more than {self._limits.rate:g} requests a second; slow down"
+        address = request.client.host if request.client else ""
+        if not self._within_rate(address):  # first: no token can be tried out
+            reason = f"too many requests a second from {address}; slow down"
             return 429, reason, {"retry-after": "1"}
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if self._token is None and not _is_loopback(host):
@@ -120,6 +123,8 @@ class SecurityMiddleware:
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > self._limits.body:
             return 413, f"a body of {declared[:20]} bytes; the most is {self._limits.body}", {}
+        left, since = self._buckets[address]
+        self._buckets[address] = (left + 1 - self._limits.passing, since)
         return None
 
     @staticmethod

@@ -43,6 +43,19 @@ class Before(NamedTuple):
     of: Callable[[CloneSource], Labels]
 
 
+class Seen(NamedTuple):
+    """An image before and after strokes.
+
+    Attributes:
+        before, after: its labels [1, plane, H, W].
+        difference: mean absolute difference of the two, of 255.
+    """
+
+    before: Before
+    after: Labels
+    difference: float
+
+
 def list_changes(source: DissectedModel, before: Before, after: Labels, strokes: Sequence[Stroke]) -> list[Change]:
     """Return the change of every concept that is seen before or after, or was painted, or copied by a clone.
 
@@ -80,10 +93,11 @@ def _points(points: float) -> str:
 
 def _painted(source: DissectedModel, before: Before, strokes: Sequence[Stroke]) -> dict[int, Painted]:
     found: dict[int, Painted] = {}
+    concepts = {name: source.concept(name) for name in {stroke.concept for stroke in strokes} if name is not None}
     for stroke in strokes:
         c = None
         if stroke.concept is not None:
-            c = source.concept(stroke.concept)
+            c = concepts[stroke.concept]
         elif stroke.action == "clone" and stroke.source is not None:
             c = _copied(source, stroke, stroke.source, before.of(stroke.source))
         if c is not None:

@@ -7,6 +7,7 @@ that it would put the object at a place of a generated image, whose scene is rea
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,6 +214,7 @@ def scene_labels(vocabulary: Vocabulary, labels: Labels) -> npt.NDArray[np.uint8
     return np.stack(planes, 1)
 
 
+@lru_cache(maxsize=1024)  # it is asked for at every stroke
 def typical_area(bank: Bank, concept: Concept) -> float:
     """Return the median area of one connected region of a concept in rendered scenes, as a share of the image."""
     shown = torch.from_numpy(bank.labels[:MEASURED, PLANES.index(concept.category)] == INDEX[concept])

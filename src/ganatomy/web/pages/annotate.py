@@ -14,8 +14,9 @@ from ganatomy.annotations import Reliability, agreement, artifact_units, prefere
 from ganatomy.annotations.agreement import share_a_word, wilson
 from ganatomy.annotations.store import COLUMNS, exported
 from ganatomy.core.errors import BadValue
-from ganatomy.web.app_state import Context, UnitNumber, page, png
+from ganatomy.web.app_state import Context, UnitNumber, page
 from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.png import png
 from ganatomy.web.schemas import (
     AgreementCounts,
     FlagAnswer,

@@ -12,7 +12,8 @@ from ganatomy.core.errors import UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.images import outlined, side_by_side
-from ganatomy.web.app_state import Context, SeedNumber, UnitNumber, page, png, png_response
+from ganatomy.web.app_state import Context, SeedNumber, UnitNumber, page, png_response
+from ganatomy.web.png import png
 from ganatomy.web.readers import ImageBytes
 from ganatomy.web.schemas import (
     UNITS,

@@ -1,5 +1,6 @@
 """Paint with units: strokes on an image, and what they did."""
 
+import asyncio
 from base64 import b64encode
 from functools import partial
 from typing import Any
@@ -9,9 +10,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from ganatomy.core.errors import BadValue
 from ganatomy.interventions import Intervention, edits_json
-from ganatomy.web.app_state import Context, SeedNumber, page, png
+from ganatomy.web.app_state import Context, SeedNumber, page, png_response
 from ganatomy.web.model_thread import PAINT, READ, Priority
 from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.png import png
 from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
 
 routes = APIRouter()
@@ -34,14 +36,17 @@ async def image(context: Context, id: ImageId, seed: SeedNumber = 0) -> Response
 async def paint(context: Context, request: PaintRequest) -> Response:
     """Return an image with strokes on it; 409 if a newer request of the same stream came first."""
     priority = Priority(PAINT, request.stream, request.number)
-    return await context.ask_png(lambda painter: painter.paint(request.id, request.seed, request.strokes), priority)
+    drawn = await context.state.models.run_together(context.painter.together, request, priority)
+    return png_response(drawn, cached=False)
 
 
 @routes.post("/api/studies/{study}/changes")
 async def changes(context: Context, request: PaintRequest) -> Changes:
     """Return what strokes did to an image, concept by concept, by the segmenter."""
     priority = Priority(READ, request.stream and f"{request.stream} changes", request.number)
-    return await context.ask(lambda painter: painter.changes(request.id, request.seed, request.strokes), priority)
+    seen = await context.ask(lambda painter: painter.seen(request.id, request.seed, request.strokes), priority)
+    async with context.state.describing:
+        return await asyncio.to_thread(context.painter.describe, seen, request.strokes)
 
 
 @routes.post("/api/studies/{study}/edits")
