@@ -12,6 +12,12 @@ from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.web import Painter, create_app
 
 
+@pytest.fixture(autouse=True)
+def searches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that a test measures are found at once, not seconds later."""
+    monkeypatch.setattr("ganatomy.web.brush_values.LOOK_AGAIN", 0.0)
+
+
 @pytest.fixture(scope="session")
 def studied(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished dissection of the planted generator."""

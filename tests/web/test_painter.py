@@ -197,6 +197,7 @@ def test_strokes_do_not_search_the_disk_again_and_again(painter: Painter, monkey
     strokes = [stroke(own, points=[(0.1 * step, 0.5)]) for step in range(5)]
     layers = 1 + (strokes[0].layer in own.values.default_layers)  # alone, and with the others
     monkeypatch.setattr("ganatomy.web.brush_values.known_setting", lambda *given: searched.append(given[-1]))
+    monkeypatch.setattr("ganatomy.web.brush_values.LOOK_AGAIN", 60.0)
     own.values._look_again.clear()
     for step in range(5):
         own.paint(0, 0, strokes[: step + 1])
