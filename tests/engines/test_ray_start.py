@@ -112,9 +112,7 @@ def test_a_node_that_is_lost_in_mid_run_costs_no_count(cluster: Started, tmp_pat
     assert_same_steps(tmp_path / "client", whole)
 
 
-@pytest.mark.parametrize(
-    ("part", "blow"), [("gcs_server", signal.SIGSTOP), ("raylet", signal.SIGSTOP), ("raylet", signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("part", "blow"), [("gcs_server", signal.SIGSTOP), ("raylet", signal.SIGKILL)])
 def test_a_cluster_of_which_a_part_is_missing_is_one_line(
     cluster: Started, tmp_path: Path, part: str, blow: signal.Signals
 ) -> None:

@@ -117,7 +117,7 @@ def test_configs_of_larger_models_than_there_are_are_refused() -> None:
 def test_a_page_runs_its_own_script_and_fetches_nothing() -> None:
     rules = dict(rule.strip().split(" ", 1) for rule in policy("let own = 1").split(";"))
     assert rules["default-src"] == "'none'"
-    assert re.fullmatch(r"'sha256-[\w+/=]+'", rules["script-src"])
+    assert all(re.fullmatch(r"'sha256-[\w+/=]+'", source) for source in rules["script-src"].split())
     assert "connect-src" not in rules
     assert set(rules.get("img-src", "data:").split()) <= {"data:", "blob:"}
 

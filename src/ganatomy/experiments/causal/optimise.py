@@ -176,8 +176,11 @@ class Objective:
 
 
 def effect(gone: Tensor, come: Tensor) -> tuple[Tensor, Tensor]:
-    """Return δ and its standard error, from both terms image by image."""
-    return come.mean() - gone.mean(), (come.var() / len(come) + gone.var() / len(gone)).sqrt()
+    """Return δ and its standard error, from both terms image by image; NaN where a term has one image only."""
+    difference = come.mean() - gone.mean()
+    if min(len(come), len(gone)) < 2:
+        return difference, torch.full_like(difference, torch.nan)
+    return difference, (come.var() / len(come) + gone.var() / len(gone)).sqrt()
 
 
 @dataclass(frozen=True, eq=False)
