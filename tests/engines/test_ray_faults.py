@@ -119,7 +119,7 @@ def test_without_room_it_says_so_and_waits(
     thread = threading.Thread(daemon=True, target=lambda: found.extend(held(count, shards(3))))
     thread.start()
     eventually(lambda: "has no room yet for any of 2 workers: 2 CPUs of 2 CPUs are in use, actors: " in caplog.text)
-    assert re.search(r"RayWorker \(process \d+ of '[^']*pytest", caplog.text)  # one, or both once both have begun
+    assert re.search(r"RayWorker \(process \d+ of '[^']*python", caplog.text)  # one, or both once both have begun
     for worker in two._idle:
         worker.end()
     two._idle.clear()

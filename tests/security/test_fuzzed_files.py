@@ -22,6 +22,7 @@ def test_every_fuzz_target_survives() -> None:
 def test_whole_files_are_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that refuses its own seeds would not come far."""
     monkeypatch.syspath_prepend(str(HARNESS.parent))
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))  # a target sets it; it is as it was after the test
     target, mutations = importlib.import_module(f"targets.{name}"), importlib.import_module("mutations")
     for number, tree in enumerate(target.seeds()):
         mutations.write_tree(tree, tmp_path / str(number))

@@ -72,7 +72,13 @@ class ParquetImages(StoredImages):
                     self._last = g, file.read_row_group(self._groups[g][1], columns=[self._columns[f]]).column(0)
             except UNREADABLE as error:
                 raise _broken(self._files[f], error) from error
-        item = self._last[1][row].as_py()
+        try:
+            item = self._last[1][row].as_py()
+        except (
+            *UNREADABLE,
+            IndexError,
+        ) as error:  # a path beside the bytes that is no text, or fewer rows than promised
+            raise _broken(self._files[f], error) from error
         name = f"{self._files[f]}: image {index - self._firsts[f]}"
         content = item.get("bytes") if isinstance(item, dict) else item
         if not content:
@@ -204,6 +210,8 @@ def _stored_classes(file: Path, end: pq.FileMetaData, column: str) -> list[Class
             values = opened.read(columns=[column]).column(0).to_pylist()
     except UNREADABLE as error:
         raise _broken(file, error) from error
+    if len(values) != end.num_rows:
+        raise BadFile(f"{file}: its column {column} has {len(values)} rows of {end.num_rows}; fetch it again")
     labels: list[ClassLabel | None] = []
     for value in values:
         if isinstance(value, float | decimal.Decimal):
