@@ -72,12 +72,9 @@ class ParquetImages(StoredImages):
                     self._last = g, file.read_row_group(self._groups[g][1], columns=[self._columns[f]]).column(0)
             except UNREADABLE as error:
                 raise _broken(self._files[f], error) from error
-        try:
+        try:  # a path with the bytes may be no text, and rows fewer than the footer says
             item = self._last[1][row].as_py()
-        except (
-            *UNREADABLE,
-            IndexError,
-        ) as error:  # a path beside the bytes that is no text, or fewer rows than promised
+        except UNREADABLE as error:
             raise _broken(self._files[f], error) from error
         name = f"{self._files[f]}: image {index - self._firsts[f]}"
         content = item.get("bytes") if isinstance(item, dict) else item

@@ -190,14 +190,16 @@ def _try_to_join(address: str) -> None:
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=STARTS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"it lets nobody in within {STARTS:.0f} s: its head, or its raylet here, hangs") from None
+        raise TimeoutError(
+            f"it accepts no connection within {STARTS:.0f} s: its head, or its raylet here, hangs"
+        ) from None
     if tried.returncode:
         last = tried.stderr.strip().splitlines()[-1:] or ["it crashed"]
         raise ConnectionError("its raylet on this machine does not answer" if "raylet" in tried.stderr else last[0])
 
 
 def running_actors() -> list[str]:
-    """Return the actors of a cluster, each with its process and command; called on the cluster, whoever asks."""
+    """Return the actors of a cluster, each with its process and command; runs on the cluster, for Ray Client too."""
     from ray._private import state
 
     jobs = {job["JobID"]: job["Entrypoint"] for job in state.jobs()}  # type: ignore[no-untyped-call]

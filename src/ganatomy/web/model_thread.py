@@ -24,7 +24,7 @@ T = TypeVar("T")
 PAINT, READ, BROWSE, WARM, SPARE = 0, 1, 2, 3, 4
 """How urgent a job is: the image of a stroke, what it changed, all other requests, warm-up jobs, measuring."""
 PATIENCE = {PAINT: 0.0, READ: 0.1, BROWSE: 0.2, WARM: math.inf, SPARE: math.inf}
-"""Seconds by which a later, more urgent job may overtake: people who paint all the time hold nobody up for ever."""
+"""Seconds by which a later, more urgent job may overtake: strokes must not starve other requests."""
 QUIET = 0.5
 """Seconds without a request after which there is time to spare."""
 MAX_STREAMS = 4096

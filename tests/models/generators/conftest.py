@@ -1,4 +1,4 @@
-"""Models of diffusers, opened from the folder `saved` of the file that asks."""
+"""Models of diffusers, opened from the folder `saved` of the file that asks, and pipelines."""
 
 import shutil
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from diffusers_models import opened
+from diffusers_pipelines import save_pipeline
 
 from ganatomy.models.generators.hooked import HookedGenerator
 
@@ -24,3 +25,16 @@ def ddpm(saved: Path) -> HookedGenerator:
 def copied(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
     """A copy of a saved model, to be spoilt."""
     return lambda name: Path(shutil.copytree(saved / name, tmp_path / name))
+
+
+@pytest.fixture(scope="session")
+def saved_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a pipeline of a kind, with ``prompts.txt``; never written to again."""
+    folder, made = tmp_path_factory.mktemp("pipelines"), dict[str, Path]()
+
+    def find(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = save_pipeline(kind, folder / kind).parent
+        return made[kind]
+
+    return find

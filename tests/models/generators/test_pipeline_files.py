@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers_models import save_pipeline as save_ddpm
-from diffusers_pipelines import PROMPTS, save_pipeline
+from diffusers_pipelines import PROMPTS
 from mistakes import mistake
 from safetensors.torch import load_file, save_file
 
@@ -30,23 +30,10 @@ UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.saf
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the folder of a pipeline of a kind; never written to again."""
-    folder, made = tmp_path_factory.mktemp("pipelines"), dict[str, Path]()
-
-    def find(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = save_pipeline(kind, folder / kind).parent
-        return made[kind]
-
-    return find
-
-
 @pytest.fixture
-def copied(saved: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+def copied(saved_pipeline: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
     """Return a copy of a pipeline with its prompts, to be spoilt."""
-    return lambda kind: Path(shutil.copytree(saved(kind), tmp_path / kind)) / "model"
+    return lambda kind: Path(shutil.copytree(saved_pipeline(kind), tmp_path / kind)) / "model"
 
 
 def opened(directory: Path, **options: object) -> SampledGenerator:
@@ -89,7 +76,7 @@ def test_weights_may_be_in_half_precision_or_in_several_files(copied: Callable[[
 
 
 def test_a_pipeline_is_read_from_the_cache(
-    saved: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saved_pipeline: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     constants = pytest.importorskip("huggingface_hub").constants
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -98,11 +85,11 @@ def test_a_pipeline_is_read_from_the_cache(
     with mistake("bad-file", "some/sd", "hf download some/sd"):
         open_pipeline("some/sd", asked, torch.device("cpu"))
     repository = tmp_path / "models--some--sd"
-    shutil.copytree(saved(SD) / "model", repository / "snapshots" / COMMIT)
+    shutil.copytree(saved_pipeline(SD) / "model", repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     found = open_pipeline("some/sd", asked, torch.device("cpu"))
-    own = open_pipeline(str(saved(SD) / "model"), asked, torch.device("cpu"))
+    own = open_pipeline(str(saved_pipeline(SD) / "model"), asked, torch.device("cpu"))
     assert found.facts == own.facts
     (repository / "snapshots" / COMMIT / "tokenizer" / "tokenizer_config.json").unlink()
     with mistake("bad-file", "GANATOMY_OFFLINE"):
@@ -110,20 +97,20 @@ def test_a_pipeline_is_read_from_the_cache(
 
 
 def test_prompts_that_are_cut_off_are_said_once(
-    saved: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    saved_pipeline: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoding._warn.cache_clear()
     file = tmp_path / "long.txt"
     file.write_text("a tree\na church with a tower\na church with a spire\n")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            opened(saved(SD) / "model", prompts=file)
+            opened(saved_pipeline(SD) / "model", prompts=file)
     (message,) = [record.getMessage() for record in caplog.records]
     assert "12 tokens" in message
     assert "'a church with a tower…' and 1 more" in message
 
 
-def test_the_encoders_are_closed(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_encoders_are_closed(saved_pipeline: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     open_encoder, seen = encoding._encoder, list[weakref.ref[Any]]()
 
     def watched(*arguments: Any) -> Any:
@@ -133,7 +120,7 @@ def test_the_encoders_are_closed(saved: Callable[[str], Path], monkeypatch: pyte
         return encoder
 
     monkeypatch.setattr(encoding, "_encoder", watched)
-    generator = opened(saved(XL) / "model")
+    generator = opened(saved_pipeline(XL) / "model")
     gc.collect()
     assert [each() for each in seen] == [None, None]
     assert generator.sampler.halves == 2
@@ -320,10 +307,10 @@ OPTIONS: list[tuple[dict[str, Any], str, list[str]]] = [
 
 @pytest.mark.parametrize(("options", "code", "facts"), OPTIONS, ids=lambda value: str(value)[:40])
 def test_options_that_do_not_fit_are_refused(
-    saved: Callable[[str], Path], options: dict[str, Any], code: str, facts: list[str]
+    saved_pipeline: Callable[[str], Path], options: dict[str, Any], code: str, facts: list[str]
 ) -> None:
     with mistake(code, *facts):
-        opened(saved(SD) / "model", **options)
+        opened(saved_pipeline(SD) / "model", **options)
 
 
 @pytest.mark.parametrize(
@@ -331,13 +318,13 @@ def test_options_that_do_not_fit_are_refused(
     [(b"", ["no prompts"]), (b"\n  \n", ["no prompts"]), (b"\xff\xfe\xfa", ["one on each line"])],
 )
 def test_files_without_prompts_are_refused(
-    saved: Callable[[str], Path], tmp_path: Path, text: bytes, facts: list[str]
+    saved_pipeline: Callable[[str], Path], tmp_path: Path, text: bytes, facts: list[str]
 ) -> None:
     (tmp_path / "prompts.txt").write_bytes(text)
     with mistake("bad-file", "prompts.txt", *facts):
-        opened(saved(SD) / "model", prompts=tmp_path / "prompts.txt")
+        opened(saved_pipeline(SD) / "model", prompts=tmp_path / "prompts.txt")
 
 
-def test_a_model_alone_is_no_pipeline(saved: Callable[[str], Path]) -> None:
+def test_a_model_alone_is_no_pipeline(saved_pipeline: Callable[[str], Path]) -> None:
     with mistake("bad-file", "model_index.json"):
-        opened(saved(SD) / "model" / "vae", prompts=saved(SD) / "prompts.txt")
+        opened(saved_pipeline(SD) / "model" / "vae", prompts=saved_pipeline(SD) / "prompts.txt")

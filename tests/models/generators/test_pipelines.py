@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers_pipelines import PROMPTS, STABLE, made_scheduler, save_pipeline
+from diffusers_pipelines import PROMPTS, STABLE, made_scheduler
 from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -58,25 +58,12 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the folder of a pipeline of a kind, with ``prompts.txt``; never written to again."""
-    folder, made = tmp_path_factory.mktemp("pipelines"), dict[str, Path]()
-
-    def find(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = save_pipeline(kind, folder / kind).parent
-        return made[kind]
-
-    return find
-
-
 @pytest.fixture
-def with_scheduler(saved: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+def with_scheduler(saved_pipeline: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
     """Return a copy of a pipeline with another scheduler."""
 
     def copied(kind: str, name: str, **config: Any) -> Path:
-        directory = Path(shutil.copytree(saved(kind) / "model", tmp_path / "model"))
+        directory = Path(shutil.copytree(saved_pipeline(kind) / "model", tmp_path / "model"))
         made_scheduler(name, **(STABLE | config)).save_pretrained(directory / "scheduler")
         index = json.loads((directory / "model_index.json").read_text())
         (directory / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", name]}))
@@ -154,7 +141,7 @@ def test_images_are_those_of_the_pipeline(
 
 @pytest.mark.parametrize("kind", ["DDPMPipeline", "DDIMPipeline", "LDMPipeline"])
 def test_unconditional_images_are_those_of_the_pipeline(
-    with_scheduler: Callable[..., Path], saved: Callable[[str], Path], kind: str
+    with_scheduler: Callable[..., Path], saved_pipeline: Callable[[str], Path], kind: str
 ) -> None:
     directory = with_scheduler(kind, "DDPMScheduler" if kind == "DDPMPipeline" else "DDIMScheduler", clip_sample=True)
     sampler = open_pipeline(str(directory), PipelineOptions(steps=5), CPU)
@@ -168,8 +155,10 @@ def test_unconditional_images_are_those_of_the_pipeline(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", [SD, XL])
-def test_half_precision_is_that_of_the_pipeline(saved: Callable[[str], Path], kind: str, dtype: torch.dtype) -> None:
-    directory = saved(kind) / "model"
+def test_half_precision_is_that_of_the_pipeline(
+    saved_pipeline: Callable[[str], Path], kind: str, dtype: torch.dtype
+) -> None:
+    directory = saved_pipeline(kind) / "model"
     sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=5, dtype=dtype), CPU)
     noise, _ = draws(sampler, range(3), 4)
     expected = theirs(directory, dtype=dtype, prompt=list(PROMPTS), latents=noise.to(dtype), num_inference_steps=5)
@@ -180,8 +169,8 @@ def test_half_precision_is_that_of_the_pipeline(saved: Callable[[str], Path], ki
     assert 0 < float((found - exact).abs().mean()) <= 2 * off
 
 
-def test_settings_of_2022_are_mended_as_by_the_pipeline(saved: Callable[[str], Path], tmp_path: Path) -> None:
-    directory = Path(shutil.copytree(saved(SD) / "model", tmp_path / "model"))
+def test_settings_of_2022_are_mended_as_by_the_pipeline(saved_pipeline: Callable[[str], Path], tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(saved_pipeline(SD) / "model", tmp_path / "model"))
     file = directory / "scheduler" / "scheduler_config.json"
     config = json.loads(file.read_text())
     del config["steps_offset"]
@@ -192,8 +181,8 @@ def test_settings_of_2022_are_mended_as_by_the_pipeline(saved: Callable[[str], P
     assert float((ours(sampler, noise) - expected).abs().max()) <= NEAR
 
 
-def test_another_scheduler_takes_the_settings_of_the_first(saved: Callable[[str], Path]) -> None:
-    directory = saved(SD) / "model"
+def test_another_scheduler_takes_the_settings_of_the_first(saved_pipeline: Callable[[str], Path]) -> None:
+    directory = saved_pipeline(SD) / "model"
     asked = PipelineOptions(PROMPTS, steps=5, scheduler="EulerDiscreteScheduler")
     sampler = open_pipeline(str(directory), asked, CPU)
     noise, _ = draws(sampler, range(3), 4)
@@ -202,8 +191,8 @@ def test_another_scheduler_takes_the_settings_of_the_first(saved: Callable[[str]
     assert float((ours(sampler, noise) - expected).abs().max()) <= NEAR
 
 
-def test_another_size(saved: Callable[[str], Path]) -> None:
-    directory = saved(XL) / "model"
+def test_another_size(saved_pipeline: Callable[[str], Path]) -> None:
+    directory = saved_pipeline(XL) / "model"
     sampler = open_pipeline(str(directory), PipelineOptions(PROMPTS, steps=2, size=32), CPU)
     assert sampler.shape == (4, 16, 16)
     noise, _ = draws(sampler, range(3), 4)
@@ -220,19 +209,19 @@ def opened(folder: Path, **options: object) -> SampledGenerator:
 
 
 @pytest.mark.parametrize("kind", [SD, XL, LCM])
-def test_images_depend_on_seed_and_number_alone(saved: Callable[[str], Path], kind: str) -> None:
-    generator = opened(saved(kind), steps=3, step="1,3")
+def test_images_depend_on_seed_and_number_alone(saved_pipeline: Callable[[str], Path], kind: str) -> None:
+    generator = opened(saved_pipeline(kind), steps=3, step="1,3")
     assert next(iter(generator.listed)).endswith("@1")
     together = generator.observe(generator.latents(range(5), 7), []).images
     alone = generator.observe(generator.latents(range(3, 4), 7), []).images
     assert torch.allclose(together[3:4], alone, atol=1e-5)
-    again = opened(saved(kind), steps=3, step="1,3")
+    again = opened(saved_pipeline(kind), steps=3, step="1,3")
     assert again.fingerprint == generator.fingerprint
     assert torch.equal(again.observe(again.latents(range(5), 7), []).images, together)
 
 
-def test_whatever_changes_images_changes_the_fingerprint(saved: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = saved(SD)
+def test_whatever_changes_images_changes_the_fingerprint(saved_pipeline: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = saved_pipeline(SD)
     options: list[dict[str, object]] = [
         {"steps": 3},
         {"steps": 4},
@@ -251,8 +240,10 @@ def test_whatever_changes_images_changes_the_fingerprint(saved: Callable[[str], 
     assert other.fingerprint != opened(folder, steps=3).fingerprint
 
 
-def test_a_forecast_counts_what_opening_took(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = opened(saved(SD), steps=1)
+def test_a_forecast_counts_what_opening_took(
+    saved_pipeline: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = opened(saved_pipeline(SD), steps=1)
     weights = sum(each.nbytes for each in generator.network.state_dict().values())
     assert generator.opening_bytes > weights
     segmenter = PlantedSegmenter(CPU)
