@@ -1,9 +1,11 @@
 """People who paint, as `paint.js` does for them: a hand that moves, and a page that asks for the newest image."""
 
 import asyncio
+import bisect
 import itertools
 import json
 import math
+import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,8 @@ MOVE = 1 / 60
 """Seconds between two moves of a hand: a browser tells of them once a frame."""
 MOVES = 48
 """Of a stroke, which lasts 0.8 seconds."""
+PAUSE, LONGEST = 2, 0.5
+"""By so many times what strokes wait in the server's queue a page pauses before it asks again; at most, in seconds."""
 HISTORY = 8
 """Strokes on an image; the oldest is deleted when there are more."""
 
@@ -22,6 +26,7 @@ class Connection:
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.queued = 0.0
 
     async def ask(self, path: str, body: Any = None) -> tuple[int, bytes]:
         """Return the status of an answer and its content."""
@@ -34,6 +39,7 @@ class Connection:
         writer.write(head.encode() + content)
         status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
+        self.queued = float(headers.get("server-timing", "queue;dur=0").partition("dur=")[2]) / 1000
         return int(status.split()[1]), await reader.readexactly(int(headers["content-length"]))
 
     def close(self) -> None:
@@ -72,14 +78,15 @@ class Person:
         study: path of its API.
         layers: where each stroke is, in turn.
         concept: what is painted.
-        rest: seconds between two strokes.
+        rest: mean seconds between two strokes; each rest is half to one and a half of it.
     """
 
     def __init__(
         self, number: int, address: tuple[str, int], study: str, layers: list[str], concept: str, rest: float = 0.0
     ) -> None:
         self._number, self._study, self._layers, self._concept = number, study, layers, concept
-        self._period = MOVES * MOVE + rest
+        self._chance, self._rest = random.Random(number), rest
+        self._strokes_begin = [self._chance.uniform(0, MOVES * MOVE + rest)]  # people do not begin at once
         self._connections = [Connection(*address), Connection(*address)]
         self._count = itertools.count(1)
         self._began = 0.0
@@ -87,7 +94,6 @@ class Person:
 
     async def paint(self, images: int) -> Waits:
         """Paint until so many images are there; return how long each took."""
-        await asyncio.sleep(MOVE * (self._number * 13 % MOVES))  # people do not begin at once
         self._began = time.perf_counter()
         asking = asyncio.ensure_future(self._ask_changes())
         try:
@@ -100,6 +106,7 @@ class Person:
                     self.waits.images.append(now - sent)
                     self.waits.moves += [now - self._time(move) for move in range(shown + 1, moves + 1)]
                     shown = moves
+                    await asyncio.sleep(min(PAUSE * self._connections[0].queued, LONGEST))
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
@@ -110,13 +117,22 @@ class Person:
     def _time(self, move: int) -> float:
         """Return when a move is; the first one has number 1."""
         stroke = (move - 1) // MOVES
-        return self._began + stroke * self._period + (move - stroke * MOVES) * MOVE
+        while len(self._strokes_begin) <= stroke:
+            self._add_stroke()
+        return self._began + self._strokes_begin[stroke] + (move - stroke * MOVES) * MOVE
+
+    def _add_stroke(self) -> None:
+        rest = self._rest * self._chance.uniform(0.5, 1.5)
+        self._strokes_begin.append(self._strokes_begin[-1] + MOVES * MOVE + rest)
 
     async def _moved(self, least: int) -> int:
         """Return how many moves there were; wait until there are some."""
         await asyncio.sleep(self._time(least) - time.perf_counter())
-        strokes, since = divmod(time.perf_counter() - self._began, self._period)
-        return max(least, int(strokes) * MOVES + min(MOVES, int(since / MOVE)))
+        since = time.perf_counter() - self._began
+        while self._strokes_begin[-1] <= since:
+            self._add_stroke()
+        strokes = bisect.bisect(self._strokes_begin, since) - 1
+        return max(least, strokes * MOVES + min(MOVES, int((since - self._strokes_begin[strokes]) / MOVE)))
 
     async def _ask_changes(self) -> None:
         ended = 0

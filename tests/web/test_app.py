@@ -45,6 +45,7 @@ def test_a_stroke_changes_the_image(client: TestClient, painter: Painter) -> Non
     assert np.array_equal(plain, painter.image(3, 0))
     painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
     assert painted.headers["content-type"] == "image/png"
+    assert 0 <= float(painted.headers["server-timing"].removeprefix("queue;dur=")) < 1000
     assert not np.array_equal(decoded(painted.content), plain)
 
 

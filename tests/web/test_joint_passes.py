@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.interventions import Intervention
-from ganatomy.models.generators.protocol import Edit
-from ganatomy.web.joint_passes import RECENT, Drawing, JointPasses, RecentImages
+from ganatomy.models.generators.protocol import Edit, applied
+from ganatomy.web.joint_passes import RECENT, Drawing, JointPasses, RecentTensors
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.schemas import Painting, Stroke
 
@@ -50,6 +50,27 @@ def test_images_drawn_together_are_those_drawn_alone(painter: Painter) -> None:
     for each, one, two in zip(alone, first, second, strict=True):
         assert torch.equal(each, one)
         assert torch.equal(each, two)
+
+
+def test_what_several_ask_for_is_drawn_once(painter: Painter) -> None:
+    own, other = (each._replace(key="same") for each in drawings(painter, 2))
+    generator = Counted(painter)
+    first, second = JointPasses(generator)([own, other])
+    assert generator.rows == [1]
+    assert first is second
+
+
+def test_earlier_strokes_of_an_image_are_not_done_again(painter: Painter) -> None:
+    layer = painter.best_layer()
+    strokes = [Stroke(action="remove", layer=layer, units=[0], points=[(x, 0.5)]) for x in (0.2, 0.5, 0.8)]
+    own = Painter(painter.source)
+    for last in range(2, 4):
+        own.paint(1, 0, strokes[:last])
+    kept = own._edits_in_order(strokes[:2])
+    begun = own._begun.get((1, 0, *kept))
+    assert begun is not None
+    assert torch.equal(begun, applied(kept, own._observe(1, 0, layer).features[layer]))
+    assert np.array_equal(own.paint(1, 0, strokes), Painter(painter.source).paint(1, 0, strokes))
 
 
 def test_a_generator_whose_bits_depend_on_the_batch_draws_one_by_one(painter: Painter) -> None:
@@ -108,7 +129,7 @@ def test_what_a_stroke_changed_takes_its_image_from_before(painter: Painter, mon
 
 
 def test_few_recent_images_are_kept() -> None:
-    recent = RecentImages()
+    recent = RecentTensors(1 << 24)
     for i in range(2 * RECENT):
         recent.put(i, torch.full((1, 3, 2, 2), float(i)))
         recent.put(i, torch.zeros(1, 3, 2, 2))

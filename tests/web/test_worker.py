@@ -79,6 +79,23 @@ def test_strokes_go_before_all_else() -> None:
     assert with_worker(scenario) == ["paint", "browse", "browse too"]
 
 
+def test_it_is_known_how_long_strokes_wait() -> None:
+    async def scenario(worker: ModelThread) -> None:
+        stroke = Priority(PAINT, "ann")
+        await worker.run(time.monotonic, stroke)
+        assert worker.waited < 0.05
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(worker.run(time.monotonic, stroke))
+        await asyncio.sleep(0.1)
+        go.set()
+        await waiting
+        assert worker.waited > 0.05
+        await holding
+
+    with_worker(scenario)
+
+
 def test_a_full_line_refuses() -> None:
     async def scenario(worker: ModelThread) -> None:
         go, holding = blocked(worker)

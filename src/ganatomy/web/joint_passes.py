@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 import torch
+from torch import Tensor
 
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators import Generator
@@ -15,8 +16,8 @@ AT_ONCE = 8
 """Images of a pass: more gain little, and all of them are done only when the last one is."""
 PIXELS = 1 << 17
 """Pixels of a pass: from 512 px on an image keeps the processor busy by itself."""
-RECENT, RECENT_BYTES = 32, 1 << 24
-"""Images that are kept, and bytes of them: 5 of 512 px."""
+RECENT = 64
+"""Tensors of a kind that are kept."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -63,7 +64,12 @@ class JointPasses:
         self._alike: dict[tuple[str, int], bool] = {}
 
     def __call__(self, drawings: Sequence[Drawing]) -> list[Images]:
-        """Return the images [1, 3, H, W] of drawings."""
+        """Return the images [1, 3, H, W] of drawings; those with one key are drawn once."""
+        once = {own.key or id(own): own for own in drawings}
+        drawn = dict(zip(once, self._of_each(list(once.values())), strict=True))
+        return [drawn[own.key or id(own)] for own in drawings]
+
+    def _of_each(self, drawings: Sequence[Drawing]) -> list[Images]:
         found: dict[int, Images] = {}
         order = sorted(range(len(drawings)), key=lambda i: drawings[i].layer)
         for _, same in groupby(order, key=lambda i: drawings[i].layer):
@@ -91,24 +97,28 @@ class JointPasses:
             return self._generator.render(r, drawings[0].layer, z, edits)
 
 
-class RecentImages:
-    """The last images that were drawn: the page asks what a stroke changed just after its image."""
+class RecentTensors:
+    """The last tensors of a kind: what a person asks for next begins with what was computed just before.
 
-    def __init__(self) -> None:
-        self._held = 0
-        self._images: OrderedDict[Hashable, Images] = OrderedDict()
+    Args:
+        most: bytes of them.
+    """
 
-    def get(self, of: Hashable) -> Images | None:
-        """Return an image, if it is there."""
-        return self._images.get(of)
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+        self._tensors: OrderedDict[Hashable, Tensor] = OrderedDict()
 
-    def put(self, of: Hashable, images: Images) -> None:
-        """Keep an image; the oldest make room."""
-        if of not in self._images:
-            self._images[of] = images
-            self._held += images.nbytes
-        while self._held > RECENT_BYTES or len(self._images) > RECENT:
-            self._held -= self._images.popitem(last=False)[1].nbytes
+    def get(self, of: Hashable) -> Tensor | None:
+        """Return a tensor, if it is there."""
+        return self._tensors.get(of)
+
+    def put(self, of: Hashable, tensor: Tensor) -> None:
+        """Keep a tensor; the oldest make room."""
+        if of not in self._tensors:
+            self._tensors[of] = tensor
+            self._held += tensor.nbytes
+        while self._held > self._most or len(self._tensors) > RECENT:
+            self._held -= self._tensors.popitem(last=False)[1].nbytes
 
 
 def each_alone(job: Callable[[S], T], items: Sequence[S]) -> list[T | Exception]:

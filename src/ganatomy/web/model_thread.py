@@ -80,6 +80,9 @@ class ModelThread:
 
     Args:
         waiting: maximum number of waiting jobs.
+
+    Attributes:
+        waited: seconds that the last strokes waited in the queue: 0 where nobody else asks.
     """
 
     def __init__(self, waiting: int = 64) -> None:
@@ -90,6 +93,7 @@ class ModelThread:
         self._count = itertools.count()
         self._running = False
         self._asked = 0.0
+        self.waited = 0.0
 
     async def run(self, job: Callable[[], T], priority: Priority = LOWEST) -> T:
         """Return what the job returns, once it has run.
@@ -137,6 +141,8 @@ class ModelThread:
             if first.answer.done():
                 continue
             taken = [first, *self._take_alike(first)]
+            if first.urgency == PAINT:
+                self.waited = monotonic() - first.due
             job = partial(_trimmed, partial(first.together.job, [each.item for each in taken]))
             self._running = True
             done = asyncio.get_running_loop().run_in_executor(self._thread, job)

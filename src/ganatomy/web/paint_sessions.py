@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ganatomy.core.errors import BadValue
 from ganatomy.core.resample import pooled
-from ganatomy.core.tensor_types import Constant, Images, Labels, Where
+from ganatomy.core.tensor_types import Constant, Features, Images, Labels, Where
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
@@ -22,7 +22,7 @@ from ganatomy.web.brush_facts import brush_settings, describe_brush
 from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
 from ganatomy.web.brush_values import BrushValues, RankedBy
 from ganatomy.web.examples import Examples
-from ganatomy.web.joint_passes import AT_ONCE, PIXELS, Drawing, JointPasses, RecentImages, each_alone
+from ganatomy.web.joint_passes import AT_ONCE, PIXELS, Drawing, JointPasses, RecentTensors, each_alone
 from ganatomy.web.model_thread import Together
 from ganatomy.web.png import png
 from ganatomy.web.raster import rasterized, softened
@@ -32,6 +32,8 @@ from ganatomy.web.what_changed import Before, Seen, list_changes
 
 KEPT, KEPT_CLONES = 1024, 64
 """Strokes whose edits are cached, those of dozens of people; one that clones holds features of its layers."""
+IMAGE_BYTES, FEATURE_BYTES = 1 << 24, 1 << 26
+"""Of recent images, and of features before their last stroke."""
 
 
 class Painter(Reader):
@@ -46,7 +48,8 @@ class Painter(Reader):
         self.values = BrushValues(source)
         self._examples = Examples(self)
         self.together = Together(self.paint_all, 1)
-        self._passes, self._recent = JointPasses(source.models.generator), RecentImages()
+        self._passes = JointPasses(source.models.generator)
+        self._recent, self._begun = RecentTensors(IMAGE_BYTES), RecentTensors(FEATURE_BYTES)
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
         self._laid_out = lru_cache(maxsize=64)(self._as_features)
         self._kept = lru_cache(maxsize=KEPT)(self._edits_of)
@@ -349,8 +352,18 @@ class Painter(Reader):
         first = min((edit.layer for edit in edits), key=list(self.source.models.generator.layers).index)
         later = [edit for edit in edits if edit.layer != first]
         cached = self._observe(id, seed, first)
-        r = applied([edit for edit in edits if edit.layer == first], cached.features[first])
+        r = self._begin(id, seed, cached.features[first], [edit for edit in edits if edit.layer == first])
         return Drawing(first, r, cached.z, later, (id, seed, *edits))
+
+    def _begin(self, id: int, seed: int, r: Features, edits: Sequence[Edit]) -> Features:
+        """Return features after edits; what the last stroke does not change, as it grows, is done once."""
+        *before, last = edits
+        if before:
+            key = (id, seed, *before)
+            begun = self._begun.get(key)
+            r = applied(before, r) if begun is None else begun
+            self._begun.put(key, r)
+        return last(r)
 
     def _drawn(self, planned: Sequence[Drawing | Images]) -> list[Images | Exception]:
         """Return images, or the errors in their place: one that cannot be drawn harms no other."""

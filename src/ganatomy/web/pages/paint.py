@@ -34,16 +34,23 @@ async def image(context: Context, id: ImageId, seed: SeedNumber = 0) -> Response
 
 @routes.post("/api/studies/{study}/paint", response_class=Response, responses=PNG)
 async def paint(context: Context, request: PaintRequest) -> Response:
-    """Return an image with strokes on it; 409 if a newer request of the same stream came first."""
+    """Return an image with strokes on it; 409 if a newer request of the same stream came first.
+
+    `Server-Timing` says how long strokes wait for those of others: the page pauses the longer before it asks again.
+    """
     priority = Priority(PAINT, request.stream, request.number)
-    drawn = await context.state.models.run_together(context.painter.together, request, priority)
-    return png_response(drawn, cached=False)
+    models = context.state.models
+    response = png_response(await models.run_together(context.painter.together, request, priority), cached=False)
+    response.headers["server-timing"] = f"queue;dur={1000 * models.waited:.1f}"
+    return response
 
 
 @routes.post("/api/studies/{study}/changes")
 async def changes(context: Context, request: PaintRequest) -> Changes:
     """Return what strokes did to an image, concept by concept, by the segmenter."""
     priority = Priority(READ, request.stream and f"{request.stream} changes", request.number)
+    models, drawing = context.state.models, priority._replace(urgency=PAINT)
+    await models.run_together(context.painter.together, request, drawing)  # with the images of others, which costs less
     seen = await context.ask(lambda painter: painter.seen(request.id, request.seed, request.strokes), priority)
     async with context.state.describing:
         return await asyncio.to_thread(context.painter.describe, seen, request.strokes)

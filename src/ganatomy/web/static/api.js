@@ -63,6 +63,20 @@ export const fetchJson = async (path, body) => (await request(path, body)).json(
 /** @param {string} path @param {unknown} [body] */
 export const fetchImage = async (path, body) => createImageBitmap(await (await request(path, body)).blob());
 
+/** The longest pause in milliseconds, and by how many times what strokes wait for those of others a page pauses. */
+const LONGEST = 500, TIMES = 2;
+
+/**
+ * Fetch an image with strokes; `pause` is how long to wait before the next, in milliseconds. A busy server draws no more
+ * images a second when its queue is full, but each is of an older state: so the page waits in place of its request.
+ * @param {string} path @param {unknown} body
+ */
+export async function fetchDrawn(path, body) {
+  const response = await request(path, body);
+  const queued = Number(/queue;dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "")?.[1] ?? 0);
+  return { image: await createImageBitmap(await response.blob()), pause: Math.min(TIMES * queued, LONGEST) };
+}
+
 /** @param {string} path @param {unknown} [body] */
 export const fetchFile = async (path, body) => (await request(path, body)).blob();
 

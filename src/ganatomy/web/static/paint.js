@@ -2,7 +2,7 @@
 /** The page to paint with units: an image, a brush, strokes and their effect. The URL holds the whole edit. */
 
 import { h, put } from "./report/dom.js";
-import { ApiError, ROOT, studyUrl, fetchImage, fetchJson, newestOnly } from "./api.js";
+import { ApiError, ROOT, studyUrl, fetchDrawn, fetchImage, fetchJson, newestOnly } from "./api.js";
 import { PaintCanvas } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { ClonePicker } from "./clone.js";
@@ -100,11 +100,12 @@ class Studio {
     const start = performance.now();
     const body = { id: this.id, strokes, stream: this.stream, number: ++this.requestNumber };
     document.body.dataset.drawing = String(body.number);
-    const edited = await fetchImage(`${this.api}/paint`, body);
+    const { image: edited, pause } = await fetchDrawn(`${this.api}/paint`, body);
     if (body.id !== this.id) return;
     this.canvas.show(strokes.length ? { edited } : { edited, original: edited });
     this.showStatus(strokes.length ? `drawn in ${Math.round(performance.now() - start)} ms` : "");
     document.body.dataset.drawn = String(body.number);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 
   /** @param {readonly Stroke[]} strokes */
