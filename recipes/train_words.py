@@ -28,7 +28,7 @@ from ganatomy.models.generators.words import WORDS, WordUNet
 from ganatomy.scenes import render
 
 FIRST, SHARE, MOST = 20_000, 0.25, 250_000
-"""Scenes rendered before the first step, for each image seen, and in all."""
+"""Scenes rendered before the first step, for each image seen, and in all; where they were lost, it begins anew."""
 BLOCK = 6400
 """Images between renderings."""
 
@@ -55,8 +55,8 @@ def main(given: Sequence[str] | None = None) -> None:
         return
     evaluation = cache(lambda: SegmenterEvaluation(CATEGORY, args.seed, model.latent, SIZE, 1000))
     while training.seen < args.images:
-        scenes.grow(min(FIRST + int(training.seen * SHARE), MOST))
         until = min(training.seen + BLOCK, args.images)
+        scenes.grow(min(max(FIRST, len(scenes.images)) + int(SHARE * (until - training.seen)), MOST))
         training.run(args.images, 32, evaluation() if due(training.seen, until) else nothing, BLOCK, until=until)
 
 
