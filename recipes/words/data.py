@@ -1,5 +1,6 @@
 """Rendered scenes with what can be said of them in words, on disk: files that grow while the training goes on."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from ganatomy.scenes.palette import Lighting
 from ganatomy.scenes.seeded_random import SeededRandom
 
 CATEGORY, SIZE = "varied-church", 64
+PIECE = 2560
+"""Scenes between two savings of their words."""
 SEEN, TRACE = 24, 4
 """Pixels of 64 x 64 from which an object counts as present, and up to which as absent; between, nothing is said."""
 
@@ -34,18 +37,24 @@ class WordScenes:
         self.seed, self.path = seed, directory / "words.u8"
         self._kept: list[np.ndarray] = []
         self.images = RenderedImages(directory / "images.u8", SIZE, self._render)
-        stored = np.fromfile(self.path, np.uint8) if self.path.exists() else np.empty(0, np.uint8)
-        self.states = stored.reshape(-1, len(WORDS))
+        self.path.touch()
+        os.truncate(self.path, self.path.stat().st_size // len(WORDS) * len(WORDS))  # a kill may have left part of one
+        self.states = np.fromfile(self.path, np.uint8).reshape(-1, len(WORDS))
 
     def grow(self, count: int) -> None:
         """Render until there are `count` scenes; the words of scenes that a kill left without are made again."""
         if len(self.states) < len(self.images):
             self._render(range(len(self.states), len(self.images)))
-        self.images.grow(count)
-        if self._kept:
-            self.states = np.concatenate([self.states, *self._kept])
-            self._kept = []
-            self.states.tofile(self.path)
+            self._save()
+        for start in range(len(self.images), count, PIECE):
+            self.images.grow(min(start + PIECE, count))
+            self._save()
+
+    def _save(self) -> None:
+        with self.path.open("ab") as file:
+            np.concatenate(self._kept).tofile(file)
+        self.states = np.concatenate([self.states, *self._kept])
+        self._kept = []
 
     def sample(self, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return random images, [-1, 1], channels last, and the states of their words [count, words]."""
