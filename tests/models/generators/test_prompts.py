@@ -19,7 +19,7 @@ def test_prompts_are_listed_or_in_a_file(tmp_path: Path) -> None:
     assert read_prompts("") == [""]
     file = tmp_path / "prompts.txt"
     file.write_text("# of a test\na church; with a tree\n\n a {winter|autumn} church \n", encoding="utf-8")
-    assert read_prompts(str(file)) == ["a church; with a tree", "a winter church", "a autumn church"]
+    assert read_prompts(str(file)) == ["a church; with a tree", "a winter church", "an autumn church"]
 
 
 def test_templates_stand_for_every_combination() -> None:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ganatomy.core.errors import BadFile, BadValue, UnknownName
@@ -14,6 +14,9 @@ MOST = 100_000
 MAX_BYTES, LONGEST = 1 << 24, 10_000
 """Bytes of a file of prompts, and letters of a prompt; text encoders read some 77 tokens."""
 NO_SLOTS: Mapping[str, Sequence[str]] = {}
+ARTICLES = ("a", "an", "the")
+DENIES_ALL, DENIES_ONE, ENDS = ("without",), ("no", "not", "nor"), ("with", "but")
+"""What denies all words until one that ends it, and what denies the next word."""
 ARTICLE = re.compile(r"\b([Aa])n?( +)$")
 SILENT, CONSONANT = ("hour", "honest", "heir", "honour", "honor"), ("uni", "use", "usu", "uti", "eu", "ewe", "one", "once")
 """Beginnings of words that sound unlike their first letter: as a vowel, and as a consonant."""
@@ -126,6 +129,49 @@ def _words_of_slot(one: str, other: str) -> int:
     if first.keys() != second.keys() or len(changed) != 1:
         return 1
     return max(len(slots[changed[0]].split()) for slots in (first, second)) or 1
+
+
+def heard(prompt: str, unheard: Sequence[str] = ARTICLES) -> Iterator[tuple[str, bool]]:
+    """Yield the words of a prompt, and whether each is denied: *without* denies all until *with* or *but*.
+
+    >>> list(heard("a church without a cloud, no sun, with trees"))
+    [('church', False), ('cloud', True), ('sun', True), ('trees', False)]
+
+    Args:
+        prompt: what is read.
+        unheard: words that say nothing.
+    """
+    denied, once = False, False
+    for word in re.findall(r"[^\W\d_]+", prompt.lower()):
+        if word in DENIES_ALL or word in ENDS:
+            denied, once = word in DENIES_ALL, False
+        elif word in DENIES_ONE:
+            once = True
+        elif word not in unheard:
+            yield word, denied or once
+            once = False
+
+
+def said(prompt: str, names: Mapping[tuple[str, ...], Sequence[int]]) -> set[int]:
+    """Return which of some names a prompt says, and does not deny; a plural is taken for its singular.
+
+    >>> sorted(said("trees, a swimming pool and no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [5]}))
+    [1, 5]
+
+    Args:
+        prompt: what is read.
+        names: their numbers, by words in small letters.
+    """
+    words = list(heard(prompt))
+    longest = max(map(len, names), default=0)
+    found: set[int] = set()
+    for first in range(len(words)):
+        for last in range(first + 1, min(first + longest, len(words)) + 1):
+            *others, final = (word for word, _ in words[first:last])
+            for end in (final, final.removesuffix("s"), final.removesuffix("es")):
+                if not words[first][1]:
+                    found.update(names.get((*others, end), ()))
+    return found
 
 
 def _lines(text: str) -> list[str]:
