@@ -281,7 +281,8 @@ class Dissection(Questions, Summarised):
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):
-            found = sample_warnings(self.facts["sample"]) if self.facts.get("sample") else []
+            alike = {"alike": 0.0} if self.facts.get("pairs") else {}  # images of one noise are meant to be
+            found = sample_warnings({**self.facts["sample"], **alike}) if self.facts.get("sample") else []
         return found + concept_warnings(self.concepts)
 
     def _summary(self) -> list[str]:

@@ -216,10 +216,10 @@ def said_sentence(concept: str, table: pd.DataFrame) -> str:
     first = own.iloc[0]
     drawn, absent, neither = (int(first[f"{group}_images"]) for group in ("said_drawn", "said_absent", "unsaid_absent"))
     where = (
-        f"prompts say {concept} in {drawn + absent} images, {absent} of which do not show it, and {neither} have neither"
+        f"prompts say {concept} in {drawn + absent} images, {absent} of these do not show it; {neither} have neither"
     )
     if found.get("unknown", 0) == n:
-        return f"Word or thing? {where[0].upper()}{where[1:]}: too few to tell what its {units} follow."
+        return f"Word or thing? {where[0].upper()}{where[1:]}: too few to tell what {units} for it follow."
     kinds = (
         ("thing", "the thing that is drawn, not the word"),
         ("word", "the word of the prompt, drawn or not"),

@@ -39,7 +39,7 @@ BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
 NOTES = 1500
 """Bytes of the notes on images that are left out, at most."""
-ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
+ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample", "prompts", "slots")
 """Facts that a page shows in its own way."""
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",

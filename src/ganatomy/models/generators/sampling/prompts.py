@@ -18,7 +18,10 @@ ARTICLES = ("a", "an", "the")
 DENIES_ALL, DENIES_ONE, ENDS = ("without",), ("no", "not", "nor"), ("with", "but")
 """What denies all words until one that ends it, and what denies the next word."""
 ARTICLE = re.compile(r"\b([Aa])n?( +)$")
-SILENT, CONSONANT = ("hour", "honest", "heir", "honour", "honor"), ("uni", "use", "usu", "uti", "eu", "ewe", "one", "once")
+SILENT, CONSONANT = (
+    ("hour", "honest", "heir", "honour", "honor"),
+    ("uni", "use", "usu", "uti", "eu", "ewe", "one", "once"),
+)
 """Beginnings of words that sound unlike their first letter: as a vowel, and as a consonant."""
 
 
@@ -31,7 +34,7 @@ class Prompt(str):
 
     slots: Mapping[str, str]
 
-    def __new__(cls, text: str, slots: Mapping[str, str] = {}) -> "Prompt":  # noqa: B006 – it is never changed
+    def __new__(cls, text: str, slots: Mapping[str, str] = {}) -> "Prompt":
         """Make it of its text."""
         made = super().__new__(cls, text)
         made.slots = slots
@@ -155,8 +158,8 @@ def heard(prompt: str, unheard: Sequence[str] = ARTICLES) -> Iterator[tuple[str,
 def said(prompt: str, names: Mapping[tuple[str, ...], Sequence[int]]) -> set[int]:
     """Return which of some names a prompt says, and does not deny; a plural is taken for its singular.
 
-    >>> sorted(said("trees, a swimming pool and no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [5]}))
-    [1, 5]
+    >>> sorted(said("trees, a swimming pool, no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [3]}))
+    [1, 3]
 
     Args:
         prompt: what is read.
@@ -188,7 +191,9 @@ def _lines(text: str) -> list[str]:
         if not found:
             raise BadFile(f"{path}: holds no prompts; write one on each line")
         if longest := next((line for line in found if len(line) > LONGEST), None):
-            raise BadFile(f"{path}: a line of {len(longest):,} letters, {longest[:40]!r}…, is no prompt; {LONGEST:,} do")
+            raise BadFile(
+                f"{path}: a line of {len(longest):,} letters, {longest[:40]!r}…, is no prompt; {LONGEST:,} do"
+            )
         return found
     if re.fullmatch(r"\S+\.txt|\S*/\S*", text):
         raise BadFile(f"prompts={text}: no such file")
