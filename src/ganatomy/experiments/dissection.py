@@ -286,8 +286,17 @@ class Dissection(Questions, Summarised):
         return found + concept_warnings(self.concepts)
 
     def _summary(self) -> list[str]:
-        words = concept_sentences(self.words) if len(self.words) else ()
-        return [matched_text(self.units, self.facts.get("false_labels")), *words]
+        return [matched_text(self.units, self.facts.get("false_labels")), *self.word_sentences]
+
+    @property
+    def word_sentences(self) -> list[str]:
+        """Say of the concepts that prompts say whether units follow the word or the thing that is drawn."""
+        return list(concept_sentences(self.words)) if len(self.words) else []
+
+    def prompt_of(self, image: int) -> str:
+        """Return the prompt of an image, by its id; empty where the model has none, or too many to be kept."""
+        prompts = self.facts.get("prompts") or [""]
+        return str(prompts[image % len(prompts)])
 
     def __repr__(self) -> str:
         return f"<Dissection of {self.spec.generator} by {self.spec.segmenter}, {len(self.units)} units>"

@@ -22,6 +22,7 @@ from ganatomy.report.index import is_index
 from ganatomy.report.overview import overview
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
+from ganatomy.report.prompted import prompt_blocks
 from ganatomy.report.summary import IMAGE_SIDE, IMAGES, Summary, summary_of
 from ganatomy.report.tables import best_units, rows
 from ganatomy.study import as_bad_file
@@ -74,7 +75,8 @@ def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, An
     ``pieces`` are the texts that its scripts unpack, by name.
     """
     numbers, found = embed(dissection), folds(dissection)
-    page = numbers.facts | {"folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
+    prompts = dissection.facts.get("prompts", [])
+    page = numbers.facts | {"prompts": prompts, "folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
     facts = _facts(dissection) | overview(dissection, found) | {"left_out": numbers.left_out, "index": ""}
     facts["summary"] = _summary(dissection, facts)
     bare = {"data": script_json(page), "pieces": numbers.pieces}
@@ -194,6 +196,7 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "scale": iou_scale(units["iou"]),
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
+        "prompt_blocks": prompt_blocks(dissection),
     }
 
 
