@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
 
 CONCEPTS, ACROSS, BRIEF = 16, 9, 6
-"""Concepts and prompts that a table on the page shows, those that differ most, and rows in a terminal; the study's tables have all."""
+"""Concepts and prompts that a table on the page shows, those that differ most, and rows in a terminal."""
 WORDS_LEAD = (
     "Units that go best with a concept that a prompt says: their greatest activation in an image, its mean over the "
     "images whose prompt says the word, or not, and that show the thing, or not. A unit that follows the thing is "
