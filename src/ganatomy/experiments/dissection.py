@@ -115,7 +115,7 @@ class Dissection(Questions, Summarised):
             named = sorted(zip(concepts["concept"], concepts["category"], strict=True))
             if set(units["layer"]) - layers.keys() or named != sorted(vocabulary[1:]):
                 raise ValueError("its tables are of other layers or concepts than its facts")
-            prompted = {name: study.read_table(name) for name in PROMPTED if study.has_table(name)}
+            prompted: dict[str, Any] = {name: study.read_table(name) for name in PROMPTED if study.has_table(name)}
         return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study, **prompted)
 
     @classmethod

@@ -85,6 +85,6 @@ def _across(name: str, by: str, key: str, own: pd.DataFrame) -> Table:
     wide = own.pivot(index=["concept", "category"], columns=key, values=values_of)  # noqa: PD010  others drop NaN
     shares = wide["share"][values]
     frame = pd.concat([shares, wide["share_error"][values].add_suffix(" ±")], axis=1)
-    order = (shares.max(axis=1) - shares.min(axis=1)).sort_values(ascending=False, kind="stable").index
+    order = (shares.T.max() - shares.T.min()).sort_values(ascending=False, kind="stable").index
     columns = (Column("concept", by), *(Column(each, form=percent_with_error, error=f"{each} ±") for each in values))
     return Table(name, caption, columns, frame.loc[order].reset_index().head(CONCEPTS), BRIEF)

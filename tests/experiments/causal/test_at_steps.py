@@ -141,7 +141,7 @@ def test_directories_name_the_window(dissected: Dissection) -> None:
         ({"layer": "up1", "at_steps": "1..2", "windows": 3, "concept": "red"}, "bad-value", ["windows=3", "2 steps"]),
         ({"layer": "up1", "at_steps": "1..2", "windows": 0}, "bad-value", ["windows=0"]),
         ({"layer": "up1", "at_steps": "1..2", "windows": 2}, "bad-value", ["windows=2", "concept"]),
-        ({"layers": ["up1@1", "up2@1"], "windows": 2, "concept": "red"}, "bad-value", ["windows=2", "at_steps"]),
+        ({"layer": "up1@1", "windows": 2, "concept": "red"}, "bad-value", ["windows=2", "at_steps"]),
     ],
 )
 def test_windows_that_cannot_be_meant_are_refused(

@@ -47,8 +47,8 @@ def effects_by_prompt(
         rows = torch.cat([change[one][:, :1], change[other][:, :1], change[other] - change[one]], 1)
         means = means_by(rows, torch.zeros(len(one), dtype=torch.long), 1)
         own = {"first_change": means.mean[:, 0], "second_change": means.mean[:, 1], **_changes(means, 2)}
-        numbers = {name: each.numpy() for name, each in own.items()}
-        table = pd.DataFrame({"word": word, "instead": instead, "pairs": len(one), **numbers})
+        named = {"word": word, "instead": instead, "pairs": len(one)}
+        table = pd.DataFrame({**named, **{name: each.numpy() for name, each in own.items()}})
         tables.setdefault("prompt_pairs", []).append(table)
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
@@ -65,18 +65,23 @@ def _changes(means: GroupMeans, first: int) -> dict[str, Tensor]:
     }
 
 
-def said_of_units(source: DissectedModel, spec: InsertionSpec) -> str:
+def said_of_units(source: DissectedModel, spec: InsertionSpec, named: str | None) -> str:
     """Say whether the edited units follow the word of a prompt or the thing, at the dissected layer of the edit.
 
     Nothing, where no prompt says the concept, or units of the layer were not counted so.
+
+    Args:
+        source: the dissection.
+        spec: which units of which layers are edited.
+        named: the concept, as the user gave it.
     """
     study, (layer, *_) = source.dissection.study, spec.layers()
-    if not spec.concept or not spec.units or not study.has_step("said"):
+    if not named or not spec.units or not study.has_step("said"):
         return ""
     if layer not in source.dissection.layers:
         layer = ranked_layers(source, spec.layers())[0]
-    counted, concept = study.load_step("said", Tally).said("all", layer), source.concept(spec.concept)
+    counted, concept = study.load_step("said", Tally).said("all", layer), source.concept(named)
     if counted is None or concept not in counted.concepts:
         return ""
     rows = said_rows(counted.read(), counted.concepts.tolist().index(concept), spec.units)
-    return f"{said_sentence(spec.concept.rpartition(':')[2], rows)} Read at {layer}."
+    return f"{said_sentence(named.rpartition(':')[2], rows)} Read at {layer}."

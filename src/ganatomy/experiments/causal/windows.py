@@ -21,8 +21,8 @@ def check_windows(windows: int, layers: Sequence[str], concept: str | None) -> N
         raise BadValue(f"windows={windows}: give 1 for the whole, or how many windows the steps are cut into")
     if windows == 1:
         return
-    if (len(layers) > 1 and not is_window(layers)) or split_layer(layers[0]).step is None:
-        raise BadValue(f"windows={windows} cut the steps of one block; give at_steps, such as at_steps=1..8")
+    if not is_window(layers):
+        raise BadValue(f"windows={windows} cut several steps of one block; give them, such as at_steps=1..8")
     if windows > len(layers):
         raise BadValue(f"windows={windows}: at_steps has {len(layers)} steps; give at most as many windows")
     if concept is None:
