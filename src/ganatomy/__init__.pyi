@@ -45,8 +45,8 @@ from ganatomy.experiments.causal.capacity import Capacity as Capacity
 from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
 from ganatomy.experiments.causal.context import Context as Context
 from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
+from ganatomy.experiments.causal.effect_spec import EffectSpec as EffectSpec
 from ganatomy.experiments.causal.effects import Effect as Effect
-from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
 from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.trace import Trace as Trace
 from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec

@@ -25,6 +25,7 @@ from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.pairs import PairCounts, PairLevels
 from ganatomy.stats.predictions import Predictions
+from ganatomy.stats.said import SaidDrawn, Shares
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.wasserstein import Patches
 
@@ -124,6 +125,18 @@ WANTED = PairLevels(
 def top_images() -> dict[str, Any]:
     order = np.argsort(-VALUES.numpy(), axis=0, kind="stable")[:5].T
     return {"values": np.take_along_axis(VALUES.numpy().T, order, 1), "ids": order}
+
+
+SAID = torch.rand(2, IMAGES, 2, generator=torch.Generator().manual_seed(2)) < 0.5
+"""Which of two concepts prompts say, and images show."""
+
+
+def said_drawn() -> dict[str, Any]:
+    said, drawn = SAID.numpy()
+    groups = np.stack([said & drawn, said & ~drawn, ~said & drawn, ~said & ~drawn], 2)
+    values = np.stack([VALUES.numpy(), -VALUES.numpy()]).astype(float)
+    total, squares = (np.einsum("kbu,bsg->kusg", each, groups) for each in (values, values**2))
+    return {"concepts": [2, 3], "images": groups.sum(0), "total": total, "squares": squares}
 
 
 SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
@@ -341,6 +354,18 @@ CASES = [
         lambda images: (*COUNTS[:, :, images], COUNTS[0, 0, images, 1], COUNTS[:, 1, images, 1].T),
         lambda: {**paired_change(), "shown": COUNTS[0, 0, :, 1], "edited": COUNTS[:, 1, :, 1].T},
         lambda: EffectTally(3, 1, CONCEPTS),
+    ),
+    Case(
+        lambda: SaidDrawn(UNITS, torch.tensor([2, 3])),
+        lambda images: (VALUES[images], -VALUES[images], *SAID[:, images]),
+        said_drawn,
+        lambda: SaidDrawn(UNITS, torch.tensor([2])),
+    ),
+    Case(
+        lambda: Shares(CONCEPTS),
+        lambda images: (COUNTS[0, 0, images],),
+        lambda: {"pixels": COUNTS[0, 0]},
+        lambda: Shares(CONCEPTS + 1),
     ),
     Case(
         lambda: FirstOrder(UNITS, 4),

@@ -235,6 +235,7 @@ def ablate(
     strength: float = 1.0,
     random: int = 5,
     show: int = 8,
+    windows: int = 1,
     batch: int = 32,
     shard: int = 100,
     out: "str | Path | None" = None,
@@ -272,6 +273,8 @@ def ablate(
             Where all units of every layer are inserted, it is compared once with what they are at that place in images
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
+        windows: into how many consecutive windows the steps of ``at_steps`` are cut, in each of which the effect is
+            measured as well; 1 for the whole alone (1).
         shard: images between two savings (100).
         out: the study directory, or a URL; a place next to the dissection, if it is not given.
         generator: the open generator, where an open one was dissected.
@@ -335,6 +338,7 @@ def insert(
     random: int = 5,
     show: int = 8,
     pool: int | None = None,
+    windows: int = 1,
     batch: int = 32,
     shard: int = 100,
     out: "str | Path | None" = None,
@@ -354,7 +358,7 @@ def insert(
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
         study, layer, layers, at_steps, units, top, by, ace, at, cell, images, first, seed: as of `ablate`.
-        strength, random, show, shard, out, generator, segmenter: as of `ablate`.
+        strength, random, show, windows, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))

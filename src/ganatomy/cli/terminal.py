@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ganatomy.core.errors import shown
 from ganatomy.report.formats import chance_text
+from ganatomy.report.prompted import share_tables
 from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -117,7 +118,10 @@ def show(result: "Dissection") -> None:
     show_tables(
         Table("layers", "Layers", layers, _with_grid(result.by_layer), brief=LAYERS),
         Table("concepts", "Concepts", concepts, found.assign(best=best)),
+        *share_tables(result),
     )
+    for sentence in result.word_sentences:
+        print_line(sentence)
 
 
 def show_models(

@@ -15,6 +15,7 @@ from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.experiments.prompted import prompt_facts
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.shards import calibration_parts, draw_strips, measure_levels, tally_shard
 from ganatomy.models.generators import Generator
@@ -39,6 +40,7 @@ def facts(spec: DissectSpec, models: ModelPair) -> dict[str, Any]:
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
         "draws": isinstance(generator, Generator),
+        **prompt_facts(generator, spec.images),
         **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),
         "directions": set(layers) <= set(getattr(generator, "rotated", ())),
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},

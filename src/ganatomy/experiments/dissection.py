@@ -20,6 +20,7 @@ from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.experiments.prompted import concept_sentences, conclude_prompts
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
@@ -41,6 +42,8 @@ Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
 NAMED = ["label", "category"]
 TABLES = ("units", "concepts", "pairs", "by_layer")
+PROMPTED = ("prompts", "slots", "prompt_pairs", "words")
+"""Tables of text-to-image models."""
 NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
 WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
 """Columns of the tables that every use of a dissection asks for."""
@@ -61,6 +64,11 @@ class Dissection(Questions, Summarised):
         concepts: one row a concept.
         pairs: one row for each unit and concept whose IoU beats chance and control.
         by_layer: one row a layer.
+        prompts: of text-to-image models, one row for each prompt and concept; of others empty, as are
+            the next three.
+        slots: one row for each value of a slot and concept.
+        prompt_pairs: one row for each word that pairs of prompts differ in and concept.
+        words: one row for each unit, concept that a prompt says, and way to read the unit's map.
         study: the directory that holds it.
         opened: the ``generator`` and the ``segmenter`` that were given open; questions about it use them again. They
             stay behind when it is pickled.
@@ -75,6 +83,10 @@ class Dissection(Questions, Summarised):
     pairs: pd.DataFrame
     by_layer: pd.DataFrame
     study: Study
+    prompts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    slots: pd.DataFrame = field(default_factory=pd.DataFrame)
+    prompt_pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    words: pd.DataFrame = field(default_factory=pd.DataFrame)
     opened: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -103,7 +115,8 @@ class Dissection(Questions, Summarised):
             named = sorted(zip(concepts["concept"], concepts["category"], strict=True))
             if set(units["layer"]) - layers.keys() or named != sorted(vocabulary[1:]):
                 raise ValueError("its tables are of other layers or concepts than its facts")
-        return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study)
+            prompted: dict[str, Any] = {name: study.read_table(name) for name in PROMPTED if study.has_table(name)}
+        return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study, **prompted)
 
     @classmethod
     def conclude(
@@ -126,7 +139,10 @@ class Dissection(Questions, Summarised):
         shards = study.begun(RUN).shards(range(len(top_ids(shown))))
         study.sharded("strips", Strips, partial(draw, shown, cuts), shards)
         tables = (units, concept_table(scores, units, vocabulary), pair_table(scores), layer_table(scores, units))
-        for name, table in zip(TABLES, tables, strict=True):
+        halves = {"evaluation": evaluation, **({} if fold is None else {"validation": fold})}
+        ids = spec.halves()
+        prompted = conclude_prompts(study, {half: (ids[half], own) for half, own in halves.items()}, scores, vocabulary)
+        for name, table in {**dict(zip(TABLES, tables, strict=True)), **prompted}.items():
             study.write_table(name, table)
         study.finish(
             without=["validation"],
@@ -265,11 +281,22 @@ class Dissection(Questions, Summarised):
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):
-            found = sample_warnings(self.facts["sample"]) if self.facts.get("sample") else []
+            alike = {"alike": 0.0} if self.facts.get("pairs") else {}  # images of one noise are meant to be
+            found = sample_warnings({**self.facts["sample"], **alike}) if self.facts.get("sample") else []
         return found + concept_warnings(self.concepts)
 
     def _summary(self) -> list[str]:
-        return [matched_text(self.units, self.facts.get("false_labels"))]
+        return [matched_text(self.units, self.facts.get("false_labels")), *self.word_sentences]
+
+    @property
+    def word_sentences(self) -> list[str]:
+        """Say of the concepts that prompts say whether units follow the word or the thing that is drawn."""
+        return list(concept_sentences(self.words)) if len(self.words) else []
+
+    def prompt_of(self, image: int) -> str:
+        """Return the prompt of an image, by its id; empty where the model has none, or too many to be kept."""
+        prompts = self.facts.get("prompts") or [""]
+        return str(prompts[image % len(prompts)])
 
     def __repr__(self) -> str:
         return f"<Dissection of {self.spec.generator} by {self.spec.segmenter}, {len(self.units)} units>"

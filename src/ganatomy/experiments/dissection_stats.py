@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from ganatomy.stats.base import Accumulator
 from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.images import ImageSample, Presence
 from ganatomy.stats.pairs import PairCounts
+from ganatomy.stats.regions import concept_counts
+from ganatomy.stats.said import DRAWN, SaidDrawn, Shares
 from ganatomy.stats.topk import TopImages
 
 T = TypeVar("T", bound="Tally")
@@ -27,8 +29,24 @@ KINDS: Mapping[str, type[Accumulator]] = {
     "top": TopImages,
     "presence": Presence,
     "sample": ImageSample,
+    "shares": Shares,
+    "said": SaidDrawn,
 }
-"""Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …"""
+"""Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …
+
+Of text-to-image models also ``shares/HALF``, and ``said/HALF/LAYER`` where a prompt says a concept."""
+
+
+class SaidConcepts(NamedTuple):
+    """Which concepts the prompts of a sample say.
+
+    Attributes:
+        concepts: indices int64 [said] of those that any prompt says.
+        by_prompt: bool [prompts, said].
+    """
+
+    concepts: Tensor
+    by_prompt: Tensor
 
 
 class _Lazy(Mapping[str, V]):
@@ -112,6 +130,14 @@ class Tally:
         """Return how many images and pixels show each concept."""
         return self._part(f"presence/{half}", Presence)
 
+    def shares(self, half: str) -> Shares | None:
+        """Return how much of each image shows each concept, of text-to-image models."""
+        return self._part(f"shares/{half}", Shares) if f"shares/{half}" in self.parts else None
+
+    def said(self, half: str, layer: str) -> SaidDrawn | None:
+        """Return what units do where a word is said and a thing drawn, where a prompt says any concept."""
+        return self._part(f"said/{half}/{layer}", SaidDrawn) if f"said/{half}/{layer}" in self.parts else None
+
     def sample(self, half: str) -> dict[str, float]:
         """Return what `ImageSample` says of the images."""
         return self._part(f"sample/{half}", ImageSample).read()
@@ -130,16 +156,29 @@ class Counting:
         tables: of each layer, empty, on the device that counts: what takes in its pixel counts.
         top: how many images to remember for each unit.
         concepts: how many the vocabulary has.
+        said: of text-to-image models, which of them each prompt says.
     """
 
     def __init__(
-        self, half: str, tables: Mapping[str, Sequence[Agreement | PairCounts]], top: int, concepts: int
+        self,
+        half: str,
+        tables: Mapping[str, Sequence[Agreement | PairCounts]],
+        top: int,
+        concepts: int,
+        said: SaidConcepts | None = None,
     ) -> None:
         self.half, self.tables = half, dict(tables)
         device = next(iter(tables.values()))[0].levels.device
         self.top = {layer: TopImages(len(own[0].levels), top, device) for layer, own in tables.items()}
         self.presence = Presence(concepts, device)
         self.sample: ImageSample | None = None
+        self._concepts, self._said_by = concepts, said
+        self.shares = None if said is None else Shares(concepts)
+        self.said = {
+            layer: SaidDrawn(len(own[0].levels), said.concepts, device)
+            for layer, own in tables.items()
+            if said is not None and len(said.concepts)
+        }
 
     @property
     def nbytes(self) -> int:
@@ -149,6 +188,7 @@ class Counting:
     def drop(self, layer: str) -> None:
         """Forget a layer."""
         del self.tables[layer], self.top[layer]
+        self.said.pop(layer, None)
 
     def update(self, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid) -> None:
         """Count one batch."""
@@ -166,8 +206,22 @@ class Counting:
                     for table in own
                 ]
                 count_pixels(own[0].levels, maps[layer][part], numbered, takes)
+        said, drawn = self._prompted(ids, labels)
         for layer, r in maps.items():
-            self.top[layer].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
+            greatest = r.amax((2, 3))
+            self.top[layer].update(greatest, torch.tensor(ids, device=r.device))
+            if layer in self.said:
+                self.said[layer].update(greatest, r.mean((2, 3)), said, drawn)
+
+    def _prompted(self, ids: Sequence[int], labels: Labels) -> tuple[Tensor, Tensor]:
+        """Count the concepts of each image, of a text-to-image model; return which each prompt says and image shows."""
+        if self._said_by is None or self.shares is None:
+            return torch.empty(0), torch.empty(0)
+        concepts, by_prompt = (each.to(labels.device) for each in self._said_by)
+        counts = concept_counts(labels, self._concepts)
+        self.shares.update(counts)
+        prompt = torch.tensor(ids, device=labels.device) % len(by_prompt)
+        return by_prompt[prompt], counts[:, concepts] >= DRAWN * counts[:, :1]
 
     def see(self, ids: Sequence[int], images: Images, count: int) -> None:
         """Take in the images of a batch of the half, which will have so many."""
@@ -180,6 +234,9 @@ class Counting:
         parts: dict[str, Accumulator] = {f"presence/{self.half}": self.presence}
         if self.sample is not None:
             parts[f"sample/{self.half}"] = self.sample
+        if self.shares is not None:
+            parts[f"shares/{self.half}"] = self.shares
+        parts |= {f"said/{self.half}/{layer}": own for layer, own in self.said.items()}
         for layer, own in self.tables.items():
             for table in own:
                 kind = "pairs" if isinstance(table, PairCounts) else "agreement"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,11 +14,13 @@ from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_files import Archive, packed
 from ganatomy.core.tensor_types import Labels
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
-from ganatomy.experiments.dissection_stats import Counting, Tally
+from ganatomy.experiments.dissection_stats import Counting, SaidConcepts, Tally
 from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.experiments.prompted import said_concepts
 from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
 from ganatomy.experiments.top_images import Strips, top_ids
 from ganatomy.models.generators import LayerShape
+from ganatomy.models.generators.protocol import prompts_of
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
@@ -126,6 +129,11 @@ class _Passes:
     def concepts(self) -> int:
         return len(self.models.segmenter.vocabulary)
 
+    @cached_property
+    def said(self) -> SaidConcepts | None:
+        prompts = prompts_of(self.models.subject)
+        return said_concepts(prompts, self.models.segmenter.vocabulary) if any(prompts) else None
+
     @property
     def whole(self) -> bool:
         return self.pair_levels is None or self.spec.validation == "cross"
@@ -178,7 +186,8 @@ class _Passes:
                 tables[name].append(Agreement(self.levels[name].to(device), self.concepts, images * area))
             if self.pair_levels is not None:
                 tables[name].append(PairCounts(self.pair_levels[name].to(device), self.spec.halves()[self.half], area))
-        return Counting(self.half, tables, self.spec.top, self.concepts)
+        said = self.said if self.half == HALVES[0] or self.spec.validation == "cross" else None
+        return Counting(self.half, tables, self.spec.top, self.concepts, said)
 
 
 def draw_strips(

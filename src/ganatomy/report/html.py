@@ -22,6 +22,7 @@ from ganatomy.report.index import is_index
 from ganatomy.report.overview import overview
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
+from ganatomy.report.prompted import prompt_blocks
 from ganatomy.report.summary import IMAGE_SIDE, IMAGES, Summary, summary_of
 from ganatomy.report.tables import best_units, rows
 from ganatomy.study import as_bad_file
@@ -39,7 +40,7 @@ BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
 NOTES = 1500
 """Bytes of the notes on images that are left out, at most."""
-ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
+ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample", "prompts", "slots")
 """Facts that a page shows in its own way."""
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
@@ -74,7 +75,8 @@ def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, An
     ``pieces`` are the texts that its scripts unpack, by name.
     """
     numbers, found = embed(dissection), folds(dissection)
-    page = numbers.facts | {"folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
+    prompts = dissection.facts.get("prompts", [])
+    page = numbers.facts | {"prompts": prompts, "folds": [(fold.lead, *fold.others) for fold in found], "alike": ALIKE}
     facts = _facts(dissection) | overview(dissection, found) | {"left_out": numbers.left_out, "index": ""}
     facts["summary"] = _summary(dissection, facts)
     bare = {"data": script_json(page), "pieces": numbers.pieces}
@@ -194,6 +196,7 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "scale": iou_scale(units["iou"]),
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
+        "prompt_blocks": prompt_blocks(dissection),
     }
 
 

@@ -308,6 +308,10 @@ class Study:
         with self._exclusive(), replacing_in_study(path) as temporary:
             table.to_parquet(temporary, index=False)
 
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table."""
+        return self._table(name).is_file()
+
     def read_table(self, name: str) -> pd.DataFrame:
         """Return a table.
 

@@ -1,5 +1,6 @@
 """Edits over steps: one choice of units, at each step of a window, beside random units over the same steps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from tiny_words import save_words
 import ganatomy
 from ganatomy.experiments.causal.choice import UnitQuery, ranked_layers, select_in_window, take_window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
+from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import Intervention
@@ -70,6 +72,26 @@ def test_an_ablation_is_done_at_each_step(dissected: Dissection, source: Dissect
     assert "a winter church at night" in effect.section().blocks[-1].body
 
 
+@pytest.mark.parametrize("kind", [ganatomy.ablate, ganatomy.insert])
+def test_windows_are_edits_at_their_own_steps(dissected: Dissection, out: Path, kind: Callable[..., Effect]) -> None:
+    options = {"units": [1, 4], "concept": named(dissected), "images": 6, "random": 2, "show": 0}
+    options |= {"pool": 16} if kind is ganatomy.insert else {}
+    found = kind(dissected.study.directory, "up1", at_steps="2..4", windows=2, out=out / "all", **options)
+    assert found.windows.steps.tolist() == ["2..3", "4", "2..4"]
+    for row in found.windows.itertuples():
+        alone = kind(dissected.study.directory, "up1", at_steps=row.steps, out=out / row.steps, **options)
+        own = alone.table[alone.table.concept == named(dissected)].iloc[0]
+        for column in ("before", "after", "change", "change_error", "random_change", "random_spread"):
+            assert getattr(row, column) == pytest.approx(own[column], abs=1e-9), (row.steps, column)
+        assert not len(alone.windows)
+    pd.testing.assert_frame_equal(found.table, alone.table)
+    assert found.prompts is not None
+    assert alone.prompts is not None
+    pd.testing.assert_frame_equal(found.prompts, alone.prompts)
+    assert "When is it decided?" in [block.heading for block in found.section().blocks]
+    assert "steps" in "".join(table.csv() for table in found.tables())
+
+
 def test_an_insertion_has_a_constant_for_each_step(dissected: Dissection, source: DissectedModel, out: Path) -> None:
     options = {"units": [1, 4], "concept": named(dissected), "images": 6, "random": 1, "pool": 16, "out": out}
     effect = ganatomy.insert(dissected.study.directory, "up1", at_steps="1..2", **options)
@@ -116,6 +138,10 @@ def test_directories_name_the_window(dissected: Dissection) -> None:
         ({"at_steps": "1..2"}, "bad-value", ["1..2"]),
         ({"layer": "down1", "at_steps": "1..2"}, "unknown-name", ["down1", "up2"]),
         ({"layer": "up1"}, "unknown-name", ["up1"]),
+        ({"layer": "up1", "at_steps": "1..2", "windows": 3, "concept": "red"}, "bad-value", ["windows=3", "2 steps"]),
+        ({"layer": "up1", "at_steps": "1..2", "windows": 0}, "bad-value", ["windows=0"]),
+        ({"layer": "up1", "at_steps": "1..2", "windows": 2}, "bad-value", ["windows=2", "concept"]),
+        ({"layer": "up1@1", "windows": 2, "concept": "red"}, "bad-value", ["windows=2", "at_steps"]),
     ],
 )
 def test_windows_that_cannot_be_meant_are_refused(

@@ -12,7 +12,8 @@ from mistakes import mistake
 
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.dissected_model import DissectedModel
-from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, run_effect
+from ganatomy.experiments.causal.effect_spec import EffectSpec
+from ganatomy.experiments.causal.effects import edit_spec, run_effect
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.interventions import Intervention, place, write_edits
 from ganatomy.models.generators.planted import UNITS

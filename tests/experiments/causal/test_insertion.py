@@ -10,7 +10,8 @@ from mistakes import mistake
 import ganatomy
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.dissected_model import DissectedModel
-from ganatomy.experiments.causal.effects import EffectSpec, run_effect
+from ganatomy.experiments.causal.effect_spec import EffectSpec
+from ganatomy.experiments.causal.effects import run_effect
 from ganatomy.experiments.causal.insertion import (
     at_grid,
     constant_edits,

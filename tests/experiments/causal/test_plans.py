@@ -9,7 +9,8 @@ from mistakes import mistake
 
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
-from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect
+from ganatomy.experiments.causal.effect_spec import EffectSpec
+from ganatomy.experiments.causal.effects import edit_spec, plan_effect
 from ganatomy.experiments.causal.places import region_at
 from ganatomy.experiments.causal.plans import effect_seconds
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec

@@ -40,7 +40,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     (SD, "DPMSolverMultistepScheduler", {**V, "use_karras_sigmas": True}, {"guidance": 1.0, "steps": 16}),
     (SD, "DPMSolverMultistepScheduler", SAMPLE, {}),
     (SD, "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, {}),
-    (SD, "DPMSolverSinglestepScheduler", {}, {}),
+    (SD, "DPMSolverSinglestepScheduler", {}, {"negative": "a door"}),
     (SD, "UniPCMultistepScheduler", {}, {}),
     (SD, "PNDMScheduler", {"skip_prk_steps": True}, {}),
     (SD, "PNDMScheduler", {"skip_prk_steps": True, **V}, {"guidance": 1.0}),

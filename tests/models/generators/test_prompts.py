@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mistakes import mistake
 
-from ganatomy.models.generators.sampling.prompts import read_prompts
+from ganatomy.models.generators.sampling.prompts import pair_order, read_prompts, slots_of
 from ganatomy.models.generators.words import OBJECTS, WORDS, word_states
 from ganatomy.models.generators.words.prompts import SLOTS
 
@@ -19,7 +19,7 @@ def test_prompts_are_listed_or_in_a_file(tmp_path: Path) -> None:
     assert read_prompts("") == [""]
     file = tmp_path / "prompts.txt"
     file.write_text("# of a test\na church; with a tree\n\n a {winter|autumn} church \n", encoding="utf-8")
-    assert read_prompts(str(file)) == ["a church; with a tree", "a winter church", "a autumn church"]
+    assert read_prompts(str(file)) == ["a church; with a tree", "a winter church", "an autumn church"]
 
 
 def test_templates_stand_for_every_combination() -> None:
@@ -37,6 +37,9 @@ def test_templates_stand_for_every_combination() -> None:
         ("a {colour} church", "unknown-name", ["'colour'", "season, time, object"]),
         ("a {seasn} church", "unknown-name", ["season"]),
         ("a {season church", "bad-value", ["'a {season church'"]),
+        ("a {} church", "bad-value", ["'a {} church'", "without values"]),
+        ("a {|} church", "bad-value", ["without values"]),
+        ("a {day|day} church", "bad-value", ["day|day", "twice"]),
         ("; ".join(["{object} {object} {object} {object} {object}"]), "bad-value", ["100,000"]),
     ],
 )
@@ -46,10 +49,50 @@ def test_bad_prompts_are_refused(text: str, code: str, facts: list[str]) -> None
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    for name, content in (("empty.txt", b""), ("comments.txt", b"# nothing\n\n"), ("image.txt", b"\xff\xd8\xff\xe0")):
+    for name, content in (
+        ("empty.txt", b""),
+        ("comments.txt", b"# nothing\n\n"),
+        ("image.txt", b"\xff\xd8\xff\xe0"),
+        ("zeros.txt", b"a\0b"),
+        ("long.txt", b"a" * 20_000),
+    ):
         (tmp_path / name).write_bytes(content)
         with mistake("bad-file", tmp_path / name):
             read_prompts(str(tmp_path / name))
+
+
+def test_slots_are_remembered_and_articles_fit_them() -> None:
+    found = read_prompts("an {autumn|winter} church by {time}; A {|small} oak; a {hour|unit|oak} x", SLOTS)
+    assert found[0] == "an autumn church by day"
+    assert found[3] == "a winter church by day"
+    assert found[6:] == ["An oak", "A small oak", "an hour x", "a unit x", "an oak x"]
+    assert slots_of(found[4]) == {"autumn|winter": "winter", "time": "dusk"}
+    assert slots_of(read_prompts("a church")[0]) == slots_of("a church") == {}
+    assert slots_of(read_prompts("{a|b} {a|b}")[1]) == {"a|b": "a", "a|b (2)": "b"}
+
+
+def test_pairs_are_one_word_apart_and_no_neighbours() -> None:
+    assert pair_order(["a sun", "a moon"]) == [0, 0, 1, 1]
+    assert pair_order(read_prompts("a {autumn|winter} church by {day|night}")) == [0, 2, 1, 3]
+    three = pair_order(read_prompts("a church by {time} with {sun|moon}", SLOTS))
+    assert [three.count(i) for i in range(6)] == [2] * 6
+    assert all(three[i] + 1 == three[i + 2] for i in (0, 1, 4, 5, 8, 9))
+    assert pair_order(read_prompts("a {church|very old tower} by day")) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("a church", ["even number", "1"]),
+        ("a {season} church", ["even number", "3"]),
+        ("a church by {season}; a tree", ["3 and 4", "more than a word"]),
+        ("a church; a church", ["1 and 2", "no word"]),
+        ("a sun; the old moon", ["1 and 2", "more than a word"]),
+    ],
+)
+def test_prompts_that_are_no_pairs_are_refused(text: str, facts: list[str]) -> None:
+    with mistake("bad-value", *facts):
+        pair_order(read_prompts(text, SLOTS))
 
 
 def test_words_are_said_denied_or_not_mentioned() -> None:

@@ -39,6 +39,18 @@ def test_images_are_euler_steps_of_the_velocity(tmp_path: Path, guidance: float)
     assert torch.allclose(generator.observe(z, ()).images, x, atol=1e-4)
 
 
+def test_pairs_share_their_noise_and_differ_in_a_word(tmp_path: Path) -> None:
+    name = f"{save_words(tmp_path / 'w.pth')}?steps=1&prompts=a church by {{day|night}}"
+    paired, plain = opened(f"{name}&pairs=yes"), opened(name)
+    z, own = paired.latents(range(8), 3), plain.latents(range(4), 3)
+    assert torch.equal(z[[0, 1, 4, 5], :-1], own[:, :-1])
+    assert torch.equal(z[[0, 1, 4, 5], :-1], z[[2, 3, 6, 7], :-1])
+    assert torch.equal(z[2:6], paired.latents(range(2, 6), 3))
+    assert paired.prompt_of(z) == [*["a church by day"] * 2, *["a church by night"] * 2] * 2
+    assert [paired.prompts[i % len(paired.prompts)] for i in range(8)] == paired.prompt_of(z)
+    assert paired.fingerprint != plain.fingerprint
+
+
 def test_stages_are_offered_and_their_parts_on_request(tmp_path: Path) -> None:
     name = save_words(tmp_path / "w.pth")
     stages = list(opened(name).blocks)
@@ -59,6 +71,7 @@ def test_stages_are_offered_and_their_parts_on_request(tmp_path: Path) -> None:
         ("half=uncond", "bad-value", ["half=uncond"]),
         ("layers=up7", "unknown-name", ["up7", "did you mean"]),
         ("prompts=none.txt", "bad-file", ["none.txt"]),
+        ("pairs=yes", "bad-value", ["pairs=yes", "9"]),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, options: str, code: str, facts: list[str]) -> None:

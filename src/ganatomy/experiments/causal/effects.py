@@ -5,9 +5,8 @@ change of the layer does.
 """
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,16 +16,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Layers, UnitQuery, Window
-from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, default_directory
+from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
+from ganatomy.experiments.causal.effect_spec import EffectSpec
 from ganatomy.experiments.causal.effect_tally import EffectTally
 from ganatomy.experiments.causal.insertion import (
-    InsertionSpec,
-    LayerUnits,
     Part,
     check_insertion,
     constant_edits,
@@ -34,75 +32,23 @@ from ganatomy.experiments.causal.insertion import (
     measured_parts,
     sets_all,
 )
-from ganatomy.experiments.causal.places import Region, region_at
+from ganatomy.experiments.causal.places import region_at
 from ganatomy.experiments.causal.plans import BY_SETTING, MEASURED_BEST, edited_units
-from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.prompts import ByPrompt
+from ganatomy.experiments.causal.prompts import effects_by_prompt, said_of_units
 from ganatomy.experiments.causal.shown import Extremes, ImagePairs, draw_extremes, draw_pairs, showing_most
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
+from ganatomy.experiments.causal.windows import in_windows, window_table
+from ganatomy.experiments.columns import described
+from ganatomy.experiments.prompted import prompt_facts
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_place, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
-from ganatomy.models.generators.protocol import prompts_of
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.effect import effect_chart, effect_section, effect_tables
 from ganatomy.report.tables import rows
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
-
-KINDS = ("ablate", "insert", "apply")
-
-
-@dataclass(frozen=True)
-class EffectSpec(InsertionSpec):
-    """What is done to which units.
-
-    Attributes:
-        kind: ``ablate`` (set to 0), ``insert`` (set to what they are where the concept is), or ``apply`` (given edits).
-        units: which; none for ``apply``.
-        concept: what they are for, listed first; for ``insert`` the one whose class constant k they are set to.
-        strength: α, from 0 to 1.
-        more: later layers of which units are edited, too; each is set to its own constant.
-        region: where: top row, left column, height and width, in places of the layer's grid (of several layers, of the
-            last one's); None for everywhere.
-        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
-            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in
-            images without the concept.
-        show: how many images are kept: of an ablation those that show most of the concept, else the first.
-        edits: sha256 of the edits that are given, as JSON.
-    """
-
-    kind: str = "ablate"
-    units: tuple[int, ...] = ()
-    chosen: str = ""
-    concept: str | None = None
-    strength: float = 1.0
-    multiple: float = 1.0
-    constant: str = "k"
-    more: tuple[LayerUnits, ...] = ()
-    region: Region | None = None
-    random: int = 5
-    show: int = 8
-    pool: int = PoolSpec.images
-    edits: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kind not in KINDS:
-            raise UnknownName("kind of effect", self.kind, KINDS)
-        if (self.kind == "apply") == bool(self.units) or (self.kind == "apply") != bool(self.edits):
-            raise BadValue(f"{self.kind} takes {'edits and no units' if self.kind == 'apply' else 'units'}")
-        if self.kind == "insert" and self.concept is None:
-            raise BadValue("insertion sets units to what they are where a concept is; give the concept")
-        if not 0 <= self.strength <= 1:
-            raise BadValue(f"strength={self.strength} is not between 0 and 1")
-        if not math.isfinite(self.multiple) or (self.kind != "insert" and self.multiple != 1):
-            raise BadValue(f"multiple={self.multiple}: give a number, and only where something is inserted")
-        if self.kind != "insert" and self.constant != "k":
-            raise BadValue(f"constant={self.constant}: {self.kind} takes none; give it where something is inserted")
-        at_least(self, random=0, show=0, pool=2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,6 +58,8 @@ class Effect(Result):
     Attributes:
         table: one row for each concept that the images show before or after, the asked one first, then by the size of
             the change. Errors are standard errors over images.
+        windows: of an edit at several steps, one row a window of them, the last of all steps; empty where none were
+            asked for.
         strips: images before and after.
     """
 
@@ -120,6 +68,14 @@ class Effect(Result):
     spec: EffectSpec
     table: pd.DataFrame
     strips: ImagePairs
+    windows: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        found = super()._fields(study)
+        if study.has_table("windows"):
+            found["windows"] = described(study.read_table("windows"), study.kind, "windows")
+        return found
 
     def _warnings(self) -> list[str]:
         found = crowded_warnings(self.spec.layer, self.spec.units, self.spec.random, self.facts.get("layers", {}))
@@ -144,7 +100,7 @@ class Effect(Result):
         """Where an insertion at a place gained most and least; None where nothing was, or by an earlier version."""
         return self.study.load_step("extremes", Extremes) if self.study.has_step("extremes") else None
 
-    @cached_property
+    @property
     def prompts(self) -> pd.DataFrame | None:
         """The effect on the concept by prompt, where it is edited, of a text-to-image model; None of others.
 
@@ -152,9 +108,30 @@ class Effect(Result):
         images, and ``random_change`` with its spread over the random sets. None too where there are more prompts than
         images, or no concept was asked for.
         """
-        if not self.study.has_step("by_prompt"):
-            return None
-        return self.study.load_step("by_prompt", ByPrompt).table(self.facts["prompts"])
+        return self._by_prompt.get("prompts")
+
+    @property
+    def slots(self) -> pd.DataFrame | None:
+        """The same by what the slots of prompts hold: one row a ``slot`` and ``value``; None where there are none."""
+        return self._by_prompt.get("slots")
+
+    @property
+    def prompt_pairs(self) -> pd.DataFrame | None:
+        """How the effect differs within pairs of images of one noise, whose prompts differ in one word; else None.
+
+        One row for each ``word`` and what the second prompt says ``instead``: the changes of the first images and of
+        the second, and ``change``, the second less the first, with its error over ``pairs``, beside random sets.
+        """
+        return self._by_prompt.get("prompt_pairs")
+
+    @cached_property
+    def _by_prompt(self) -> dict[str, pd.DataFrame]:
+        if self.spec.concept is None or not self.facts.get("prompts") or not self.study.has_step("effect"):
+            return {}
+        tally = self.study.load_step("effect", EffectTally)
+        whole = (tally.edited.shape[1] - 1) // (1 + self.spec.windows * (self.spec.windows > 1))
+        area = float(tally.pixels[-1]) / self.spec.images
+        return effects_by_prompt(self.facts, tally.edited[:, : 1 + whole].double() / area, self.spec.ids())
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
@@ -187,9 +164,9 @@ def run_effect(
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
     facts: dict[str, Any] = {"layers": layers, "control": "without" if without else "random"}
-    prompts = prompts_of(source.models.generator)
-    if spec.concept is not None and 0 < len(prompts) <= spec.images:
-        facts["prompts"] = list(prompts)
+    facts |= prompt_facts(source.models.generator, spec.images)
+    if said := said_of_units(source, spec, spec.concept):
+        facts["word_or_thing"] = said
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             if edits:
@@ -216,7 +193,8 @@ def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]
 
 def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Sequence[Edits]) -> None:
     concept = None if spec.concept is None else source.concept(spec.concept)
-    work = partial(count_effect, source, spec, trials, concept)
+    every = in_windows(trials, spec.layers(), spec.windows) if spec.windows > 1 else trials
+    work = partial(count_effect, source, spec, every, concept)
     tally = study.sharded("effect", EffectTally, work, source.run.shards(spec.ids()))
     by = tally.shown if spec.kind == "ablate" and concept is not None else torch.zeros(spec.images)
     ids = showing_most(spec, by, spec.show)
@@ -225,11 +203,9 @@ def _measure(spec: EffectSpec, source: DissectedModel, study: Study, trials: Seq
         had, has = tally.edited[:, :2].unbind(1)
         gain = torch.where(had == 0, has.float() / float(tally.pixels[-1] / tally.images[0]), torch.nan).cpu()
         study.step("extremes", Extremes, lambda: draw_extremes(source, spec, trials[0], gain, (spec.show + 1) // 2))
-    if study.facts.get("prompts"):
-        area = float(tally.pixels[-1]) / spec.images
-        shares, prompts = tally.edited.cpu().double() / area, len(study.facts["prompts"])
-        study.step("by_prompt", ByPrompt, lambda: ByPrompt.of(shares, spec.first, prompts))
-    study.write_table("effect", effect_table(source, spec, tally, len(trials)))
+    study.write_table("effect", effect_table(source, spec, tally, len(trials), len(every)))
+    if spec.windows > 1 and concept is not None:
+        study.write_table("windows", window_table(tally, concept, spec.layers(), spec.windows))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
     study.finish()
 
@@ -261,13 +237,13 @@ def count_effect(
     return tally
 
 
-def effect_table(source: DissectedModel, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
-    """Read the tally: one row for each way to read and each concept that is there before or after."""
+def effect_table(source: DissectedModel, spec: EffectSpec, tally: EffectTally, trials: int, every: int) -> pd.DataFrame:
+    """Read the first trials of every one: one row for each way to read and each concept that is there at all."""
     columns = {name: table.numpy() for name, table in tally.read()._asdict().items()}
     target = source.concept(spec.concept) if spec.concept is not None else 0
     rows = []
-    for i, read in enumerate(["image", "place"][: len(tally.pixels) // trials]):
-        own, others = i * trials, slice(i * trials + 1, (i + 1) * trials)
+    for i, read in enumerate(["image", "place"][: len(tally.pixels) // every]):
+        own, others = i * every, slice(i * every + 1, i * every + trials)
         for c, concept in enumerate(source.dissection.vocabulary):
             values = {name: float(table[own, c]) for name, table in columns.items()}
             if c and (values["before"] > 0 or values["after"] > 0):
@@ -296,7 +272,8 @@ def plan_effect(
     check_effect(spec, source)
     where = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
     directory = default_directory(source, spec, f"{kind}-{selection.name_for(spec.concept)}{where}")
-    return Plan(spec, directory, partial(run_effect, spec, source), f"{kind} {spec.chosen}", 1 + spec.random)
+    trials = (1 + spec.random) * (1 + spec.windows * (spec.windows > 1))
+    return Plan(spec, directory, partial(run_effect, spec, source), f"{kind} {spec.chosen}", trials)
 
 
 def edit_spec(source: DissectedModel, edits: Edits, chosen: str, **options: Any) -> EffectSpec:
@@ -392,7 +369,7 @@ APPLY = Experiment(
     summary="make the edits of a file, and measure their effect on every concept",
     spec=EffectSpec,
     groups=(_Edit,),
-    filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength"},
+    filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength", "windows"},
     plan=_plan_edits,
     result=Effect,
     tables=effect_tables,

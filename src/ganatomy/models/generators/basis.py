@@ -18,6 +18,7 @@ from ganatomy.models.generators.protocol import (
     Subject,
     applied,
     check_layers,
+    in_pairs,
     listed_layers,
     prompts_of,
 )
@@ -53,7 +54,7 @@ class BasisSubject:
         listed = {*listed_layers(subject), layer}
         self.listed: Mapping[str, LayerShape] = {name: own for name, own in self.layers.items() if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
-        self.prompts = prompts_of(subject)
+        self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)
         self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 

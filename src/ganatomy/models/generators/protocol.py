@@ -193,6 +193,11 @@ def prompts_of(generator: Subject) -> tuple[str, ...]:
     return tuple(getattr(generator, "prompts", ()))
 
 
+def in_pairs(generator: Subject) -> bool:
+    """Return whether images i and i + 2 share their noise, i = 0, 1, 4, 5, 8 …: their prompts differ in one word."""
+    return bool(getattr(generator, "pairs", False))
+
+
 def margin(generator: Subject, layer: str) -> int:
     """Return how many places of a layer's grid lie beyond the image, on every side of it.
 

@@ -31,6 +31,7 @@ from ganatomy.models.generators.protocol import (
     Generator,
     LayerShape,
     Observation,
+    in_pairs,
     listed_layers,
     onward_edits,
     prompts_of,
@@ -175,7 +176,7 @@ class RepairedGenerator:
         self.layers: Mapping[str, LayerShape] = base.layers
         self.listed: Mapping[str, LayerShape] = listed_layers(base)
         self.margins: Mapping[str, int] = getattr(base, "margins", {})
-        self.prompts = prompts_of(base)
+        self.prompts, self.pairs = prompts_of(base), in_pairs(base)
         self.device = base.device
         self.fingerprint = fingerprint({}, "repaired", base.fingerprint, text)
 

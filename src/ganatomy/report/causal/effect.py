@@ -37,7 +37,7 @@ _COMMON = 0.001
 _APPEARS = 0.25
 """A concept appears where it newly covers so large a share of the place."""
 _DONE = {"ablate": "ablated", "insert": "inserted", "apply": "edited"}
-_BY_PROMPT = "How much of the concept the images of each prompt show, before and after."
+_IN_WINDOWS = "The same units, edited in one window of steps at a time, then at all steps."
 _READ = {"place": "at the edited place", "image": "in the whole image"}
 
 
@@ -55,25 +55,48 @@ def effect_tables(effect: "Effect") -> list[Table]:
     caption = "Every concept that is seen, share of pixels {}; ± is one standard error, of sets a spread"
     return [
         *(Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)),
+        *_windows(effect),
         *_by_prompt(effect),
     ]
 
 
-def _by_prompt(effect: "Effect") -> list[Table]:
-    """Return the effect on the concept by prompt, of a text-to-image model."""
-    if effect.prompts is None:
-        return []
-    columns = (
-        Column("prompt"),
-        Column("images"),
+def _change_columns(effect: "Effect", *named: Column) -> tuple[Column, ...]:
+    return (
+        *named,
         Column("before", form=percent),
         Column("after", form=percent),
-        Column("change", form=effect_text, error="change_error"),
+        Column("first_change", "first: change", effect_text),
+        Column("second_change", "second: change", effect_text),
+        Column("change", "second − first" * ("pairs" in [each.name for each in named]), effect_text, "change_error"),
         Column("random_change", f"{control_name(effect.facts)}: change", _signed, "random_spread"),
     )
+
+
+def _caption(effect: "Effect", by: str) -> str:
     where = _READ[_reads(effect)[0]] if _reads(effect) else _READ["image"]
-    caption = f"{sentence(effect.spec.concept or '')} by prompt, share of pixels {where}; ± is one standard error"
-    return [Table("effect-by-prompt", caption, columns, effect.prompts)]
+    return f"{sentence(effect.spec.concept or '')} {by}, share of pixels {where}; ± is one standard error"
+
+
+def _windows(effect: "Effect") -> list[Table]:
+    """Return the effect on the concept in each window of steps, where it was measured."""
+    if not len(effect.windows):
+        return []
+    columns, caption = _change_columns(effect, Column("steps")), _caption(effect, "by the steps that are edited")
+    return [Table("effect-windows", caption, columns, effect.windows, 24, drawn=["change"], control="random_change")]
+
+
+def _by_prompt(effect: "Effect") -> list[Table]:
+    """Return the effect on the concept by prompt, by slot and within pairs, of a text-to-image model."""
+    found = (
+        ("effect-by-prompt", "by prompt", ("prompt", "images"), effect.prompts),
+        ("effect-by-slot", "by what a slot of the prompt holds", ("slot", "value", "images"), effect.slots),
+        ("effect-pairs", "in pairs of one noise", ("word", "instead", "pairs"), effect.prompt_pairs),
+    )
+    return [
+        Table(name, _caption(effect, by), _change_columns(effect, *map(Column, named)), frame, keys=len(named) - 1)
+        for name, by, named, frame in found
+        if frame is not None
+    ]
 
 
 def effect_section(effect: "Effect") -> Section:
@@ -89,12 +112,20 @@ def effect_section(effect: "Effect") -> Section:
             _images(effect),
             *_closer(effect),
             *(_bars(effect, read, table) for read, table in tables),
-            *(
-                Block("By prompt", f"What each prompt's images show of {spec.concept}.", t.html())
-                for t in _by_prompt(effect)
-            ),
+            *(Block("When is it decided?", _IN_WINDOWS, figures(_decided(t)) + t.html()) for t in _windows(effect)),
+            *_prompt_blocks(effect),
         ],
     )
+
+
+def _decided(table: Table) -> tuple[str, ChangeChart]:
+    return "Change by the steps that are edited", table.chart()
+
+
+def _prompt_blocks(effect: "Effect") -> list[Block]:
+    tables = _by_prompt(effect)
+    lead = f"What the images show of {effect.spec.concept}; in pairs, the effect on the second image less the first."
+    return [Block("By prompt", lead, "".join(table.html() for table in tables))] if tables else []
 
 
 def effect_charts(effect: "Effect", read: str) -> list[tuple[str, ChangeChart]]:
@@ -179,7 +210,8 @@ def _answer(effect: "Effect") -> str:
             else "all units set to what they are at that place in images without it"
         )
         text += f"; {percent(row.before + row.random_change)} with {control}"
-    return f"{text}; {_READ[read]}, {spec.images:,} images."
+    words = effect.facts.get("word_or_thing", "")
+    return f"{text}; {_READ[read]}, {spec.images:,} images." + (f" {words}" if words else "")
 
 
 def _images(effect: "Effect") -> Block:

@@ -12,7 +12,7 @@ from ganatomy.report.page import static
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.svg import svg
 
-_ELSEWHERE = ("vocabulary", "layers", "classes", "warnings", "repaired")
+_ELSEWHERE = ("vocabulary", "layers", "classes", "warnings", "repaired", "prompts", "slots", "word_or_thing")
 """Facts that the page shows in its own way."""
 Colours = Mapping[tuple[str, str], str]
 RANDOM = "random units"

@@ -21,7 +21,8 @@ def top_tiles(dissection: "Dissection", layer: str, unit: int, count: int, side:
     strip = dissection.top(layer, unit)
     shown = zip(strip.ids.tolist(), strip.images, strip.masks, strict=True)
     title = f"Where unit {unit} of {layer} is on in image"
-    return [region_tile(image, mask, f"{title} {i}", side) for i, image, mask in list(shown)[:count]]
+    titles = {i: ": ".join(filter(None, [f"{title} {i}", dissection.prompt_of(i)])) for i in strip.ids.tolist()}
+    return [region_tile(image, mask, titles[i], side) for i, image, mask in list(shown)[:count]]
 
 
 def called(row: Any) -> str:

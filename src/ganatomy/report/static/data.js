@@ -43,12 +43,19 @@ async function cached(cache, key, make) {
 }
 
 class Model {
+  /** The prompt of an image, after a separator; empty where the model has none. */
+  promptText(image) {
+    const prompt = this.prompts[image.id % this.prompts.length];
+    return prompt ? ` · ${prompt}` : "";
+  }
+
   constructor(facts, arrays) {
     this.facts = facts;
     this.layers = facts.layers;
     this.concepts = facts.concepts;
     this.scale = facts.scale;
     this.sprites = facts.sprites;
+    this.prompts = facts.prompts ?? [];
     this.arrays = arrays;
     this.sheets = new Map();
     this.regions = new Map();

@@ -59,12 +59,13 @@ function topImages(model, unit) {
   const box = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
   const toggle = h("input", { type: "checkbox", checked: true, change: () => figures.forEach((f) => f.draw()) });
   const figures = images.map((image, i) => {
-    const label = `Image ${image.id}, where unit ${unit.key} reaches ${significant(image.value)}`;
+    const prompt = model.promptText(image);
+    const label = `Image ${image.id}, where unit ${unit.key} reaches ${significant(image.value)}${prompt}`;
     const canvas = h("canvas", { role: "img", "aria-label": label });
     const draw = () => paint(sharpCanvas(canvas, box.width, box.height), model, image, box, toggle.checked);
     draw();
     const open = h("button", { type: "button", class: "image", "aria-label": `Show image ${image.id} large`, click: () => openZoom(model, unit, images, i, toggle.checked) }, canvas);
-    return { draw, canvas, element: h("figure", {}, open, h("figcaption", {}, `${i + 1}. image ${image.id} · ${significant(image.value)}`)) };
+    return { draw, canvas, element: h("figure", {}, open, h("figcaption", {}, `${i + 1}. image ${image.id} · ${significant(image.value)}${prompt}`)) };
   });
   return [
     h("div", { class: "tools-row" }, h("label", { class: "check" }, toggle, "show where it is on"),

@@ -17,7 +17,7 @@ export function openZoom(model, unit, images, first, showRegion) {
     const box = { x: 0, y: 0, width: Math.floor(zoom * width), height: Math.floor(zoom * height) };
     paint(sharpCanvas(canvas, box.width, box.height), model, image, box, region);
     canvas.setAttribute("aria-label", `Image ${image.id}, where unit ${unit.key} reaches ${significant(image.value)}`);
-    caption.textContent = `${place + 1} of ${images.length}: image ${image.id}, ${unit.key} reaches ${significant(image.value)}`;
+    caption.textContent = `${place + 1} of ${images.length}: image ${image.id}, ${unit.key} reaches ${significant(image.value)}${model.promptText(image)}`;
   };
   const move = (step) => {
     place = (place + step + images.length) % images.length;

@@ -47,6 +47,7 @@ def open_diffusers(
     scheduler: str | None = None,
     half: str | None = None,
     show: str | None = None,
+    pairs: bool | None = None,
 ) -> HookedGenerator | SampledGenerator:
     """Open a pipeline, a decoder of latents, or a UNet, from a directory or a repository of the Hugging Face hub.
 
@@ -73,6 +74,8 @@ def open_diffusers(
         scheduler: the class of another scheduler, with the settings of the pipeline's own, else its own.
         half: which rows of a guided call are read and edited, ``cond``, ``uncond`` or ``both``; else ``cond``.
         show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.
+        pairs: draw the first prompt and the second from the same noise, the third and the fourth, …, which must differ
+            in one word; else each image has a noise of its own.
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
@@ -83,14 +86,16 @@ def open_diffusers(
     if size is not None and size < 1:
         raise BadValue(f"size={size}: give the height and width of the images in pixels")
     numbers, listed = find_dtype(dtype), sampled_options(step or "", layers or "")
-    of_pipelines = {"negative": negative, "guidance": guidance, "scheduler": scheduler, "half": half, "show": show}
+    of_guidance = {"negative": negative, "guidance": guidance, "half": half}
+    of_pipelines = {**of_guidance, "scheduler": scheduler, "show": show, "pairs": pairs}
     if part == PIPELINE or (part is None and prompts is not None):
         _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
         whole = PipelineOptions(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
         sampler = open_pipeline(argument, whole, device)
-        return SampledGenerator(sampler, listed.steps, show or "final", half or "cond", listed.blocks, sampler.name)
+        shown = (show or "final", half or "cond", listed.blocks, sampler.name, bool(pairs))
+        return SampledGenerator(sampler, listed.steps, *shown)
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")

@@ -19,6 +19,7 @@ from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, 
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
+from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
 from ganatomy.models.generators.survey import Survey
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
@@ -42,7 +43,7 @@ class SampledGenerator:
     An edit at a step costs the calls from there on: the states between the steps of the last batches are kept, and
     gone on with to the same bits. `render` keeps gradients through all steps after the layer; each is computed twice.
 
-    A latent is the noise of the image and the number of its prompt, [b, prod(shape) + 1].
+    A latent is the noise of the image and the number of its prompt among the sampler's, [b, prod(shape) + 1].
 
     Args:
         sampler: the model.
@@ -51,19 +52,22 @@ class SampledGenerator:
         half: which rows of a call under guidance are read and edited, see `HALVES`.
         blocks: the submodules to offer; else all.
         name: of the model in messages.
+        pairs: whether images come in pairs of one noise, whose prompts are the sampler's first and second, third and
+            fourth …, see `pair_order`.
 
     Attributes:
         layers: shape of every block at every step, in the order in which they are computed.
         blocks: shape of every block.
         listed: the layers that are meant where none are named: the blocks at `steps`.
         others: the submodules that are no layers, each with the reason.
-        prompts: image i has prompt ``i % len(prompts)``.
+        prompts: image i has prompt ``i % len(prompts)``; in pairs they stand in the order of the images.
+        pairs: whether images i and i + 2 share their noise, for i = 0, 1, 4, 5, 8 …
         steps: those that are listed.
         last: the step that drawing ends with.
 
     Raises:
         BadModel: the network raises, draws by chance, or has no layer; or the sampler returns no images.
-        BadValue: no such step, half or way to show.
+        BadValue: no such step, half or way to show; prompts that are no pairs.
         UnknownName: no such block.
     """
 
@@ -75,11 +79,14 @@ class SampledGenerator:
         half: str = "cond",
         blocks: Sequence[str] = (),
         name: str = "sampler",
+        pairs: bool = False,
     ) -> None:
         check_readable(sampler.network, name)
         check_numbers(sampler.network, name)
         self.sampler, self.network, self._name, self._show = sampler, sampler.network, name, show
-        self.device, self.prompts = device_of(sampler.network), tuple(sampler.prompts)
+        self.device, self.pairs = device_of(sampler.network), pairs
+        self._order = pair_order(sampler.prompts) if pairs else range(len(sampler.prompts))
+        self.prompts = tuple(sampler.prompts[number] for number in self._order)
         self._halves = _halves(sampler, half, name)
         self.steps = _steps(sampler, steps, show, name)
         self.last = self.steps[-1] if show == "estimate" else sampler.steps
@@ -97,7 +104,7 @@ class SampledGenerator:
             self.blocks = {block: shape for block, shape in self.blocks.items() if block in blocks}
         self.layers: Mapping[str, LayerShape] = self._at(range(1, self.last + 1))
         self.listed: Mapping[str, LayerShape] = self._at(self.steps)
-        shown = (tuple(self._halves), show, self.last)
+        shown = (tuple(self._halves), show, self.last, *(("pairs",) if pairs else ()))
         self.fingerprint = weights_fingerprint(
             self.network, "sampled", sampler.shape, sampler.steps, self.prompts, shown, *sampler.facts
         )
@@ -116,13 +123,14 @@ class SampledGenerator:
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
-        noise = standard_normal(ids, seed, self.sampler.shape, torch.device("cpu")).flatten(1)
-        numbers = torch.tensor([i % len(self.prompts) for i in ids], dtype=torch.float32)
+        drawn = [noise_in_pairs(i) for i in ids] if self.pairs else ids
+        noise = standard_normal(drawn, seed, self.sampler.shape, torch.device("cpu")).flatten(1)
+        numbers = torch.tensor([self._order[i % len(self._order)] for i in ids], dtype=torch.float32)
         return torch.cat([noise, numbers[:, None]], 1).to(self.device)
 
     def prompt_of(self, z: Latents) -> list[str]:
         """Return the prompts of latents."""
-        return [self.prompts[number] for number in self._numbers(z).tolist()]
+        return [self.sampler.prompts[number] for number in self._numbers(z).tolist()]
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
@@ -163,7 +171,7 @@ class SampledGenerator:
         return {f"{block}@{step}": shape for step in steps for block, shape in self.blocks.items()}
 
     def _numbers(self, z: Latents) -> Tensor:
-        return z[:, -1].round().long() % len(self.prompts)
+        return z[:, -1].round().long() % len(self.sampler.prompts)
 
     def _sample(self, z: Latents, plan: LayerPlan) -> tuple[Images, dict[str, Tensor]]:
         """Return images, and features of the layers that are kept, by layer."""

@@ -89,6 +89,7 @@ def open_wordflow(
     half: str = "cond",
     layers: str = "",
     inner: bool = False,
+    pairs: bool = False,
 ) -> SampledGenerator:
     """Open a text-to-image model of rendered churches that ``recipes/train_words.py`` trained.
 
@@ -106,6 +107,8 @@ def open_wordflow(
         half: of a guided call, the rows that are read and edited: ``cond``, with the prompt, ``uncond`` or ``both``.
         layers: the blocks to offer, ``up2,up1``; else the stages.
         inner: offer the parts of the stages as well.
+        pairs: draw the first prompt and the second from the same noise, the third and the fourth, …, which must differ
+            in one word; else each image has a noise of its own.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
@@ -120,7 +123,7 @@ def open_wordflow(
     sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance)
     options = sampled_options(step, layers)
     blocks = options.blocks or (() if inner else STAGES)
-    return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow")
+    return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow", pairs)
 
 
 def _network(state: Weights, source: str) -> tuple[WordUNet, int]:

@@ -1,9 +1,9 @@
 """Prompts of the words model: which of its words a sentence says, denies, or does not mention."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.models.generators.sampling.prompts import heard
 from ganatomy.models.generators.words.unet import ABSENT, PRESENT, UNSAID
 
 SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")
@@ -19,8 +19,6 @@ UNHEARD = (
     "a", "an", "the", "some", "any", "of", "by", "at", "in", "on", "and", "or", "it", "is", "there", "church", "scene",
 )  # fmt: skip
 """Words that say nothing here: all images are of churches."""
-DENIES_ALL, DENIES_ONE, ENDS = ("without",), ("no", "not", "nor"), ("with", "but")
-"""What denies all words until one that ends it, and what denies the next word."""
 
 
 def word_states(prompt: str) -> list[int]:
@@ -37,18 +35,11 @@ def word_states(prompt: str) -> list[int]:
         BadValue: the prompt contradicts itself.
     """
     states: dict[str, int] = {}
-    denied, once = False, False
-    for heard in re.findall(r"[^\W\d_]+", prompt.lower()):
-        if heard in DENIES_ALL or heard in ENDS:
-            denied = heard in DENIES_ALL
-        elif heard in DENIES_ONE:
-            once = True
-        elif heard not in UNHEARD:
-            word = _known(heard)
-            state = ABSENT if denied or once else PRESENT
-            if states.get(word, state) != state:
-                raise BadValue(f"prompt {prompt!r} both says and denies {word}")
-            states[word], once = state, False
+    for each, denied in heard(prompt, UNHEARD):
+        word, state = _known(each), ABSENT if denied else PRESENT
+        if states.get(word, state) != state:
+            raise BadValue(f"prompt {prompt!r} both says and denies {word}")
+        states[word] = state
     for group in (SEASONS, TIMES):
         chosen = [word for word in group if states.get(word) == PRESENT]
         if len(chosen) > 1:
@@ -57,9 +48,9 @@ def word_states(prompt: str) -> list[int]:
     return [states.get(word, UNSAID) for word in WORDS]
 
 
-def _known(heard: str) -> str:
+def _known(each: str) -> str:
     """Return the word of the model; its plural is taken for it."""
-    for word in (heard, heard.removesuffix("s"), heard.removesuffix("es")):
+    for word in (each, each.removesuffix("s"), each.removesuffix("es")):
         if word in WORDS:
             return word
-    raise UnknownName("word of a prompt", heard, WORDS)
+    raise UnknownName("word of a prompt", each, WORDS)
