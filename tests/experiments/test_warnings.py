@@ -137,7 +137,8 @@ def test_an_insertion_everywhere_that_costs_the_image() -> None:
     rows = ("tree", 0.4, 0.01), ("sky", -0.3, 0.01), ("grass", 0.2, 0.01)  # what others gain makes up for nothing
     assert effect("insert", *rows, ("roof", -0.5, 0.01)) == [
         "tree is inserted at every place of the image at once, and the other concepts lose 27 % of their pixels. "
-        "Insert it at one place: ganatomy insert STUDY --concept tree --at ROW,COLUMN; --at each finds where it appears."
+        "Insert it at one place: ganatomy insert STUDY --concept tree --at ROW,COLUMN; "
+        "--at each finds where it appears."
     ]
     assert effect("insert", *rows) == []
     assert effect("insert", ("tree", 0.4, 0.01), ("sky", -0.9, 0.01), region=(6, 12, 4, 4)) == []
