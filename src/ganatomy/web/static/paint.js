@@ -68,7 +68,9 @@ class Studio {
     this.#actionChanged();
     this.history = new History(edit.strokes);
     this.#showPasted([]);
+    showStatus(`Drawing image ${edit.id}…`);
     await this.goTo(edit.id);
+    showStatus("");
     await showErrors("link", () => { if (edit.warning) throw new Error(edit.warning); });
   }
 
