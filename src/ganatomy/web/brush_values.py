@@ -165,7 +165,12 @@ class BrushValues:
         self._pools[spec.layer] = pool
         path = pool_path(self.source, spec.layer, spec.images)
         with contextlib.suppress(StudyError):  # nothing can be written there, or another process writes
-            open_pool(pooling(self.source), spec, path, lambda _, shards: iter([(len(shards), pool)]))
+            open_pool(
+                pooling(self.source),
+                spec,
+                path,
+                lambda _, shards: iter([(len(shards), pool)]),  # type: ignore[arg-type]  # of this work alone
+            )
 
     def _look_for(self, layer: str, concept: str) -> None:
         """Find the setting that another command measured for a concept, at a layer alone rather than with others."""

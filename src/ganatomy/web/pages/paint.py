@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from ganatomy.web.app_state import Context, SeedNumber, page, png_response
 from ganatomy.web.model_thread import PAINT, READ, Priority
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.png import png
+from ganatomy.web.readers import ImageBytes
 from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
 
 routes = APIRouter()
@@ -27,7 +29,7 @@ PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 def paint_page(context: Context) -> str:
     """Show the canvas, with images of the study until the models answer: this page does not wait for them."""
     dissection = context.painter.source.dissection
-    kept = reduced(dissection.images(KEPT), KEPT_SIDE) if dissection.has_images else ()
+    kept: Iterable[ImageBytes] = reduced(dissection.images(KEPT), KEPT_SIDE) if dissection.has_images else ()
     shown = [
         {"source": f"data:image/png;base64,{b64encode(png(each)).decode()}", "width": len(each[0]), "height": len(each)}
         for each in kept
