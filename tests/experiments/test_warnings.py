@@ -107,7 +107,7 @@ def result(kind: type, spec: dict[str, Any], **tables: pd.DataFrame) -> list[str
 
 def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tree", **options: Any) -> list[str]:
     options = {"chosen": "top 2 for tree by iou", "region": None, **options}
-    table = pd.DataFrame(rows, columns=["concept", "change", "change_error"])
+    table = pd.DataFrame(rows, columns=["concept", "change", "change_error"]).assign(before=1.0)
     spec = {"kind": kind, "concept": concept, "layer": "layer4", "units": (1, 2), "random": 5, **options}
     return result(ganatomy.Effect, spec, table=table, facts={"layers": {"layer4": (4, 8, 8)}})
 
@@ -131,6 +131,17 @@ def test_edits_that_do_nothing() -> None:
     assert effect("ablate", ("tree", -0.05, 0.01), concept="object:tree") == []
     assert effect("ablate", ("tree", 0.05, 0.01))[0].startswith("The ablation takes nothing away: tree")
     assert effect("ablate", concept=None) == effect("apply", ("tree", 0.0, 0.1)) == []
+
+
+def test_an_insertion_everywhere_that_costs_the_image() -> None:
+    rows = ("tree", 0.4, 0.01), ("sky", -0.3, 0.01), ("grass", 0.2, 0.01)  # what others gain makes up for nothing
+    assert effect("insert", *rows, ("roof", -0.5, 0.01)) == [
+        "tree is inserted at every place of the image at once, and the other concepts lose 27 % of their pixels. "
+        "Insert it at one place: ganatomy insert STUDY --concept tree --at ROW,COLUMN; "
+        "--at each finds where it appears."
+    ]
+    assert effect("insert", *rows) == []
+    assert effect("insert", ("tree", 0.4, 0.01), ("sky", -0.9, 0.01), region=(6, 12, 4, 4)) == []
 
 
 @pytest.mark.parametrize(("units", "random", "said"), [(16, 5, False), (17, 5, True), (17, 0, False), (32, 5, False)])

@@ -72,12 +72,13 @@ def test_a_line_without_any_point_is_not_named() -> None:
     assert "gone" not in texts(svg(LineChart(lines, X, Y, "t")))
 
 
-def test_names_do_not_touch() -> None:
-    lines = [Line(f"line {i}", [0, 10], [1, 0.5 + 0.001 * i], [0, 0], "#112233") for i in range(4)]
-    heights = sorted(
-        float(t.attrib["y"]) for name, t in texts(svg(LineChart(lines, X, Y, "t"))).items() if "line" in name
-    )
+@pytest.mark.parametrize("end", [0.5, 0.0])
+def test_names_touch_neither_each_other_nor_the_marks_of_the_axis(end: float) -> None:
+    lines = [Line(f"line {i}", [0, 10], [1, end + 0.001 * i], [0, 0], "#112233") for i in range(4)]
+    found = texts(svg(LineChart(lines, X, Y, "t")))
+    heights = sorted(float(t.attrib["y"]) for name, t in found.items() if "line" in name)
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 15
+    assert heights[-1] <= float(found["0"].attrib["y"])
 
 
 def test_an_axis_covers_all_and_zero_in_round_steps() -> None:

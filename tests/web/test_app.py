@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,17 @@ def test_a_unit_is_shown_by_as_many_images_as_wanted(client: TestClient) -> None
     assert np.array_equal(one, whole[:, : one.shape[1]])
     assert rows.shape[1] < whole.shape[1]
     assert rows.shape[0] >= 2 * one.shape[0]
+
+
+def test_the_page_to_paint_shows_images_of_the_study_before_the_models_answer(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganatomy.web.model_thread.ModelThread.run", None)  # whoever asks it fails
+    app = create_app({"planted": painter})
+    text = TestClient(app, base_url="http://localhost").get("/paint/planted").text  # no warm-up: it is not started
+    assert "Opening the generator…" in text
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    kept = painter.source.dissection.images(8)
+    assert len(shown) == 1 + len(kept)
+    for packed, image in zip(shown[1:], kept, strict=True):
+        assert np.array_equal(decoded(base64.b64decode(packed)), image)

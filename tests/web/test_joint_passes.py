@@ -142,7 +142,7 @@ def test_few_recent_images_are_kept() -> None:
 def test_small_images_are_drawn_together_once_their_size_is_known(painter: Painter) -> None:
     own = Painter(open_source(painter.source.directory))
     assert own.together.most == 1
-    own.warmup_jobs()[0]()
+    next(own.warmup_jobs())()
     assert own.together.most == 8
 
 

@@ -1,5 +1,6 @@
 """Strokes become interventions, and images change where they were painted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from mistakes import mistake
 
 import ganatomy
 from ganatomy.experiments.causal.dissected_model import open_source
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.run_options import RunOptions
+from ganatomy.web.brush_values import BrushValues
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.readers import pixels
 from ganatomy.web.schemas import Region, Stroke
@@ -190,6 +194,19 @@ def test_a_measured_setting_is_what_a_concept_is_drawn_with(dissect_once: Any, t
     assert torch.equal(twice.value, 2 * edit.value)
     (removed,) = painter.edits([stroke.model_copy(update={"action": "remove"})])
     assert not removed.value.any()
+
+
+def test_a_small_pool_is_measured_a_batch_a_job_and_kept(studied: Path, tmp_path: Path) -> None:
+    source = replace(open_source(studied, run=RunOptions(batch=96)), home=tmp_path)
+    values = BrushValues(source)
+    jobs = values.pool_jobs("layer2")
+    assert len(jobs) == 4  # three batches of 256 images, and what keeps them
+    for job in jobs:
+        job()
+    assert values.pool_jobs("layer2") == []
+    whole = layer_pool(replace(source, home=tmp_path / "other"), "layer2", 256).state_dict()
+    for found in (values.pool("layer2"), BrushValues(source).pool("layer2")):  # as measured, and as it was kept
+        assert all(torch.equal(own, whole[name]) for name, own in found.state_dict().items())
 
 
 def test_strokes_do_not_search_the_disk_again_and_again(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:

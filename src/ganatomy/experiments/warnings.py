@@ -21,6 +21,8 @@ EVERYTHING = 0.98
 """Share of the pixels from which on one concept covers everything."""
 RESPONSIVE = 0.01
 """Share of the places at which an insertion must show."""
+SPOILT = 0.25
+"""Share of their pixels that the concepts which are not inserted may lose together."""
 SURE = 2.0
 """Standard errors that a change must exceed."""
 
@@ -81,6 +83,18 @@ def insertion_warnings(concept: str, places: pd.DataFrame, shown: "pd.Series[boo
     return [f"The insertion failed: {concept} appears {where}. {try_setting(concept)}"]
 
 
+def everywhere_warnings(concept: str, others: pd.DataFrame) -> list[str]:
+    """Say that an insertion at every place at once cost the image much of what else it showed; `others` is that."""
+    lost, had = float(-others.change.clip(upper=0).sum()), float(others.before.sum())
+    if not had or lost < SPOILT * had:
+        return []
+    place = f"ganatomy insert STUDY --concept {shlex.quote(concept)} --at ROW,COLUMN"
+    return [
+        f"{concept} is inserted at every place of the image at once, and the other concepts lose "
+        f"{percent(lost / had, 2)} of their pixels. Insert it at one place: {place}; --at each finds where it appears."
+    ]
+
+
 def try_setting(concept: str) -> str:
     """Say what to try where an insertion failed."""
     return f"Try another setting: ganatomy setting STUDY --concept {shlex.quote(concept)} finds the best of several."
@@ -97,6 +111,6 @@ def exceeds(value: float, error: float) -> bool:
     return bool(value > SURE * (error if math.isfinite(error) else 0.0))
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 3) -> str:
     """Return a share in words."""
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.{digits}g} %"

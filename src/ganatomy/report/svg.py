@@ -294,11 +294,15 @@ def _path(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _line_names(lines: Sequence[Line], y: Axis) -> str:
-    """Name each line at the right, at the height where it ends, pushed apart where names would touch."""
+    """Name each line at the right, at the height where it ends, pushed apart where names would touch.
+
+    None is pushed below the axis, where its marks are.
+    """
     ends = sorted((_down(y, run[-1][1]), i) for i, line in enumerate(lines) for run in line.runs()[-1:])
     parts, last = [], -math.inf
-    for down, i in ends:
-        last = max(down + 4, last + _APART)
+    for rank, (down, i) in enumerate(ends, 1):
+        lowest = _TOP + _TALL + 4 - _APART * (len(ends) - rank)  # with room for those below it
+        last = max(min(down + 4, lowest), last + _APART)
         side = 'x="100%" text-anchor="end"' if len(lines[i].name) > _FITS else f'x="{_LEFT + _SPAN + 1.2:.2f}%"'
         place = f'{side} y="{last:.1f}" fill="currentColor" font-weight="600"'
         parts.append(f'<text {place}><tspan fill="{lines[i].colour}">●</tspan> {escape(lines[i].name)}</text>')

@@ -1,7 +1,7 @@
 """What all pages share: the served studies, the thread that runs their models, and how an answer is made."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -63,6 +63,11 @@ class StudyContext:
     async def ask(self, job: Callable[[Painter], T], priority: Priority = LOWEST) -> T:
         """Run a job in the thread of the models."""
         return await self.state.models.run(lambda: job(self.painter), priority)
+
+    async def do(self, jobs: Iterable[Callable[[], object]]) -> None:
+        """Run jobs in the thread of the models, one after the other: strokes go between."""
+        for job in jobs:
+            await self.state.models.run(job)
 
     async def ask_png(
         self, job: Callable[[Painter], npt.NDArray[np.uint8]], priority: Priority | None = None

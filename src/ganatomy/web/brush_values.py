@@ -1,8 +1,9 @@
 """Which units a brush sets, and to what: as measured, else all units at k(place), else those that rank highest."""
 
+import contextlib
 import shlex
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -16,7 +17,15 @@ from ganatomy.experiments.causal.best_setting import known_setting, wider_layers
 from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import Part, measured_parts
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, pool_shard
+from ganatomy.experiments.causal.pool import (
+    Pool,
+    PoolSpec,
+    layer_pool,
+    open_pool,
+    pool_path,
+    pool_shard,
+    pooling,
+)
 from ganatomy.remote import display_path
 from ganatomy.study import Study
 from ganatomy.web.brush_search import BrushSearch, Measured
@@ -134,14 +143,34 @@ class BrushValues:
 
     def pool(self, layer: str) -> Pool:
         """Return the layer's pool: that of other studies if there is one, else a small one."""
-        if layer not in self._pools:
-            images = PoolSpec.images if _finished(self.source.sibling_path(layer, "pool")) else POOL_IMAGES
-            try:
-                self._pools[layer] = layer_pool(self.source, layer, images)
-            except StudyError:  # nothing can be written there, or another process writes
-                spec = PoolSpec(**self.source.names(), layer=layer, images=POOL_IMAGES)
-                self._pools[layer] = pool_shard(self.source, spec, spec.ids())
+        for job in self.pool_jobs(layer):
+            job()
         return self._pools[layer]
+
+    def pool_jobs(self, layer: str) -> list[Callable[[], object]]:
+        """Return jobs that measure the layer's pool, a batch each: strokes go between; none if it is there."""
+        if layer in self._pools:
+            return []
+        for images in (PoolSpec.images, POOL_IMAGES):
+            if _finished(pool_path(self.source, layer, images)):
+                self._pools[layer] = layer_pool(self.source, layer, images)
+                return []
+        spec = PoolSpec(**self.source.names(), layer=layer, images=POOL_IMAGES)
+        pool = pool_shard(self.source, spec, ())
+        drawing = [partial(pool_shard, self.source, spec, part, pool) for part in self.source.parts(spec.ids())]
+        return [*drawing, partial(self._keep_pool, spec, pool)]
+
+    def _keep_pool(self, spec: PoolSpec, pool: Pool) -> None:
+        """Keep a pool that was measured, here and next to the study."""
+        self._pools[spec.layer] = pool
+        path = pool_path(self.source, spec.layer, spec.images)
+        with contextlib.suppress(StudyError):  # nothing can be written there, or another process writes
+            open_pool(
+                pooling(self.source),
+                spec,
+                path,
+                lambda _, shards: iter([(len(shards), pool)]),  # type: ignore[arg-type]  # of this work alone
+            )
 
     def _look_for(self, layer: str, concept: str) -> None:
         """Find the setting that another command measured for a concept, at a layer alone rather than with others."""

@@ -1,6 +1,6 @@
 """A good image to start with, and what each brush does at a place that is good for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,9 +43,10 @@ class Examples:
         self._seen: list[_Seen] = []
         self._example = lru_cache(maxsize=256)(self._best_dab)
 
-    def warmup_jobs(self) -> list[Callable[[], object]]:
-        """Return jobs that draw the candidates."""
-        return [self._draw] * (CANDIDATES // BATCH)
+    def jobs(self) -> Iterator[Callable[[], object]]:
+        """Yield jobs that draw the candidates, each when the one before is done."""
+        while len(self._seen) * BATCH < CANDIDATES:
+            yield self._draw
 
     def start(self) -> Start:
         """Return the image that shows the most matched concepts, among the sharper half, and a brush that works."""
@@ -105,8 +106,8 @@ class Examples:
         return np.concatenate([_small(image) for image in images], 1)
 
     def _candidates(self) -> _Seen:
-        while len(self._seen) * BATCH < CANDIDATES:
-            self._draw()
+        for job in self.jobs():
+            job()
         return _Seen(*(torch.cat(own) for own in zip(*self._seen, strict=True)))
 
     def _draw(self) -> None:

@@ -1,7 +1,7 @@
 """A brush of units: strokes become interventions, and interventions images."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -184,8 +184,11 @@ class Painter(Reader):
         ious = self.source.ious(layer, concept)
         return Ranking(layer=layer, concept=concept, by=used, units=list(units), ious=[float(ious[u]) for u in units])
 
-    def warmup_jobs(self) -> list[Callable[[], object]]:
-        """Return what the first stroke would have to wait for, in jobs between which others may run."""
+    def warmup_jobs(self) -> Iterator[Callable[[], object]]:
+        """Yield what the first stroke would have to wait for, in jobs between which others may run.
+
+        Each is to be done before the next is asked for.
+        """
 
         def draw() -> None:
             layer = self.best_layer()
@@ -193,15 +196,21 @@ class Painter(Reader):
             self.source.models.generator.render(cached.features[layer], layer, cached.z)
             self._labels(cached)
 
-        sample = self.values.sample
-        return [
-            self._measure_size,
-            lambda: self.brushes(self.best_layer()),
-            draw,
-            *(sample.draw for _ in range(sample.batches)),
-            lambda: self.values.pool(self.best_layer()),
-            *self._examples.warmup_jobs(),
-        ]
+        yield self._measure_size
+        yield lambda: self.brushes(self.best_layer())
+        yield draw
+        yield from self.example_jobs()
+        yield from self.values.pool_jobs(self.best_layer())
+
+    def start_jobs(self) -> Iterator[Callable[[], object]]:
+        """Yield what `start` takes, as `warmup_jobs` does."""
+        yield from self._examples.jobs()
+
+    def example_jobs(self) -> Iterator[Callable[[], object]]:
+        """Yield what `example` takes: the images of `start`, and what its brushes are made of."""
+        yield from self.start_jobs()
+        while self.values.sample.batches:
+            yield self.values.sample.draw
 
     def _measure_size(self) -> None:
         height, width = self.size

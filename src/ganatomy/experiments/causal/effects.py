@@ -41,7 +41,7 @@ from ganatomy.experiments.causal.windows import in_windows, window_table
 from ganatomy.experiments.columns import described
 from ganatomy.experiments.prompted import prompt_facts
 from ganatomy.experiments.result import Result
-from ganatomy.experiments.warnings import crowded_warnings, exceeds, try_place, try_setting
+from ganatomy.experiments.warnings import crowded_warnings, everywhere_warnings, exceeds, try_place, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
@@ -83,6 +83,8 @@ class Effect(Result):
             return found
         sign, name = (1 if self.spec.kind == "insert" else -1), self.spec.concept.rpartition(":")[2]
         own = self.table[self.table.concept == name] if len(self.table) else self.table
+        if sign > 0 and self.spec.region is None and len(self.table):
+            found += everywhere_warnings(self.spec.concept, self.table[self.table.concept != name])
         if any(map(exceeds, sign * own.change, own.change_error)):
             return found
         where = ("", ", and at the edited place by ")  # as the rows are: in the image, then at the place

@@ -101,9 +101,10 @@ class Pool(Accumulator):
         return (self.drawn[concept] / self.mass[concept]).float()
 
 
-def pool_shard(source: DissectedModel, spec: PoolSpec, ids: range) -> Pool:
-    """Measure the images of one shard."""
-    pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
+def pool_shard(source: DissectedModel, spec: PoolSpec, ids: Sequence[int], pool: Pool | None = None) -> Pool:
+    """Measure the images of one shard, or add some to what a pool has of it."""
+    if pool is None:
+        pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
     for given in baselines(source, spec, ids):
         pool.update(given.features, given.labels)
     return pool

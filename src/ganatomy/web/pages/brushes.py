@@ -18,6 +18,7 @@ async def brushes(context: Context, layer: str) -> list[Brush]:
 @routes.get("/api/studies/{study}/layers/{layer}/brushes/{concept}/example.png", response_class=Response, responses=PNG)
 async def example(context: Context, layer: str, concept: str) -> Response:
     """Show one dab of a brush at a place that is good for it: the image before, and after, side by side."""
+    await context.do(context.painter.example_jobs())
     return await context.ask_png(lambda painter: painter.example(layer, concept))
 
 
@@ -30,4 +31,5 @@ async def settings(context: Context) -> BrushSettings:
 @routes.get("/api/studies/{study}/start")
 async def start(context: Context) -> Start:
     """Return a good image to start with, and a brush that works."""
+    await context.do(context.painter.start_jobs())
     return await context.ask(lambda painter: painter.start())

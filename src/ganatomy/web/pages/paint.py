@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -10,20 +11,30 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from ganatomy.core.errors import BadValue
 from ganatomy.interventions import Intervention, edits_json
+from ganatomy.report.binary_packing import reduced
 from ganatomy.web.app_state import Context, SeedNumber, page, png_response
 from ganatomy.web.model_thread import PAINT, READ, Priority
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.png import png
+from ganatomy.web.readers import ImageBytes
 from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
 
 routes = APIRouter()
+KEPT, KEPT_SIDE = 8, 256
+"""Images that the page shows while the models are opened, and their greatest side."""
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 
 
 @routes.get("/paint/{study}", response_class=HTMLResponse, include_in_schema=False)
-async def paint_page(context: Context) -> str:
-    """Show the canvas."""
-    return page("paint.html", study=context.name, generator=context.painter.source.dissection.spec.generator)
+def paint_page(context: Context) -> str:
+    """Show the canvas, with images of the study until the models answer: this page does not wait for them."""
+    dissection = context.painter.source.dissection
+    kept: Iterable[ImageBytes] = reduced(dissection.images(KEPT), KEPT_SIDE) if dissection.has_images else ()
+    shown = [
+        {"source": f"data:image/png;base64,{b64encode(png(each)).decode()}", "width": len(each[0]), "height": len(each)}
+        for each in kept
+    ]
+    return page("paint.html", study=context.name, generator=dissection.spec.generator, kept=shown)
 
 
 @routes.get("/api/studies/{study}/images/{id}.png", response_class=Response, responses=PNG)

@@ -63,11 +63,14 @@ class Studio {
 
   /** Load an edit, without history. @param {import("./link.js").Edit} edit */
   async restore(edit) {
+    showStatus("Listing the brushes…");
     await this.tools.load(edit.layer, edit.brush);
     this.#actionChanged();
     this.history = new History(edit.strokes);
     this.#showPasted([]);
+    showStatus(`Drawing image ${edit.id}…`);
     await this.goTo(edit.id);
+    showStatus("");
     await showErrors("link", () => { if (edit.warning) throw new Error(edit.warning); });
   }
 
@@ -103,7 +106,7 @@ class Studio {
     const { image: edited, pause } = await fetchDrawn(`${this.api}/paint`, body);
     if (body.id !== this.id) return;
     this.canvas.show(strokes.length ? { edited } : { edited, original: edited });
-    this.showStatus(strokes.length ? `drawn in ${Math.round(performance.now() - start)} ms` : "");
+    showStatus(strokes.length ? `drawn in ${Math.round(performance.now() - start)} ms` : "");
     document.body.dataset.drawn = String(body.number);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
@@ -120,11 +123,6 @@ class Studio {
     return showChanges(container, changes, this.tools);
   }
 
-  /** @param {string} text */
-  showStatus(text) {
-    element("status", HTMLElement).textContent = text;
-  }
-
   /** @param {[number, number][]} points */
   #preview(points) {
     this.replay = null;
@@ -135,8 +133,8 @@ class Studio {
   /** @param {[number, number][]} points */
   #addStroke(points) {
     const stroke = this.tools.stroke(points, this.clone.source);
-    if (!stroke) return this.showStatus(this.tools.action === "clone" ? "Pick the place to take from first." : "Choose a brush first.");
-    if (this.history.strokes.length >= MAX_STROKES) return this.showStatus(`${MAX_STROKES} strokes is the limit; delete some.`);
+    if (!stroke) return showStatus(this.tools.action === "clone" ? "Pick the place to take from first." : "Choose a brush first.");
+    if (this.history.strokes.length >= MAX_STROKES) return showStatus(`${MAX_STROKES} strokes is the limit; delete some.`);
     this.history.add(stroke);
     return this.changed();
   }
@@ -250,7 +248,7 @@ class Studio {
   async #link() {
     window.history.replaceState(null, "", `#${await this.#encoded()}`);
     const copied = await navigator.clipboard?.writeText(window.location.href).then(() => true, () => false);
-    this.showStatus(`The address of this page is the link${copied ? "; it was copied" : ": copy it from there"}.`);
+    showStatus(`The address of this page is the link${copied ? "; it was copied" : ": copy it from there"}.`);
   }
 
   #listen() {
@@ -315,6 +313,11 @@ class Studio {
   }
 }
 
+/** Say below the image what is being done, or was. @param {string} text */
+function showStatus(text) {
+  element("status", HTMLElement).textContent = text;
+}
+
 /** Press a button, or release it; returns whether it is pressed. @param {string} id */
 function toggle(id) {
   const button = element(id, HTMLButtonElement);
@@ -338,6 +341,7 @@ async function openingEdit(study) {
   const text = window.location.hash.slice(1);
   const edit = await decodeEdit(text, study);
   if (text) return edit;
+  showStatus("Drawing images, to begin with a good one…");
   /** @type {import("./api.js").Start} */
   const { id, layer, concept } = await fetchJson(`${studyUrl(study.name)}/start`);
   return { ...edit, id, layer, brush: concept ?? "" };
@@ -352,8 +356,9 @@ async function start() {
   const restore = async () => studio.restore(await openingEdit(study));
   window.addEventListener("hashchange", () => showErrors("address", restore));
   await restore();
+  document.querySelector(".opening")?.remove();
   document.body.dataset.ready = "yes";
   tools.settings.follow();
 }
 
-showErrors("start", start);
+showErrors("start", start).then(() => { if (!document.body.dataset.ready) showStatus(""); });
