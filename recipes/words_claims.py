@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 from causal_claims.page import part
-from word_claims.measure import Bench, measure
+from word_claims.measure import PARTS, Bench, measure
 from word_claims.page import HEAD, NAME, parts
 from word_claims.plan import PLANS
+from word_claims.samples import IMAGE, save_samples
 
 from ganatomy.core.errors import GanatomyError
 from ganatomy.core.files import write_text
@@ -36,13 +37,15 @@ def main(given: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, and write what came of it."""
     bench = Bench.dissected(PLANS[args.plan], args.out, args.tiny)
-    found = measure(bench)
+    found = measure(bench, args.parts)
     (args.out / "tables").mkdir(exist_ok=True)
     for name, table in found.tables.items():
         write_text(args.out / "tables" / f"{name}.csv", table.to_csv(index=False))
     text = HEAD + "".join(part(name, own) for name, own in parts(bench, found).items())
     for root in filter(None, (args.out, args.docs)):
         write_text(root / NAME, text)
+    if args.docs:
+        save_samples(bench.source.dissection.spec.generator, args.docs / IMAGE)
     print(f"{args.out}: {len(found.tables)} tables, {sum(bench.seconds.values()):.0f} processor seconds")
 
 
@@ -50,6 +53,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="directory for studies and tables")
     parser.add_argument("--docs", type=Path, help="directory of the guide, to write its tables into")
+    text = f"only these: {', '.join(PARTS)} (all); of the others the tables say that they were not measured"
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help=text)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="plan", action="store_const", const="quick", default="full", help="fewer images")
     size.add_argument("--tiny", metavar="FILE", default="", help="of a tiny words model and the planted segmenter")

@@ -47,7 +47,7 @@ def page(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence[str]
 
 def part(name: str, text: str) -> str:
     """Return a part of the file between its marks."""
-    none = "This was not measured: see what is left out, below."
+    none = "This was not measured."
     return f"\n<!-- {name} -->\n\n{text or none}\n\n<!-- /{name} -->\n"
 
 

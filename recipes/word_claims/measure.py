@@ -1,7 +1,7 @@
 """Measure every part, one study each, so that what is finished is found again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,14 +107,12 @@ class Bench:
         print(f"{name}: {self.seconds[name]} s", flush=True)
 
 
-def measure(bench: Bench) -> Findings:
-    """Measure every part of the page."""
+def measure(bench: Bench, names: Collection[str]) -> Findings:
+    """Measure some parts of the page, by their names in `PARTS`."""
     found = Findings()
-    decided(bench, found)
-    alone = labels(bench, found)
-    windows(bench, found, alone)
-    inserted(bench, found)
-    bases(bench, found)
+    for name, part in PARTS.items():
+        if name in names:
+            part(bench, found)
     return found
 
 
@@ -127,6 +125,11 @@ def decided(bench: Bench, found: Findings) -> None:
     found.tables["swap"] = pd.concat(tables, ignore_index=True)
     noise = NoiseSpec(**bench.asked(plan.renoised), concepts=plan.layout)
     found.tables["noise"] = bench.study("noise", noise, lambda spec, own, _: after_noise(spec, own))
+
+
+def units(bench: Bench, found: Findings) -> None:
+    """Ablate every unit alone, and sets of units that are chosen by that and by IoU."""
+    windows(bench, found, labels(bench, found))
 
 
 def labels(bench: Bench, found: Findings) -> pd.DataFrame:
@@ -158,10 +161,10 @@ def windows(bench: Bench, found: Findings, alone: pd.DataFrame) -> None:
 
 def inserted(bench: Bench, found: Findings) -> None:
     """Insert things at every place: all units of the block at every step set to what they are where the thing is."""
-    plan, units = bench.plan, tuple(range(bench.units))
+    plan, every = bench.plan, tuple(range(bench.units))
     for concept in plan.inserted:
         spec = ContextSpec(
-            **bench.asked(plan.placed), units=units, more=tuple((layer, units) for layer in bench.layers[1:]),
+            **bench.asked(plan.placed), units=every, more=tuple((layer, every) for layer in bench.layers[1:]),
             concept=concept, chosen=f"all units of {plan.block}", cell=plan.cell, stride=plan.cell, pool=plan.pool,
         )  # fmt: skip
         with bench.timed(f"context-{concept}"):
@@ -198,3 +201,12 @@ def _matched(kind: str, own: Dissection, layer: str) -> dict[str, Any]:
     kept = units[units.matched]
     return {"basis": kind, "layer": layer, "directions": len(units), "matched": len(kept),
             "concepts": kept.label.nunique(), "iou": kept.iou.mean()}  # fmt: skip
+
+
+PARTS: Mapping[str, Callable[[Bench, Findings], None]] = {
+    "decided": decided,
+    "units": units,
+    "inserted": inserted,
+    "basis": bases,
+}
+"""What measures each part, by name."""

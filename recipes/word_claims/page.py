@@ -1,6 +1,6 @@
 """The tables as Markdown, a part for each question, so that the guide includes them and no number is typed by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -21,17 +21,10 @@ BASES = {"units": "units", "rotation": "a random rotation", "pca": "principal di
 
 
 def parts(bench: Bench, found: Findings) -> dict[str, str]:
-    """Return the text of every part of the page."""
-    return {
-        "facts": _facts(bench),
-        "words": _words(bench, found.tables["swap"]),
-        "layout": _layout(bench, found.tables["noise"]),
-        "windows": _windows(bench, found.tables["windows"]),
-        "labels": _labels(found.tables["labels"]),
-        "inserted": _inserted(bench, found),
-        "basis": _basis(bench, found),
-        "cost": markdown(("part", "processor seconds"), [(name, number(s)) for name, s in bench.seconds.items()]),
-    }
+    """Return the text of every part of the page; none for what was not measured."""
+    made = {name: own(bench, found) if table in found.tables else "" for name, (table, own) in MADE.items()}
+    seconds = markdown(("part", "processor seconds"), [(name, number(s)) for name, s in bench.seconds.items()])
+    return {"facts": _facts(bench), **made, "cost": seconds}
 
 
 def _facts(bench: Bench) -> str:
@@ -46,7 +39,8 @@ def _facts(bench: Bench) -> str:
     )
 
 
-def _words(bench: Bench, table: pd.DataFrame) -> str:
+def _words(bench: Bench, found: Findings) -> str:
+    table = found.tables["swap"]
     prompts = {concept: (said, denied) for concept, said, denied in bench.plan.words}
     lines = [
         (f"{concept}: *{prompts[str(concept)][0]}*, then *{prompts[str(concept)][1]}*",
@@ -70,7 +64,8 @@ def _obeys(row: Any) -> str:
     return "–" if row.obeys != row.obeys else f"{100 * row.obeys:.0f} ± {100 * row.obeys_error:.0f} %"
 
 
-def _layout(bench: Bench, table: pd.DataFrame) -> str:
+def _layout(bench: Bench, found: Findings) -> str:
+    table = found.tables["noise"]
     columns = ("concept", *map(str, range(1, bench.last)), "another image")
 
     def lines(name: str) -> list[tuple[str, ...]]:
@@ -86,7 +81,8 @@ def _layout(bench: Bench, table: pd.DataFrame) -> str:
     )  # fmt: skip
 
 
-def _windows(bench: Bench, table: pd.DataFrame) -> str:
+def _windows(bench: Bench, found: Findings) -> str:
+    table = found.tables["windows"]
     names = [f"{first}..{last}" for first, last in bench.plan.windows]
 
     def line(concept: str, by: str, own: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[str, ...]:
@@ -111,7 +107,8 @@ def _beside(row: Any) -> str:
     return f"{_relative(row)} (random {measured(row.random, row.random_spread)})"
 
 
-def _labels(table: pd.DataFrame) -> str:
+def _labels(_: Bench, found: Findings) -> str:
+    table = found.tables["labels"]
     lines = [
         (row.layer, row.rule, number(row.labelled), number(row.scored), measured(row.shrinks, row.shrinks_error, False),
          measured(row.top_tenth, row.top_tenth_error, False), measured(row.relative))
@@ -128,7 +125,7 @@ def _inserted(bench: Bench, found: Findings) -> str:
             by = f"all {bench.units} units" if row.by == "units" else "as without it"
             lines.append((context.spec.concept, by, *_side(row, "allowed"), *_side(row, "forbidden")))
     columns = ("inserted", "at every step", "allowed places", "appears", "forbidden places", "appears")
-    return markdown(columns, lines) if lines else ""
+    return markdown(columns, lines)
 
 
 def _side(row: Any, side: str) -> tuple[str, str]:
@@ -151,3 +148,14 @@ def _basis(bench: Bench, found: Findings) -> str:
     first = markdown(("basis", "dissected at", "matched", "concepts", "mean IoU"), matched)
     lead = f"Change of the concept without the {bench.plan.top} of greatest IoU there, at all steps:"
     return "\n\n".join([first, lead, markdown(("concept", *BASES.values()), lines)])
+
+
+MADE: Mapping[str, tuple[str, Callable[[Bench, Findings], str]]] = {
+    "words": ("swap", _words),
+    "layout": ("noise", _layout),
+    "windows": ("windows", _windows),
+    "labels": ("labels", _labels),
+    "inserted": ("verdict", _inserted),
+    "basis": ("basis", _basis),
+}
+"""The table that each part of the page stands on, and what makes the part."""
