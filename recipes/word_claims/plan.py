@@ -54,7 +54,7 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = {
     "full": Plan(),
-    "quick": Plan(swapped=27, renoised=18, each=9, ablated=18, placed=6, pool=48),
+    "quick": Plan(swapped=27, renoised=18, each=9, ablated=18, placed=8, pool=64),
     "tiny": Plan(
         generator="", windows=((1, 1), (2, 2), (1, 2)), dissected_at=(1, 2), concepts=("sky",), inserted=(),
         words=(("sky", "a church with a tree", "a church without a tree"),), layout=("sky",), top=2, random=2,
