@@ -113,7 +113,7 @@ def _add_dissect(commands: Any) -> None:
     )
     text = "church, a GAN, or words, a text-to-image model, of which a concept is ablated at all steps, too (church)"
     parser.group(MEASURED).add_argument("--model", metavar="NAME", choices=tuple(verbs.DEMOS), default="church", help=text)
-    text = "images to measure on (1000; of words 48)"
+    text = "images to measure on (1000; of words 32)"
     parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help=text)
     add_place(parser, "(ganatomy-demo; ganatomy-demo-words)")
     add_engine(parser)

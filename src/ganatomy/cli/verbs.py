@@ -33,10 +33,10 @@ DEMOS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
             "generator": "bundled:church-words?prompts=a {season} church by {time}",
             "segmenter": "bundled:scenes?size=64",
             "layers": ("up2@3", "up2@6"),
-            "images": 48,
+            "images": 32,
             "out": Path("ganatomy-demo-words"),
         },
-        {"layer": "up2", "at_steps": "1..8", "concept": "cloud", "top": 12, "images": 48, "random": 2},
+        {"layer": "up2", "at_steps": "1..8", "concept": "cloud", "top": 12, "images": 32, "random": 2},
     ),
 }
 """What the demo dissects, by name, and how it ablates then, if at all."""
