@@ -24,18 +24,19 @@ def parts(bench: Bench, found: Findings) -> dict[str, str]:
     """Return the text of every part of the page; none for what was not measured."""
     made = {name: own(bench, found) if table in found.tables else "" for name, (table, own) in MADE.items()}
     seconds = markdown(("part", "processor seconds"), [(name, number(s)) for name, s in bench.seconds.items()])
-    return {"facts": _facts(bench), **made, "cost": seconds}
+    return {"facts": _facts(bench, found), **made, "cost": seconds}
 
 
-def _facts(bench: Bench) -> str:
+def _facts(bench: Bench, found: Findings) -> str:
     own, plan = bench.source.dissection, bench.plan
+    placed = f"; insertions: {plan.placed} images, constants from {plan.pool}" if found.contexts else ""
     return (
         f"`{own.spec.generator}` (fingerprint `{own.facts['inputs']['generator'][:12]}`), read by "
         f"`{own.spec.segmenter}` (`{own.facts['inputs']['segmenter'][:12]}`), {bench.last} steps. "
         f"Units and concepts are as dissected at {plan.block}, steps {', '.join(map(str, plan.dissected_at))}, with "
         f"{own.spec.images} + {own.spec.images} images. Swapped prompts: {plan.swapped} images a pair; other noise: "
         f"{plan.renoised}; each unit alone: {plan.each}; sets of units: {plan.ablated}, beside "
-        f"{count(plan.random, 'random set')}; insertions: {plan.placed} images, constants from {plan.pool}."
+        f"{count(plan.random, 'random set')}{placed}."
     )
 
 

@@ -112,7 +112,9 @@ def _add_dissect(commands: Any) -> None:
         commands, "demo", verbs.demo, "dissect the bundled generator and write a report", "demo --out demo"
     )
     text = "church, a GAN, or words, a text-to-image model, of which a concept is ablated at all steps, too (church)"
-    parser.group(MEASURED).add_argument("--model", metavar="NAME", choices=tuple(verbs.DEMOS), default="church", help=text)
+    parser.group(MEASURED).add_argument(
+        "--model", metavar="NAME", choices=tuple(verbs.DEMOS), default="church", help=text
+    )
     text = "images to measure on (1000; of words 32)"
     parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help=text)
     add_place(parser, "(ganatomy-demo; ganatomy-demo-words)")
