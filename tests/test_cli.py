@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tiny_words import save_words
 
 from ganatomy.cli import answers, main, models_verbs, terminal
 from ganatomy.cli.arguments import GROUPS, build
+from ganatomy.cli.verbs import DEMOS
 from ganatomy.experiments import dtype
 from ganatomy.experiments.dissect_spec import DissectSpec
 
@@ -61,6 +63,24 @@ def test_help_lists_every_command_in_a_group_and_ends_with_an_example_that_can_b
             assert build().parse_args(shlex.split(example)), name
     assert set(itertools.chain(*GROUPS.values())) < set(commands or [])
     assert all(f"\n  {name} " in parser.format_help() for name in commands or [])
+
+
+@pytest.mark.slow
+def test_the_demo_of_the_words_model_dissects_and_ablates(
+    answer: Callable[..., str], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"generator": save_words(here / "w.pt"), "segmenter": "planted", "layers": ("up2@1",), "images": 8}
+    edit = {"layer": "up2", "at_steps": "1..2", "concept": "sky", "top": 2, "images": 8, "random": 1}
+    assert DEMOS["words"][0].keys() - {"out"} == model.keys()
+    assert DEMOS["words"][1].keys() == edit.keys()
+    monkeypatch.setitem(DEMOS, "words", (model | {"out": here / "out"}, edit))  # type: ignore[arg-type]
+    told = json.loads(answer("demo", "--model", "words", "--images", "6", "--json"))
+    assert (here / "out" / "report.html").exists()
+    assert Path(told["ablation"]["report"]).exists()
+    assert told["ablation"]["spec"]["images"] == told["spec"]["images"] == 6
+    assert told["ablation"]["table"][0]["concept"] == "sky"
+    text = answer("demo", "--model", "words", "--images", "6")
+    assert text.count("report:") == 2
 
 
 def test_a_dry_run_says_what_it_takes_and_makes_nothing(answer: Callable[..., str], here: Path) -> None:

@@ -17,7 +17,9 @@ from ganatomy.cli.arguments import parse
 from ganatomy.core.errors import GanatomyError
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for folder in (".", "docs", "examples", "benchmarks") for path in (ROOT / folder).glob("*.md"))
+PAGES = sorted(
+    path for folder in (".", "docs", "docs/how-to", "examples", "benchmarks") for path in (ROOT / folder).glob("*.md")
+)
 OPERATORS = frozenset("();|&<>")
 
 

@@ -47,7 +47,7 @@ def page(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence[str]
 
 def part(name: str, text: str) -> str:
     """Return a part of the file between its marks."""
-    none = "This was not measured: see what is left out, below."
+    none = "This was not measured."
     return f"\n<!-- {name} -->\n\n{text or none}\n\n<!-- /{name} -->\n"
 
 
@@ -96,7 +96,7 @@ def _figure_4(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence
         f"on {spec.images:,} images that chose nothing; ± one standard error over images, for random units the "
         f"spread of {count(spec.random, 'set')}."
     )
-    return _parts(lead, _table(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
+    return _parts(lead, markdown(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
 
 
 def _figure_4_others(found: Findings) -> str:
@@ -114,7 +114,10 @@ def _figure_4_others(found: Findings) -> str:
             for row in rows(table.head(_OTHERS))
         ]
         columns = ("other concept", "kind", "share of pixels before", "change", "random units")
-        parts += [f"**{ace.spec.concept}** switched off ({count(ace.spec.top, 'unit')} by ACE):", _table(columns, body)]
+        parts += [
+            f"**{ace.spec.concept}** switched off ({count(ace.spec.top, 'unit')} by ACE):",
+            markdown(columns, body),
+        ]
     note = f"The {_OTHERS} whose pixels change most, of concepts that cover at least {percent(VISIBLE)} of the pixels."
     return _parts(*parts, note) if parts else ""
 
@@ -128,7 +131,7 @@ def _figure_9(table: pd.DataFrame, images: Sequence[str]) -> str:
     )
     columns = ("object", "share of pixels before", "removed", "at random", "", "most of what comes instead")
     body = [(row.concept, percent(row.before), *_removed(row), _instead(row)) for row in rows(table)]
-    return _parts(lead, _table(columns, body), _image("figure-9.svg", "Objects before and after", images))
+    return _parts(lead, markdown(columns, body), _image("figure-9.svg", "Objects before and after", images))
 
 
 def _figure_10(table: pd.DataFrame, images: Sequence[str]) -> str:
@@ -136,7 +139,7 @@ def _figure_10(table: pd.DataFrame, images: Sequence[str]) -> str:
         return ""
     columns = ("model", "concept", "share of pixels before", "removed", "at random", "", "most of what comes instead")
     body = [(row.model, row.concept, percent(row.before), *_removed(row), _instead(row)) for row in rows(table)]
-    return _parts(_table(columns, body), _image("figure-10.svg", "The same object in every category", images))
+    return _parts(markdown(columns, body), _image("figure-10.svg", "The same object in every category", images))
 
 
 def _capacity(found: Findings) -> str:
@@ -153,7 +156,7 @@ def _capacity(found: Findings) -> str:
         on = f" on {', '.join(each.spec.on)}" if each.spec.on else ""
         places = int(each.table["places"].max())
         lead = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {each.section().answer}"
-        parts += [lead, _table(("layer, place, value", *sets), body)]
+        parts += [lead, markdown(("layer, place, value", *sets), body)]
     note = (
         "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
         "*all*: every unit at so many times k. *patch*: the same at the place of an image that shows the concept, and "
@@ -206,7 +209,7 @@ def _settings(found: Findings) -> str:
         "places an image where it is allowed, one where it is forbidden; without a renderer, where it is usual and "
         "where it is never seen."
     )
-    return _parts(lead, _table(columns, body))
+    return _parts(lead, markdown(columns, body))
 
 
 def _by_truth(known: Sequence[Context]) -> str:
@@ -231,7 +234,7 @@ def _by_truth(known: Sequence[Context]) -> str:
         "At every place of other images: share of free places where the object appears, by what the renderer would "
         "do at that place of that scene. Allowed: P of at least 5 %; forbidden: P = 0."
     )
-    return _parts(lead, _table(columns, body)) if body else ""
+    return _parts(lead, markdown(columns, body)) if body else ""
 
 
 def _by_probability(context: Context) -> str:
@@ -243,7 +246,7 @@ def _by_probability(context: Context) -> str:
         for row in rows(context.possible)
     ]  # fmt: skip
     lead = f"**{context.spec.concept}** ({context.spec.chosen}), by how probable the renderer makes it there:"
-    return _parts(lead, _table(("renderer", "free places", "appears", "pixels gained", "control"), body))
+    return _parts(lead, markdown(("renderer", "free places", "appears", "pixels gained", "control"), body))
 
 
 def _by_object(context: Context) -> str:
@@ -268,7 +271,7 @@ def _by_object(context: Context) -> str:
         )
         for row in rows(context.verdict)
     ]  # fmt: skip
-    return _parts(lead, _table(columns, body))
+    return _parts(lead, markdown(columns, body))
 
 
 def _under(under: pd.DataFrame) -> str:
@@ -281,7 +284,7 @@ def _under(under: pd.DataFrame) -> str:
         )
         for row in rows(under[under["places"] >= 5])
     ]  # fmt: skip
-    return _table(columns, body)
+    return markdown(columns, body)
 
 
 def _figure_17(found: Findings, images: Sequence[str]) -> str:
@@ -294,7 +297,7 @@ def _figure_17(found: Findings, images: Sequence[str]) -> str:
             body.append((layer, *[measured(row.change, row.error, sign=False) if row else "–" for row in both]))
         places = [int(getattr(cells.get((trace.spec.layer, seen)), "places", 0)) for seen in (True, False)]
         columns = ("layer", f"visible ({count(places[0], 'place')})", f"not visible ({count(places[1], 'place')})")
-        parts += [f"**{trace.spec.concept}**, inserted at {trace.spec.layer}:", _table(columns, body)]
+        parts += [f"**{trace.spec.concept}**, inserted at {trace.spec.layer}:", markdown(columns, body)]
         parts.append(_image(f"figure-17-{_named(trace.spec.concept)}.svg", "Change by layer", images))
     return _parts(*parts) if parts else ""
 
@@ -306,13 +309,13 @@ def _first_order(table: pd.DataFrame) -> str:
         (row.concept, number(row.spearman, 2), str(row.clear), str(row.units))
         for row in rows(table.sort_values("spearman", ascending=False))
     ]
-    return _table(("concept", "rank correlation", "units with a clear effect", "units"), body)
+    return markdown(("concept", "rank correlation", "units with a clear effect", "units"), body)
 
 
 def _cost(benches: Sequence[Bench]) -> str:
     body = [(name, f"{seconds:,.0f}") for bench in benches for name, seconds in bench.seconds.items()]
     total = sum(seconds for bench in benches for seconds in bench.seconds.values())
-    return _table(("step", "processor seconds"), [*body, ("**all**", f"**{total:,.0f}**")])
+    return markdown(("step", "processor seconds"), [*body, ("**all**", f"**{total:,.0f}**")])
 
 
 def _removed(row: Any) -> tuple[str, str, str]:
@@ -353,7 +356,7 @@ def _parts(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ganatomy.api import experiments as api
@@ -29,7 +28,7 @@ from ganatomy.cli.parser import (
 )
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.studies import add_studies
-from ganatomy.experiments.option_groups import RUN, SAMPLE
+from ganatomy.experiments.option_groups import MEASURED, RUN, SAMPLE
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
@@ -112,8 +111,13 @@ def _add_dissect(commands: Any) -> None:
     parser = add_command(
         commands, "demo", verbs.demo, "dissect the bundled generator and write a report", "demo --out demo"
     )
-    parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
-    add_place(parser, "(ganatomy-demo)", Path("ganatomy-demo"))
+    text = "church, a GAN, or words, a text-to-image model, of which a concept is ablated at all steps, too (church)"
+    parser.group(MEASURED).add_argument(
+        "--model", metavar="NAME", choices=tuple(verbs.DEMOS), default="church", help=text
+    )
+    text = "images to measure on (1000; of words 32)"
+    parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help=text)
+    add_place(parser, "(ganatomy-demo; ganatomy-demo-words)")
     add_engine(parser)
     parser = add_command(
         commands,

@@ -9,8 +9,9 @@ import re
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.answers import announce, answer, print_json, progress, rows
@@ -25,13 +26,58 @@ if TYPE_CHECKING:
 CALIBRATION_BATCH = 8
 
 
+DEMOS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "church": ({"generator": "bundled:church", "out": Path("ganatomy-demo")}, {}),
+    "words": (
+        {
+            "generator": "bundled:church-words?prompts=a {season} church by {time}",
+            "segmenter": "bundled:scenes?size=64",
+            "layers": ("up2@3", "up2@6"),
+            "images": 32,
+            "out": Path("ganatomy-demo-words"),
+        },
+        {"layer": "up2", "at_steps": "1..8", "concept": "cloud", "top": 12, "images": 32, "random": 2},
+    ),
+}
+"""What the demo dissects, by name, and how it ablates then, if at all."""
+
+
 def demo(arguments: Namespace) -> None:
-    """Dissect the bundled generator."""
-    dissect(Namespace(generator="bundled:church", **vars(arguments)))
+    """Dissect a bundled generator; of the text-to-image model, ablate a concept at all steps, too."""
+    import ganatomy
+    from ganatomy.cli import terminal
+    from ganatomy.cli.causal_runs import result_json
+    from ganatomy.cli.pages import write_page
+    from ganatomy.remote import display_path
+
+    options, ablation = DEMOS[vars(arguments).pop("model")]
+    arguments = Namespace(**{**options, **vars(arguments)})
+    result = _measured_dissection(arguments)
+    if result is None or not ablation:
+        return result and _show_dissection(arguments, result)
+    announce(arguments, f"without {ablation['top']} units for {ablation['concept']}, at all steps:")
+    ablation = {**ablation, "images": min(ablation["images"], result.spec.images)}
+    run = {"device": arguments.device, "engine": arguments.opened_engine, "progress": progress(arguments)}
+    effect = ganatomy.ablate(arguments.out, **ablation, **run)
+    page, place = effect.study.directory / "report.html", display_path(effect.study.directory)
+    write_page(effect, page, effect.study.directory)
+
+    def show() -> None:
+        terminal.show_result(effect)
+        terminal.print_report(page)
+
+    found = {"study": place, "report": str(page), **result_json(effect)}
+    return _show_dissection(arguments, result, show, {"ablation": found})
 
 
 def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show the result."""
+    if result := _measured_dissection(arguments):
+        _show_dissection(arguments, result)
+
+
+def _measured_dissection(arguments: Namespace) -> "Dissection | None":
+    """Dissect a generator and write the report; None where only its cost is asked for, which is shown."""
     from ganatomy.cli import terminal
     from ganatomy.cli.experiments import given_options
     from ganatomy.cli.pages import write_page
@@ -47,7 +93,6 @@ def dissect(arguments: Namespace) -> None:
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     if "out" not in arguments:
         arguments.out = default_directory(spec)
-    place = display_path(arguments.out)
     opened = ModelPair(spec.generator, spec.segmenter, arguments.device)
     choice = choose_dtype(spec, opened, None if arguments.overwrite else arguments.out)
     with _naming_layers(spec.generator):
@@ -66,18 +111,32 @@ def dissect(arguments: Namespace) -> None:
     with study:
         if not study.finished:
             pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))
-            text = f"{pair}: {_cost_text(spec, costs[''])} on {arguments.device}, in {place}"
-            announce(arguments, text)
+            place = display_path(arguments.out)
+            announce(arguments, f"{pair}: {_cost_text(spec, costs[''])} on {arguments.device}, in {place}")
         result = run(spec, study, models, given.get("memory"))
+    write_page(result, arguments.out / "report.html", result.study.directory)
+    return result
+
+
+def _show_dissection(
+    arguments: Namespace,
+    result: "Dissection",
+    more: Callable[[], None] = lambda: None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Answer with a dissection, and with what else was measured of it."""
+    from ganatomy.cli import terminal
+    from ganatomy.remote import display_path
+
     page = arguments.out / "report.html"
-    write_page(result, page, result.study.directory)
+    own = {"study": display_path(arguments.out), "report": str(page)}
 
     def show() -> None:
         terminal.show(result)
         terminal.print_report(page)
+        more()
 
-    facts = {"study": place, "report": str(page)}
-    return answer(arguments, show, lambda: {**facts, **dissection_json(result)}, lambda: result.table)
+    return answer(arguments, show, lambda: {**own, **dissection_json(result), **facts}, lambda: result.table)
 
 
 def begin_anew(arguments: Namespace, directory: Path) -> None:

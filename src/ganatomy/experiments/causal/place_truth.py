@@ -80,8 +80,12 @@ def placement_rules(
 
 
 def category_of(generator: str) -> str | None:
-    """Return the category of scenes that a bundled generator was trained on; None for any other."""
-    family, _, name = generator.partition(":")
+    """Return the category of scenes that a bundled generator was trained on, whatever its options; None for any other.
+
+    >>> category_of("bundled:church-words?steps=4")
+    'varied-church'
+    """
+    family, _, name = generator.partition("?")[0].partition(":")
     if family != "bundled" or name not in bundled_names():
         return None
     category = card(name).get("category")
