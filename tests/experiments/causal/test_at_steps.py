@@ -136,7 +136,7 @@ def test_the_best_setting_is_searched_over_a_window(dissected: Dissection, sourc
 
 
 def test_what_is_set_by_default_is_the_block_from_its_step_on(source: DissectedModel) -> None:
-    assert default_layers(source) == ["up2@1", "up2@2", "up2@3", "up2@4"]
+    assert default_layers(source) == ["up1@1", "up1@2", "up1@3", "up1@4"]
 
 
 def test_directories_name_the_window(dissected: Dissection) -> None:
