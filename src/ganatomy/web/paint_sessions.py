@@ -359,6 +359,8 @@ class Painter(Reader):
         if recent is not None:
             return recent
         first = min((edit.layer for edit in edits), key=list(self.source.models.generator.layers).index)
+        if split_layer(first).step is not None:  # drawing begins with its step, of which it is a part
+            return Drawing(first, None, self._observe(id, seed).z, edits, (id, seed, *edits))
         later = [edit for edit in edits if edit.layer != first]
         cached = self._observe(id, seed, first)
         r = applied([edit for edit in edits if edit.layer == first], cached.features[first])
