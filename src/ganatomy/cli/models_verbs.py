@@ -112,9 +112,10 @@ def _steps_line(layer: str, sampled: "SampledGenerator") -> str:
     """Say which steps there are, how a layer of one is named, and what is dissected where none is."""
     block, steps = layer.rpartition("@")[0], ",".join(map(str, sampled.steps))
     blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in sampled.listed))
+    few = f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')}"
     return (
-        f"\neach at every step, {block}@1 to {block}@{sampled.last}; a dissection that names no layers takes {blocks} at "
-        f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')} (step={steps} of the model's name)"
+        f"\neach at every step, {block}@1 to {block}@{sampled.last}; a dissection that names no layers takes {blocks} "
+        f"at {few} (step={steps} of the model's name)"
     )
 
 
