@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ganatomy.core.errors import BadValue, StudyError
-from ganatomy.core.layer_steps import split_layer
+from ganatomy.core.layer_steps import is_window, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.core.vocabulary import CATEGORIES, Concept, addresses
 from ganatomy.experiments.causal.best_setting import known_setting, wider_layers
@@ -18,6 +18,7 @@ from ganatomy.experiments.causal.choice import (
     UnitQuery,
     ace_path,
     default_layers,
+    layer_options,
     onward,
     ranked_layers,
     select_units,
@@ -136,9 +137,10 @@ class BrushValues:
         """
         found = self.measured(layer, concept)
         if found is None:
+            at = f"{layer_options(self.default_layers)} " if is_window(self.default_layers) else ""
             raise BadValue(
                 f"no setting that inserts {concept} at {layer} is measured; measure it: "
-                f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(concept)}"
+                f"ganatomy setting {display_path(self.source.directory)} {at}--concept {shlex.quote(concept)}"
             )
         return found
 

@@ -290,7 +290,7 @@ def _by_ace(
     if not is_study(directory):
         raise BadValue(
             f"no ACE study of {concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} {_layer_options(layers)} --concept {shlex.quote(concept)}"
+            f"ganatomy ace {source.directory} {layer_options(layers)} --concept {shlex.quote(concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
@@ -304,7 +304,7 @@ def _by_ace(
     return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called
 
 
-def _layer_options(layers: Sequence[str]) -> str:
+def layer_options(layers: Sequence[str]) -> str:
     """Return the options of a command that name a layer, or a block at several steps."""
     first, last = split_layer(layers[0]), split_layer(layers[-1])
     return f"--layer {layers[0]}" if len(layers) == 1 else f"--layer {first.block} --at-steps {first.step}..{last.step}"
