@@ -1,12 +1,13 @@
 """When does a model that makes an image in steps know a concept? What its blocks are matched to at each step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ganatomy.core.layer_steps import split_layer
 
 COLUMNS = ("block", "step", "concept", "category", "units", "iou", "chance", "control", "matched")
+KEYS = ("layer", "concept", "category")
 
 
 def emergence_table(layers: Mapping[str, object], pairs: pd.DataFrame) -> pd.DataFrame:
@@ -23,21 +24,21 @@ def emergence_table(layers: Mapping[str, object], pairs: pd.DataFrame) -> pd.Dat
         block, step = split_layer(layer)
         if step is not None:
             blocks.setdefault(block, {})[step] = layer
-    rows = []
-    for block, steps in blocks.items():
-        own = pairs[pairs.layer.isin(steps.values())]
-        found = own[own.matched][["concept", "category"]].drop_duplicates()
-        for step, layer in sorted(steps.items()) if len(steps) > 1 else ():
-            for concept, category in found.itertuples(index=False):
-                at = own[(own.layer == layer) & (own.concept == concept) & (own.category == category)]
-                rows.append((block, step, concept, category, *_best(at)))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    tables = [_of_block(block, steps, pairs) for block, steps in blocks.items() if len(steps) > 1]
+    found = [table for table in tables if len(table)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _best(pairs: pd.DataFrame) -> tuple[int, float, float, float, bool]:
-    """Return how many units are matched, the scores of the best one, and whether any is."""
-    count = int(pairs.matched.sum())
-    if pairs.empty:
-        return 0, float("nan"), float("nan"), float("nan"), False
-    best = pairs.sort_values(["matched", "iou"], ascending=False).iloc[0]
-    return count, float(best.iou), float(best.chance), float(best.control), count > 0
+def _of_block(block: str, steps: Mapping[int, str], pairs: pd.DataFrame) -> pd.DataFrame:
+    own = pairs[pairs.layer.isin(steps.values())]
+    concepts: Sequence[tuple[str, str]] = list(own[own.matched].groupby(["concept", "category"], sort=False).groups)
+    every = [(step, steps[step], *concept) for step in sorted(steps) for concept in concepts]
+    if not every:
+        return pd.DataFrame(columns=list(COLUMNS))
+    index = pd.MultiIndex.from_tuples([row[1:] for row in every], names=KEYS)
+    best = own.sort_values(["matched", "iou"], ascending=False, kind="stable").drop_duplicates(list(KEYS))
+    units = own[own.matched].groupby(list(KEYS)).size()
+    table = best.set_index(list(KEYS)).reindex(index)[["iou", "chance", "control"]].reset_index()
+    table["units"] = units.reindex(index, fill_value=0).to_numpy()
+    table = table.assign(block=block, step=[row[0] for row in every], matched=table.units > 0)
+    return table[list(COLUMNS)]
