@@ -35,10 +35,10 @@ def test_quality_artifacts_and_repair(dissected: Dissection, folder: Path, out: 
     real = {"real": str(folder / "real"), "features": network, "reals": 20, "images": 20}
     quality = ganatomy.quality(dissected.study.directory, **real, out=out / "quality")
     assert len(quality.table)
-    ranking = ganatomy.artifacts(dissected.study.directory, "up1@3", **real, out=out / "artifacts")
+    ranking = ganatomy.artifacts(dissected.study.directory, "up1@3", **real, top=14, out=out / "artifacts")
     assert ranking.table.unit.nunique() == 8
     repair = ganatomy.repair(
-        dissected.study.directory, "up1@3", units=[1, 2], random=1, **real, textures=0, out=out / "repair"
+        dissected.study.directory, "up1@3", units=[1, 2], random=1, **real, top=14, textures=0, out=out / "repair"
     )
     repaired, base = open_generator(repair.opens), open_generator(dissected.spec.generator)
     assert isinstance(repaired, RepairedGenerator), "weights are those of all steps: an edit of one cannot be folded"

@@ -1,6 +1,6 @@
 """When does a model that makes an image in steps know a concept? What its blocks are matched to at each step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -31,7 +31,7 @@ def emergence_table(layers: Mapping[str, object], pairs: pd.DataFrame) -> pd.Dat
 
 def _of_block(block: str, steps: Mapping[int, str], pairs: pd.DataFrame) -> pd.DataFrame:
     own = pairs[pairs.layer.isin(steps.values())]
-    concepts: Sequence[tuple[str, str]] = list(own[own.matched].groupby(["concept", "category"], sort=False).groups)
+    concepts = own[own.matched][["concept", "category"]].drop_duplicates().to_numpy().tolist()
     every = [(step, steps[step], *concept) for step in sorted(steps) for concept in concepts]
     if not every:
         return pd.DataFrame(columns=list(COLUMNS))
