@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -60,7 +60,20 @@ def bundled(images: int, threads: int) -> Row:
     torch.set_num_threads(threads)
     generator, segmenter = models()
     timer = Timer()
-    watched = [
+    with tempfile.TemporaryDirectory() as out, timer.watching(*watched(segmenter)), timer.phase("the rest"):
+        ganatomy.dissect(generator, segmenter=segmenter, images=images, out=Path(out) / "study")
+    row: Row = {"images": images, "threads": threads, "wall_s": dict(timer.wall), "cpu_s": dict(timer.cpu)}
+    return row | {f"ratio_{kind}": ratio(seconds) for kind, seconds in (("wall", timer.wall), ("cpu", timer.cpu))}
+
+
+def ratio(seconds: Mapping[str, float], of: Sequence[str] = IMAGES) -> float:
+    """Return what statistics take, as a share of drawing and segmenting the images."""
+    return sum(seconds.get(name, 0) for name in STATISTICS) / sum(seconds[name] for name in of)
+
+
+def watched(segmenter: Segmenter) -> list[tuple[Any, str, str]]:
+    """Return the functions of a dissection that are charged to a phase, see `Timer.watching`."""
+    return [
         (sampling, "observe", "generator"),
         (type(segmenter), "__call__", "segmenter"),
         (shards, "exact_levels", "levels"),
@@ -75,12 +88,6 @@ def bundled(images: int, threads: int) -> Row:
         (sharded, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
     ]
-    with tempfile.TemporaryDirectory() as out, timer.watching(*watched), timer.phase("the rest"):
-        ganatomy.dissect(generator, segmenter=segmenter, images=images, out=Path(out) / "study")
-    row: Row = {"images": images, "threads": threads, "wall_s": dict(timer.wall), "cpu_s": dict(timer.cpu)}
-    for kind, seconds in (("wall", timer.wall), ("cpu", timer.cpu)):
-        row[f"ratio_{kind}"] = sum(seconds[name] for name in STATISTICS) / sum(seconds[name] for name in IMAGES)
-    return row
 
 
 def synthetic(side: int, units: int, planes: int, device: str, repeats: int, batch: int = 2) -> Row:

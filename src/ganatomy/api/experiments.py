@@ -371,6 +371,7 @@ def context(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -418,8 +419,8 @@ def context(
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
         shard: images between two savings (10).
-        study, layer, layers, units, top, by, ace, first, seed, strength, out, generator: as of `ablate`.
-        segmenter: as of `ablate`.
+        study, layer, layers, at_steps, units, top, by, ace, first, seed, strength, out: as of `ablate`.
+        generator, segmenter: as of `ablate`.
         multiple, constant, pool: as of `insert`.
         batch, device, engine, progress: as of `dissect`.
     """
@@ -590,6 +591,7 @@ def best_setting(
     layers: Sequence[str] | None = None,
     concept: str | None = None,
     *,
+    at_steps: str | None = None,
     images: int = 240,
     first: int = 3000000,
     seed: int = 0,
@@ -619,7 +621,7 @@ def best_setting(
     >>> ganatomy.best_setting("study", ["layer5", "layer6"], "door").measured  # doctest: +SKIP
 
     Args:
-        layers: all set at once; the last that can be aimed at, if none are given.
+        layers: all set at once; the last that can be aimed at, if none are given. With at_steps the block.
         concept: what is inserted; it must be given.
         images: so many that have a free place where the object may be, and so many that have one where it may not: half
             of them choose, the others are measured on (240).
@@ -631,7 +633,7 @@ def best_setting(
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         searched: among so many images they are looked for, at most (2400).
         shard: images between two savings (16).
-        study, seed, out, generator, segmenter: as of `ablate`.
+        study, at_steps, seed, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("BestSetting", run_experiment("best_setting", locals()))
@@ -644,6 +646,7 @@ def trace(
     concept: str | None = None,
     *,
     layers: Sequence[str] | None = None,
+    at_steps: str | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -677,8 +680,8 @@ def trace(
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
         shard: images between two savings (20).
-        study, layer, layers, units, top, by, ace, first, seed, strength, out, generator: as of `ablate`.
-        segmenter: as of `ablate`.
+        study, layer, layers, at_steps, units, top, by, ace, first, seed, strength, out: as of `ablate`.
+        generator, segmenter: as of `ablate`.
         concept, cell: as of `context`.
         images: as of `unit_effects`.
         multiple, constant, pool: as of `insert`.

@@ -2,14 +2,16 @@
 
 import inspect
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.answers import answer, progress
 from ganatomy.core.errors import UnknownName
+from ganatomy.core.layer_steps import split_layer
 
 if TYPE_CHECKING:
+    from ganatomy.models.generators.sampling import SampledGenerator
     from ganatomy.models.weights.model_zoo import Record
 
 
@@ -97,7 +99,7 @@ def layers(arguments: Namespace) -> None:
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
     if sampled is not None:
         facts |= {"steps": sampled.last, "listed_steps": list(sampled.steps)}
-        drawn += _steps_line(names[0], sampled.last, sampled.steps)
+        drawn += _steps_line(names[0], sampled)
     return answer(
         arguments,
         lambda: terminal.show_layers(found, others, drawn),
@@ -106,12 +108,14 @@ def layers(arguments: Namespace) -> None:
     )
 
 
-def _steps_line(layer: str, last: int, listed: Sequence[int]) -> str:
-    """Say which steps there are, and how a layer of one is named."""
-    block, numbers = layer.rpartition("@")[0], ", ".join(map(str, listed))
+def _steps_line(layer: str, sampled: "SampledGenerator") -> str:
+    """Say which steps there are, how a layer of one is named, and what is dissected where none is."""
+    block, steps = layer.rpartition("@")[0], ",".join(map(str, sampled.steps))
+    blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in sampled.listed))
+    few = f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')}"
     return (
-        f"\neach at every step, {block}@1 to {block}@{last}; a dissection that names no layers takes those of "
-        f"{'step' if len(listed) == 1 else 'steps'} {numbers} (step={numbers.replace(' ', '')} of the model's name)"
+        f"\neach at every step, {block}@1 to {block}@{sampled.last}; a dissection that names no layers takes {blocks} "
+        f"at {few} (step={steps} of the model's name)"
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.experiments.forecast import Forecast
+    from ganatomy.models.generators import Subject
 
 CALIBRATION_BATCH = 8
 
@@ -112,6 +113,8 @@ def _measured_dissection(arguments: Namespace) -> "Dissection | None":
         if not study.finished:
             pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))
             place = display_path(arguments.out)
+            if not spec.layers and (chosen := _chosen_text(models.subject)):
+                announce(arguments, chosen)
             announce(arguments, f"{pair}: {_cost_text(spec, costs[''])} on {arguments.device}, in {place}")
         result = run(spec, study, models, given.get("memory"))
     write_page(result, arguments.out / "report.html", result.study.directory)
@@ -160,6 +163,17 @@ def default_directory(spec: "DissectSpec") -> Path:
     family, _, argument = spec.generator.partition("?")[0].partition(":")
     stem = re.sub(r"\W+", "-", Path(argument).stem).strip("-") or family
     return Path(f"{stem}-{spec_digest(spec):.8}")
+
+
+def _chosen_text(subject: "Subject") -> str:
+    """Say which layers are taken where none are named, if these are not all."""
+    from ganatomy.models.generators.protocol import listed_layers
+
+    listed = list(listed_layers(subject))
+    if len(listed) == len(subject.layers):
+        return ""
+    few = f"layers {', '.join(listed)}" if len(listed) <= 16 else f"{len(listed)} layers, {listed[0]} … {listed[-1]}"
+    return f"{few}; --layers takes others, ganatomy layers shows which there are"
 
 
 def _cost_text(spec: "DissectSpec", cost: "Forecast", option: str = "") -> str:

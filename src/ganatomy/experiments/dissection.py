@@ -20,6 +20,7 @@ from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.experiments.emergence import emergence_table
 from ganatomy.experiments.prompted import concept_sentences, conclude_prompts
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
@@ -278,6 +279,15 @@ class Dissection(Questions, Summarised):
         from ganatomy.report.html import unit_chart
 
         return unit_chart(self)
+
+    @cached_property
+    def emergence(self) -> pd.DataFrame:
+        """What each block is matched to at each dissected step, of a model that makes an image in steps.
+
+        One row for each block, step, and concept that the block is matched to at any step: ``units`` matched to it,
+        and ``iou``, ``chance`` and ``control`` of the best of them (where there is none, of the unit of greatest IoU).
+        """
+        return emergence_table(self.layers, self.pairs)
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):

@@ -16,6 +16,7 @@ from ganatomy.report.causal.section import figures
 from ganatomy.report.causal.top_images import top_tiles
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed, iou_scale
+from ganatomy.report.emergence import emergence_html
 from ganatomy.report.folding import ALIKE, folds
 from ganatomy.report.formats import chance_text, count
 from ganatomy.report.index import is_index
@@ -186,6 +187,7 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "numbers": numbers,
         "concept_charts": figures(*concept_charts(dissection)),
         "layer_charts": figures(*layer_charts(dissection)),
+        "emergence": emergence_html(dissection),
         "categories": category_colours(dissection.vocabulary),
         "rare": [(row.concept, f"{100 * row.share:.2g} %") for row in rows(rare)],
         "never": list(concepts[concepts["share"] == 0]["concept"]),

@@ -3,6 +3,7 @@
 import math
 from typing import Any, Literal
 
+from ganatomy.core.layer_steps import spanned, split_layer
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.setting_spec import Setting
 from ganatomy.web.brush_schemas import Appearance, BrushSetting, BrushSettings, MeasuredSetting, Outcome
@@ -19,9 +20,14 @@ def describe_brush(values: BrushValues, layer: str, concept: str, ranked_by: Ran
     found = values.measured(layer, concept)
     if found is not None:
         best = found.setting.best
-        return "best", f"measured: {best.name} of {', '.join(best.layers())}", brush_radius(values.source, best)
-    if layer in values.default_layers:
-        layers = ", ".join(values.default_layers)
+        return (
+            "best",
+            f"measured: {best.name} of {', '.join(spanned(best.layers()))}",
+            brush_radius(values.source, best),
+        )
+    if values.sets_all(layer):
+        steps = split_layer(layer).step is not None
+        layers = ", ".join(spanned(values.window(layer, None) if steps else values.default_layers))
         return "all", f"not measured yet: all units of {layers} at k(place)", RADIUS
     ranking = "ACE" if ranked_by == "ace" else "IoU"
     return ranked_by, f"not measured: the units of {layer} that rank highest by {ranking}, at k", RADIUS

@@ -11,10 +11,19 @@ from typing import Literal
 import numpy as np
 
 from ganatomy.core.errors import BadValue, StudyError
+from ganatomy.core.layer_steps import is_window, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.core.vocabulary import CATEGORIES, Concept, addresses
 from ganatomy.experiments.causal.best_setting import known_setting, wider_layers
-from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
+from ganatomy.experiments.causal.choice import (
+    UnitQuery,
+    ace_path,
+    default_layers,
+    layer_options,
+    onward,
+    ranked_layers,
+    select_units,
+)
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.pool import (
@@ -57,7 +66,9 @@ class BrushValues:
         self._pools: dict[str, Pool] = {}
         self._measured: dict[tuple[str, str], Measured] = {}
         self._look_again: dict[tuple[str, str], float] = {}
+        self._samples: dict[str, ConstantsSample] = {}
         self.ranked = lru_cache(maxsize=4096)(self._rank)
+        self._constants = lru_cache(maxsize=256)(self._constants_of)
         self._all_units = lru_cache(maxsize=256)(self._parts_of_all)
 
     @cached_property
@@ -68,12 +79,26 @@ class BrushValues:
     @cached_property
     def clone_layers(self) -> list[str]:
         """The layers that a clone copies where none are named: the default ones, and a coarser one before them."""
-        return wider_layers(self.source, self.default_layers)[0]
+        return next(iter(wider_layers(self.source, self.default_layers)), self.default_layers)
 
     @cached_property
     def sample(self) -> ConstantsSample:
-        """Of the default layers."""
-        return ConstantsSample(self.source, self.default_layers)
+        """Of the default layers; of a model that makes an image in steps, of their block at all steps."""
+        block, step = split_layer(self.default_layers[0])
+        return ConstantsSample(self.source, self.default_layers) if step is None else self._block_sample(block)
+
+    def window(self, layer: str, at_steps: str | None) -> list[str]:
+        """Return where a stroke at a layer edits: there; or its block at some steps, by default from its own on.
+
+        Raises:
+            BadValue: it is no layer of a step, or there are no such steps.
+        """
+        block, step = split_layer(layer)
+        if at_steps is None:
+            return onward(self.source, layer) or [layer]
+        if step is None:
+            raise BadValue(f"at_steps={at_steps}: {layer} is no layer of a step")
+        return self.source.window(block, at_steps)
 
     @cached_property
     def names(self) -> list[str]:
@@ -121,19 +146,35 @@ class BrushValues:
         """
         found = self.measured(layer, concept)
         if found is None:
+            at = f"{layer_options(self.default_layers)} " if is_window(self.default_layers) else ""
             raise BadValue(
                 f"no setting that inserts {concept} at {layer} is measured; measure it: "
-                f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(concept)}"
+                f"ganatomy setting {display_path(self.source.directory)} {at}--concept {shlex.quote(concept)}"
             )
         return found
 
     def all_units(self, layer: str, concept: str) -> list[Part]:
-        """Return all units of the default layers at k(place), and without the concept; nothing for other layers."""
-        return self._all_units(concept) if layer in self.default_layers else []
+        """Return all units of the default layers at k(place), and without the concept; nothing for other layers.
+
+        Of a model that makes an image in steps, those of the block at all steps.
+        """
+        return self._all_units(concept) if self.sets_all(layer) else []
+
+    def sets_all(self, layer: str) -> bool:
+        """Return whether all units are set at a layer until its brushes are measured."""
+        return layer in self.default_layers or split_layer(layer).block == split_layer(self.default_layers[0]).block
+
+    def constant(self, layer: str, concept: str) -> PerUnit:
+        """Return k of a concept at a layer; at a layer of a step from one pass that measures all steps of its block."""
+        block, step = split_layer(layer)
+        if step is None:
+            return self.pool(layer).constant(self.source.concept(concept)).cpu()
+        return self._constants(block, concept)[layer]
 
     def strong(self, layer: str) -> PerUnit:
         """Return what each unit of a layer exceeds on a small share of all pixels."""
-        fractions, values = self.source.dissection.levels(layer)
+        known = layer in self.source.dissection.layers
+        fractions, values = self.source.dissection.levels(layer if known else ranked_layers(self.source, [layer])[0])
         return values[:, int(np.abs(fractions - STRONG).argmin())].float()
 
     def has_ace(self, layer: str, concept: str) -> bool:
@@ -148,8 +189,11 @@ class BrushValues:
         return self._pools[layer]
 
     def pool_jobs(self, layer: str) -> list[Callable[[], object]]:
-        """Return jobs that measure the layer's pool, a batch each: strokes go between; none if it is there."""
-        if layer in self._pools:
+        """Return jobs that measure the layer's pool, a batch each: strokes go between.
+
+        None if it is there, or the layer is of a step, where `constant` needs the sample alone.
+        """
+        if layer in self._pools or split_layer(layer).step is not None:
             return []
         for images in (PoolSpec.images, POOL_IMAGES):
             if _finished(pool_path(self.source, layer, images)):
@@ -180,6 +224,14 @@ class BrushValues:
                 if found is not None:
                     parts = measured_parts(self.source, found.best, concept)
                     self._measured[layer, concept] = Measured(found, parts)
+
+    def _block_sample(self, block: str) -> ConstantsSample:
+        if block not in self._samples:
+            self._samples[block] = ConstantsSample(self.source, onward(self.source, f"{block}@1"))
+        return self._samples[block]
+
+    def _constants_of(self, block: str, concept: str) -> dict[str, PerUnit]:
+        return self._block_sample(block).constants(self.source.concept(concept))
 
     def _parts_of_all(self, concept: str) -> list[Part]:
         try:

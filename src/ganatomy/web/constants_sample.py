@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue
-from ganatomy.core.tensor_types import Labels
+from ganatomy.core.tensor_types import Labels, PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import Part
 from ganatomy.experiments.causal.pool import LayerMeans, PlaceMeans, PoolSpec, with_shares
@@ -57,9 +57,16 @@ class ConstantsSample:
         """
         parts = []
         for layer, shape, means in zip(self._layers, self._shapes, self._means(concept), strict=True):
-            k = (means.shown.sum((1, 2)) / means.mass.sum()).float()
-            parts.append(Part(layer, shape, tuple(range(shape.units)), means.constant(k), means.absent()))
+            parts.append(Part(layer, shape, tuple(range(shape.units)), means.constant(means.mean()), means.absent()))
         return parts
+
+    def constants(self, concept: int) -> dict[str, PerUnit]:
+        """Return k of a concept at each layer.
+
+        Raises:
+            BadValue: none of the images shows the concept.
+        """
+        return {layer: means.mean() for layer, means in zip(self._layers, self._means(concept), strict=True)}
 
     def frequency(self, concept: int) -> Tensor:
         """Return how much of each place of the last layer's grid shows a concept in the mean of all images, [h, w]."""

@@ -27,14 +27,14 @@ class Drawing(NamedTuple):
 
     Attributes:
         layer: where drawing begins.
-        r: the output of that layer, edited, [1, u, h, w].
+        r: the output of that layer, edited, [1, u, h, w]; None where it costs as much to have it as to draw on from it.
         z: the latent, [1, …].
-        later: edits of later layers.
+        later: edits of later layers; where there is no r, of this one too.
         key: of the image among recent ones.
     """
 
     layer: str
-    r: Features
+    r: Features | None
     z: Latents
     later: Sequence[Edit] = ()
     key: Hashable = None
@@ -92,9 +92,11 @@ class JointPasses:
         planned = [edits_by_layer(each.later) for each in drawings]
         layers = dict.fromkeys(layer for own in planned for layer in own)
         edits = [RowEdits(layer, [own.get(layer, ()) for own in planned]) for layer in layers]
-        r, z = torch.cat([each.r for each in drawings]), torch.cat([each.z for each in drawings])
+        z, known = torch.cat([each.z for each in drawings]), [each.r for each in drawings if each.r is not None]
         with torch.no_grad():
-            return self._generator.render(r, drawings[0].layer, z, edits)
+            if not known:
+                return self._generator.edited(z, edits)
+            return self._generator.render(torch.cat(known), drawings[0].layer, z, edits)
 
 
 class RecentTensors:

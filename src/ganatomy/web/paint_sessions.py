@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from ganatomy.core.errors import BadValue
+from ganatomy.core.layer_steps import is_window, split_layer
 from ganatomy.core.resample import pooled
 from ganatomy.core.tensor_types import Constant, Features, Images, Labels, Where
+from ganatomy.experiments.causal.choice import ranked_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
@@ -163,7 +165,8 @@ class Painter(Reader):
         Its grid is neither too coarse to aim nor too fine to make an object (4 places to a quarter of the image's
         side), if there are such.
         """
-        default = self.values.default_layers[-1]
+        layers = self.values.default_layers
+        default = layers[0] if is_window(layers) else layers[-1]
         if self.brushes(default):
             return default
         layers = self.source.dissection.layers
@@ -262,11 +265,14 @@ class Painter(Reader):
             return self._clones(stroke)
         if stroke.layer is None:
             raise BadValue("a stroke needs a layer")
+        window = self.values.window(stroke.layer, stroke.at_steps)
         if stroke.units is not None or stroke.concept is None:
-            return [self._own_units(stroke, stroke.layer)]
+            return self._own_units(stroke, window)
         ranked = stroke.by in ("ace", "iou") or (stroke.by is None and "top" in stroke.model_fields_set)
         whole = [] if ranked else self._whole_places(stroke, stroke.layer, stroke.concept)
-        return whole or [self._ranked_units(stroke, stroke.layer, stroke.concept)]
+        if split_layer(stroke.layer).step is not None:
+            whole = [edit for edit in whole if edit.layer in window]
+        return whole or self._ranked_units(stroke, stroke.concept, window)
 
     def _whole_places(self, stroke: Stroke, layer: str, concept: str) -> list[Intervention]:
         """Return the measured setting of a concept, else all units at k(place); to remove, at what they are without it.
@@ -291,25 +297,27 @@ class Painter(Reader):
             for part in parts
         ]
 
-    def _own_units(self, stroke: Stroke, layer: str) -> Intervention:
-        """Return the edit of the units that a stroke names."""
+    def _own_units(self, stroke: Stroke, window: Sequence[str]) -> list[Intervention]:
+        """Return the edits of the units that a stroke names, at each layer of a window."""
         if stroke.units is None:
             raise BadValue("a stroke needs a concept, or units")
-        self.check(layer, stroke.units)
-        if stroke.action == "draw" and stroke.concept is None:
-            return self._insert(stroke, layer, self.source.shape(layer), stroke.units, self.values.strong(layer))
-        return self._insert(stroke, layer, self.source.shape(layer), stroke.units, self._constant(stroke, layer))
+        self.check(window[0], stroke.units)
+        return self._at_each(stroke, stroke.units, window)
 
-    def _ranked_units(self, stroke: Stroke, layer: str, concept: str) -> Intervention:
-        """Return the edit of the units that rank highest for a concept."""
+    def _ranked_units(self, stroke: Stroke, concept: str, window: Sequence[str]) -> list[Intervention]:
+        """Return the edits of the units that rank highest for a concept at the stroke's layer, at each of a window."""
         by: RankedBy | None = "ace" if stroke.by == "ace" else "iou" if stroke.by == "iou" else None
-        units, _ = self.values.ranked(layer, concept, by, stroke.top)
-        return self._insert(stroke, layer, self.source.shape(layer), units, self._constant(stroke, layer))
+        units, _ = self.values.ranked(stroke.layer or window[0], concept, by, stroke.top)
+        return self._at_each(stroke, units, window)
+
+    def _at_each(self, stroke: Stroke, units: Sequence[int], window: Sequence[str]) -> list[Intervention]:
+        shapes = {layer: self.source.shape(layer) for layer in window}
+        return [self._insert(stroke, layer, own, units, self._constant(stroke, layer)) for layer, own in shapes.items()]
 
     def _constant(self, stroke: Stroke, layer: str) -> Constant:
-        if stroke.action == "remove" or stroke.concept is None:
+        if stroke.action == "remove":
             return torch.zeros(self.source.shape(layer).units)
-        return self.values.pool(layer).constant(self.source.concept(stroke.concept)).cpu()
+        return self.values.strong(layer) if stroke.concept is None else self.values.constant(layer, stroke.concept)
 
     def _insert(
         self, stroke: Stroke, layer: str, shape: LayerShape, units: Sequence[int], value: Constant
@@ -323,7 +331,8 @@ class Painter(Reader):
 
     def _as_features(self, layer: str, value: Constant, multiple: float) -> Constant:
         """Return so many times a value, in memory as the layer's features are: or `blend` must copy it every time."""
-        features = self._observe(0, 0, layer).features[layer][0]
+        (known,) = ranked_layers(self.source, [layer])  # another step of the block is laid out alike
+        features = self._observe(0, 0, known).features[known][0]
         return torch.empty_like(features, device=value.device).copy_(value).mul_(multiple)
 
     def _pooled_mask(
@@ -339,7 +348,10 @@ class Painter(Reader):
         offset = np.subtract(stroke.points[0], source.at)[::-1]
         mask = torch.from_numpy(softened(stroke.points, stroke.radius, self.size))[None, None]
         edits = []
-        for layer in stroke.layers or self.values.clone_layers:
+        layers = self.values.clone_layers
+        if stroke.at_steps is not None:
+            layers = self.values.window(layers[0], stroke.at_steps)
+        for layer in stroke.layers or layers:
             features = self._observe(source.id, source.seed, layer).features[layer][0]
             grid = (features.shape[1], features.shape[2])
             rows, columns = (round(float(each)) for each in offset * grid)
@@ -359,6 +371,8 @@ class Painter(Reader):
         if recent is not None:
             return recent
         first = min((edit.layer for edit in edits), key=list(self.source.models.generator.layers).index)
+        if split_layer(first).step is not None:  # drawing begins with its step, of which it is a part
+            return Drawing(first, None, self._observe(id, seed).z, edits, (id, seed, *edits))
         later = [edit for edit in edits if edit.layer != first]
         cached = self._observe(id, seed, first)
         r = self._begin(id, seed, cached.features[first], [edit for edit in edits if edit.layer == first])

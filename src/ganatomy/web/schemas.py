@@ -73,6 +73,12 @@ class Stroke(Strict):
     )
     radius: Share = Field(default=0.08, description="of the brush, as a share of the image's width")
     pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
+    at_steps: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,4}(\.\.\d{1,4})?$",
+        description="of a model that makes an image in steps: the first step and the last at which the stroke edits, "
+        "4..8; none: from the step of its layer to the last",
+    )
     source: CloneSource | None = Field(default=None, description="required to clone")
     layers: list[Name] | None = Field(
         default=None, min_length=1, max_length=64, description="where a clone copies; none: where it works best"
@@ -252,6 +258,7 @@ class StudyFacts(BaseModel):
     width: int
     layers: list[LayerFacts]
     layer: str = Field(description="where painting starts: the layer with the best brushes")
+    steps: int = Field(description="in how many the model makes an image; 0: it makes none in steps")
     units: int
     matched: int = Field(description="units that match a concept")
     concepts: int = Field(description="concepts that some unit matches")

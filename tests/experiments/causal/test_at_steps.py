@@ -10,13 +10,15 @@ from mistakes import mistake
 from tiny_words import save_words
 
 import ganatomy
-from ganatomy.experiments.causal.choice import UnitQuery, ranked_layers, select_in_window, take_window
+from ganatomy.experiments.causal.best_setting import paper_setting, setting_spec
+from ganatomy.experiments.causal.choice import UnitQuery, default_layers, ranked_layers, select_in_window, take_window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.sampling import SampledGenerator
+from ganatomy.report.html import report_html
 
 PROMPTS = "a green church; a winter church at night; a church without a tree"
 
@@ -121,6 +123,45 @@ def test_units_are_ranked_at_the_dissected_steps_of_the_window(dissected: Dissec
     }
 
 
+def test_context_inserts_at_each_step(dissected: Dissection, out: Path) -> None:
+    options = {"units": [1, 4], "images": 2, "pool": 16, "stride": 4, "show": 1, "out": out}
+    context = ganatomy.context(dissected.study.directory, "up1", named(dissected), at_steps="2..4", **options)
+    assert context.spec.layers() == ["up1@2", "up1@3", "up1@4"]
+    assert len(context.places) == 2 * len(context.spec.corners((8, 8)))
+
+
+def test_trace_follows_the_edited_and_the_listed_layers(
+    dissected: Dissection, source: DissectedModel, out: Path
+) -> None:
+    options = {"units": [1, 4], "images": 2, "pool": 16, "places": 2, "show": 0, "out": out}
+    trace = ganatomy.trace(dissected.study.directory, "up1", named(dissected), at_steps="2..4", **options)
+    assert trace.lines.layer.drop_duplicates().tolist() == ["up1@2", "up2@3", "up1@3", "up1@4"]
+    generator, place = source.models.generator, trace.places.iloc[0]
+    z = generator.latents(range(int(place.id), int(place.id) + 1), 0)
+    assert place["up2@3"] > 0
+    assert generator.observe(z, ["up2@3"]).features["up2@3"].shape[1] == 8
+
+
+def test_the_best_setting_is_searched_over_a_window(dissected: Dissection, source: DissectedModel, out: Path) -> None:
+    spec = setting_spec(source, ["up1@2", "up1@3", "up1@4"], named(dissected))
+    assert [[layer for layer, _ in units] for by, units in spec.sets if by == "all"] == [
+        ["up1@2", "up1@3", "up1@4"],
+        ["up1@3", "up1@4"],
+    ]
+    small = {"images": 4, "searched": 4, "pool": 16, "out": out}
+    found = ganatomy.best_setting(
+        dissected.study.directory, ["up1"], named(dissected), at_steps="2..4", cells=[2], **small
+    )
+    assert found.best.layers()[-1] == "up1@4"
+    assert "up1@" in found.section().blocks[0].lead
+    paper = paper_setting(source, spec, 1)
+    assert paper.layers() == ["up1@2", "up1@3", "up1@4"]
+
+
+def test_what_is_set_by_default_is_the_block_from_its_step_on(source: DissectedModel) -> None:
+    assert default_layers(source) == ["up1@1", "up1@2", "up1@3", "up1@4"]
+
+
 def test_directories_name_the_window(dissected: Dissection) -> None:
     effect = ganatomy.ablate(dissected.study.directory, "up1", at_steps="1..4", units=[0], images=4, random=0, show=0)
     assert effect.study.directory.parent.name == "up1-1..4"
@@ -184,3 +225,24 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
     assert list(effect.spec.units) == units
     with mistake("bad-value", "up1", "--at-steps 1..4"):
         ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)
+
+
+def test_emergence_tells_each_concept_at_each_dissected_step(dissected: Dissection) -> None:
+    table = dissected.emergence
+    matched = dissected.pairs[dissected.pairs.matched]
+    assert len(matched), "the rest would test nothing"
+    assert table.step.unique().tolist() == [1, 3]
+    assert table.units.sum() == len(matched)
+    row = table[table.matched].iloc[0]
+    own = matched[(matched.layer == f"{row.block}@{row.step}") & (matched.concept == row.concept)]
+    assert (row.units, row.iou, row.control) == (
+        len(own),
+        own.iou.max(),
+        own.sort_values("iou", ascending=False).iloc[0].control,
+    )
+    assert "When does each concept appear?" in report_html(dissected)
+
+
+def test_a_model_without_steps_has_no_emergence(planted: Dissection) -> None:
+    assert planted.emergence.empty
+    assert "When does each concept appear?" not in report_html(planted)

@@ -208,7 +208,7 @@ def test_the_estimate_is_shown_after_the_last_listed_step(sampler: ToySampler) -
     with torch.no_grad():
         assert torch.equal(generator.observe(z, ["up@2"]).images, sampler.estimate(state))
     assert sampler.calls == 3
-    assert next(iter(generator.listed)) == "enter@2"
+    assert list(generator.listed) == ["tokens@2", "up@2", "tokens@3", "up@3"]
     with mistake("bad-value", "up@4", "1 to 3"):
         generator.observe(z, ["up@4"])
 

@@ -19,10 +19,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, StudyError
+from ganatomy.core.layer_steps import is_window, spanned
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units, take_layers
+from ganatomy.experiments.causal.choice import (
+    UnitQuery,
+    Window,
+    ace_path,
+    default_layers,
+    select_in_layers,
+    select_in_window,
+    take_layers,
+    take_window,
+)
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     LayerUnits,
@@ -66,21 +76,23 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
     """Return the Spec of the settings that are tried for a concept at some layers.
 
     The units of each layer are ranked by IoU, and by ACE too where that was run for all of them. All units are tried in
-    these layers, in the last of them, and, where they are the default ones, in the next coarser or finer one, too.
+    these layers, in the last of them, and, where they are the default ones, in the next coarser or finer one, too. Of a
+    block over steps the same units are taken at each step; all units are tried at all steps and at the later half.
     """
     source.concept(concept)
     names = source.in_order(layers)
     shapes = {name: source.shape(name) for name in names}
+    window = is_window(names)
     ranked = all(
-        any(is_study(ace_path(source, [name], concept, each)) for each in ("fast", "published")) for name in names
+        any(is_study(ace_path(source, own, concept, each)) for each in ("fast", "published"))
+        for own in ([names] if window else [[name] for name in names])
     )
     most = min(shape.units for shape in shapes.values())
     sets: list[tuple[str, tuple[LayerUnits, ...]]] = []
     for by in ("iou", "ace") if ranked else ("iou",):
         for top in sorted({min(top, most) for top in TOPS} - {most}):
-            query = UnitQuery(concept=concept, top=top, by=by)
-            sets.append((f"{by}-{top}", tuple((name, select_units(source, name, query).units) for name in names)))
-    for several in (names, names[-1:], *wider_layers(source, names)):
+            sets.append((f"{by}-{top}", _ranked(source, names, UnitQuery(concept=concept, top=top, by=by))))
+    for several in (names, names[len(names) // 2 :] if window else names[-1:], *wider_layers(source, names)):
         whole = ("all", tuple((name, tuple(range(source.shape(name).units))) for name in several))
         sets += [whole] if whole not in sets else []
     side = min(source.grid(names[-1]))
@@ -100,9 +112,9 @@ def setting_spec(source: DissectedModel, layers: Sequence[str], concept: str, **
 def wider_layers(source: DissectedModel, layers: Sequence[str]) -> list[list[str]]:
     """Return the default layers with the last layer of the next coarser grid, and with the first of the next finer.
 
-    Of other layers nothing: they are what a person asks for.
+    Of other layers nothing: they are what a person asks for; nor of a block over steps.
     """
-    if list(layers) != default_layers(source):
+    if is_window(layers) or list(layers) != default_layers(source):
         return []
     names, grids = list(source.dissection.layers), {name: source.grid(name)[0] for name in source.dissection.layers}
     before, after = names[: names.index(layers[0])], names[names.index(layers[-1]) + 1 :]
@@ -111,11 +123,23 @@ def wider_layers(source: DissectedModel, layers: Sequence[str]) -> list[list[str
     return [[*coarser, *layers], [*layers, *finer]]
 
 
-def paper_setting(source: DissectedModel, spec: SettingSpec, layer: str, cell: int) -> Setting:
-    """Return the paper's setting: the 20 best units of a layer at k; all of a smaller layer's."""
-    top = min(PAPER, source.shape(layer).units)
-    units = select_units(source, layer, UnitQuery(concept=spec.concept, top=top)).units
-    return spec.setting(f"iou-{top}", [(layer, units)], ("k", 1.0, 1.0), cell)
+def _ranked(source: DissectedModel, layers: Sequence[str], query: UnitQuery) -> tuple[LayerUnits, ...]:
+    """Return the best units of each layer; of a block over steps the same at each."""
+    one = is_window(layers) or len(layers) == 1
+    _, fields = (select_in_window if one else select_in_layers)(source, layers, query)
+    return ((fields["layer"], fields["units"]), *fields["more"])
+
+
+def paper_setting(source: DissectedModel, spec: SettingSpec, cell: int) -> Setting:
+    """Return the paper's setting: the 20 best units of the first layer at k; all of a smaller layer's.
+
+    Of a block over steps, they are set at each of them.
+    """
+    layers = [layer for layer, _ in spec.sets[0][1]]
+    layers = layers if is_window(layers) else layers[:1]
+    top = min(PAPER, source.shape(layers[0]).units)
+    units = _ranked(source, layers, UnitQuery(concept=spec.concept, top=top))
+    return spec.setting(f"iou-{top}", units, ("k", 1.0, 1.0), cell)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +175,7 @@ class BestSetting(Result):
         row, control = self.measured.iloc[0], self.measured.iloc[1]
         where = ("allowed", "forbidden") if self.facts.get("truth") else ("usual", "never seen")
         return (
-            f"{self.best.name} of {', '.join(self.best.layers())}: {self.spec.concept} appears "
+            f"{self.best.name} of {', '.join(spanned(self.best.layers()))}: {self.spec.concept} appears "
             f"at {_percent(row.likely)} of places where it is {where[0]} and {_percent(row.unlikely)} where "
             f"{where[1]}; control {_percent(control.likely)} and {_percent(control.unlikely)}"
         )
@@ -168,7 +192,7 @@ def cell_of(source: DissectedModel, setting: Setting) -> int:
 
 def setting_path(source: DissectedModel, layers: Sequence[str], concept: str) -> Path:
     """Return the default directory of the best setting of a concept at some layers."""
-    return source.sibling_path("+".join(source.in_order(layers)), f"setting-{concept}")
+    return source.sibling_path("+".join(spanned(source.in_order(layers))), f"setting-{concept}")
 
 
 def known_setting(source: DissectedModel, layers: Sequence[str], concept: str) -> BestSetting | None:
@@ -204,7 +228,7 @@ def run_setting(
             images = find_images(source, spec, study, places)
             table = _choose(source, study, spec, trials, images)
             picked = trials[int(table["picked"].to_numpy().argmax())]
-            paper = paper_setting(source, spec, spec.sets[0][1][0][0], picked.places.cell)
+            paper = paper_setting(source, spec, picked.places.cell)
             parts = constant_parts(source, paper, k, means)
             own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
             measured = _try(source, study, "measuring", spec, own, {key: each.last for key, each in images.items()})
@@ -264,7 +288,8 @@ def find_setting(source: DissectedModel, runner: Runner, layers: Sequence[str], 
 
 
 def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
-    return plan_setting(source, take_layers(source, options, default=True), **options)
+    layers = take_window(source, options) or take_layers(source, options, default=True)
+    return plan_setting(source, layers, **options)
 
 
 @dataclass(frozen=True)
@@ -272,7 +297,7 @@ class _SettingLayers:
     """Where the units are.
 
     Attributes:
-        layers: all set at once; the last that can be aimed at, if none are given.
+        layers: all set at once; the last that can be aimed at, if none are given. With at_steps the block.
     """
 
     layers: Sequence[str] | None = None
@@ -283,7 +308,7 @@ BEST_SETTING = Experiment(
     summary="find the setting that inserts a concept best",
     verb="setting",
     spec=SettingSpec,
-    groups=(_SettingLayers,),
+    groups=(_SettingLayers, Window),
     filled=frozenset({"layer", "sets"}),
     planned=frozenset({"cells"}),
     plan=_plan,

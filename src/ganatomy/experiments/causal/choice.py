@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import read_steps, spanned, split_layer
+from ganatomy.core.layer_steps import spanned, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -121,21 +121,14 @@ def take_window(source: DissectedModel, options: dict[str, Any]) -> list[str] | 
     text = options.pop("at_steps", None)
     if text is None:
         return None
-    steps, layer, layers = read_steps(str(text)), options.pop("layer", None), options.pop("layers", None) or []
+    layer, layers = options.pop("layer", None), options.pop("layers", None) or []
     blocks = [str(name) for name in ([] if layer is None else [layer]) + list(layers)]
     if len(blocks) != 1:
         raise BadValue(f"at_steps={text} goes with one block, such as layer=up1")
     (block,) = blocks
     if split_layer(block).step is not None:
         raise BadValue(f"layer={block} is of one step; name the block alone, {split_layer(block).block}, with at_steps")
-    if not source.dissected_steps(block):
-        known = dict.fromkeys(part.block for part in map(split_layer, source.dissection.layers) if part.step)
-        raise UnknownName("block that was dissected at a step", block, known)
-    layers = [f"{block}@{step}" for step in steps]
-    if layers[-1] not in source.models.subject.layers:
-        last = sum(split_layer(layer).block == block for layer in source.models.subject.layers)
-        raise BadValue(f"at_steps={text}: the model has steps 1 to {last}")
-    return layers
+    return source.window(block, str(text))
 
 
 def ranked_layers(source: DissectedModel, window: Sequence[str]) -> list[str]:
@@ -173,14 +166,20 @@ def take_layers(source: DissectedModel, options: dict[str, Any], default: bool =
 def default_layers(source: DissectedModel) -> list[str]:
     """Return the layers that are set where none are named: the first two with the finest grid that can make an object.
 
-    A place of it is at least `FINEST` pixels a side; of networks without such, it is the first layer.
+    A place of it is at least `FINEST` pixels a side; of networks without such, it is the first layer. Of a model that
+    makes an image in steps, they are the block of the first such layer, from its step to the last.
     """
     generator, layers = source.models.generator, source.dissection.layers
     height = generator.observe(generator.latents(range(1), 0), ()).images.shape[-2]
     apt = {name: shape.height for name, shape in layers.items() if 1 < shape.height <= height // FINEST}
-    if not apt:
-        return [next(iter(layers))]
-    return [name for name, side in apt.items() if side == max(apt.values())][:2]
+    finest = [name for name, side in apt.items() if side == max(apt.values())][:2] or [next(iter(layers))]
+    return onward(source, finest[0]) or finest
+
+
+def onward(source: DissectedModel, layer: str) -> list[str]:
+    """Return the block of a layer from its step to the last; nothing, where it is no layer of a step."""
+    block, step = split_layer(layer)
+    return [] if step is None else [f"{block}@{each}" for each in range(step, source.last_step(block) + 1)]
 
 
 def select_units(source: DissectedModel, layer: str, query: UnitQuery, window: Sequence[str] = ()) -> UnitSelection:
@@ -291,7 +290,7 @@ def _by_ace(
     if not is_study(directory):
         raise BadValue(
             f"no ACE study of {concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} {_layer_options(layers)} --concept {shlex.quote(concept)}"
+            f"ganatomy ace {source.directory} {layer_options(layers)} --concept {shlex.quote(concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
@@ -305,7 +304,7 @@ def _by_ace(
     return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called
 
 
-def _layer_options(layers: Sequence[str]) -> str:
+def layer_options(layers: Sequence[str]) -> str:
     """Return the options of a command that name a layer, or a block at several steps."""
     first, last = split_layer(layers[0]), split_layer(layers[-1])
     return f"--layer {layers[0]}" if len(layers) == 1 else f"--layer {first.block} --at-steps {first.step}..{last.step}"

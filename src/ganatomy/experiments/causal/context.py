@@ -20,7 +20,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment
-from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.choice import Layers, UnitQuery, Window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, at_least
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -341,7 +341,7 @@ CONTEXT = Experiment(
     switch=("at", "each"),
     summary="insert a concept at every place of many images: where does the model accept it?",
     spec=ContextSpec,
-    groups=(Layers, UnitQuery),
+    groups=(Layers, Window, UnitQuery),
     filled=PLACED,
     planned=BY_SETTING,
     plan=place_plan("context", ContextSpec, run_context, _trials),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import spanned, split_layer
+from ganatomy.core.layer_steps import read_steps, spanned, split_layer
 from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -185,6 +185,27 @@ class DissectedModel:
         """Return the steps at which a block was dissected; none, where it is no block of a model that samples."""
         parts = map(split_layer, self.dissection.layers)
         return [part.step for part in parts if part.block == block and part.step is not None]
+
+    def window(self, block: str, text: str) -> list[str]:
+        """Return the layers of a dissected block at the steps that ``1..8`` or ``3`` says.
+
+        Raises:
+            UnknownName: the block was not dissected at any step.
+            BadValue: the model has no such steps.
+        """
+        steps = read_steps(text)
+        if not self.dissected_steps(block):
+            known = dict.fromkeys(part.block for part in map(split_layer, self.dissection.layers) if part.step)
+            raise UnknownName("block that was dissected at a step", block, known)
+        layers = [f"{block}@{step}" for step in steps]
+        if layers[-1] not in self.models.subject.layers:
+            raise BadValue(f"at_steps={text}: the model has steps 1 to {self.last_step(block)}")
+        return layers
+
+    def last_step(self, block: str) -> int:
+        """Return how many steps a block has; 0 where it is no block of a model that samples."""
+        parts = map(split_layer, self.models.subject.layers)
+        return max((part.step or 0 for part in parts if part.block == block), default=0)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -104,7 +105,7 @@ def setting_table(
     for i, setting in enumerate(spec.settings()):
         row: dict[str, Any] = {
             "by": setting.by,
-            "layers": "+".join(setting.layers()),
+            "layers": "+".join(spanned(setting.layers())),
             "units": len(setting.units),
             "constant": setting.constant,
             "multiple": setting.multiple,

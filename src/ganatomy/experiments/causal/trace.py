@@ -18,7 +18,7 @@ from ganatomy.core.progress import Progress, report_progress
 from ganatomy.core.tensor_types import Features
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Tensors
-from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.choice import Layers, UnitQuery, Window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, at_least
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -35,6 +35,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators import Generator
+from ganatomy.models.generators.protocol import listed_layers
 from ganatomy.report.causal.trace import trace_chart, trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
@@ -186,7 +187,7 @@ def run_trace(
 ) -> Trace:
     """Trace an insertion through every later layer; what is there already is not measured again."""
     concept = check_places(spec, source)
-    layers = later_layers(source.models.generator, spec.layer)
+    layers = later_layers(source.models.generator, spec.layers())
     with source.begin(directory, spec, engine, progress, traced=layers) as (study, source):
         if not study.finished:
             parts = measured_parts(source, spec, spec.concept, engine, progress)
@@ -202,10 +203,13 @@ def run_trace(
     return Trace.open(directory)
 
 
-def later_layers(generator: Generator, layer: str) -> list[str]:
-    """Return the layer and those after it, in forward order."""
-    names = list(generator.layers)
-    return names[names.index(layer) :]
+def later_layers(generator: Generator, edited: Sequence[str]) -> list[str]:
+    """Return the first edited layer and those after it, in forward order.
+
+    Of a model that makes an image in steps, only the edited ones and those that are listed: all would be very many.
+    """
+    names, followed = list(generator.layers), {*edited, *listed_layers(generator)}
+    return [name for name in names[names.index(edited[0]) :] if name in followed]
 
 
 def measure_strength(source: DissectedModel, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:
@@ -223,7 +227,7 @@ def trace_shard(
 ) -> Traced:
     """Insert at places of one shard's images, and see what each layer makes of it."""
     generator, segmenter = source.models.generator, source.models.segmenter
-    layers = later_layers(generator, spec.layer)
+    layers = later_layers(generator, spec.layers())
     scale = strength.by_layer([generator.layers[layer].units for layer in layers])
     grid = source.grid(spec.place_layer)
     at = corners(grid, spec.cell)
@@ -322,7 +326,7 @@ TRACE = Experiment(
     verb="trace",
     summary="insert a concept at one place at a time, and follow the change through every later layer",
     spec=TraceSpec,
-    groups=(Layers, UnitQuery),
+    groups=(Layers, Window, UnitQuery),
     filled=PLACED,
     planned=BY_SETTING,
     plan=place_plan("trace", TraceSpec, run_trace, _trials),

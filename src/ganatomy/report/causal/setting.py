@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.report.causal.section import CONTROLS, Block, Section
 from ganatomy.report.formats import percent, percent_with_error, sentence
 from ganatomy.report.tables import Column, Table
@@ -57,8 +58,8 @@ def setting_section(setting: "BestSetting") -> Section:
     """Return the section of a search for the best setting."""
     spec, best = setting.spec, setting.best
     lead = (
-        f"Units of {', '.join(best.layers())} set at places of {best.cell} × {best.cell} where no {spec.concept} was "
-        "before: share of places where it appears. "
+        f"Units of {', '.join(spanned(best.layers()))} set at places of {best.cell} × {best.cell} where no "
+        f"{spec.concept} was before: share of places where it appears. "
     )
     lead += (
         "Allowed and forbidden are what the renderer would do at that place of that scene. "

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from ganatomy.core.errors import UnknownName
+from ganatomy.core.layer_steps import split_layer
 from ganatomy.experiments.catalogue import groups_of
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.study.files import INDEX
@@ -96,6 +97,7 @@ async def _facts(state: AppState) -> list[StudyFacts]:
             width=width,
             layers=[LayerFacts(name=layer, **shape._asdict()) for layer, shape in dissection.layers.items()],
             layer=painter.best_layer(),
+            steps=painter.source.last_step(split_layer(painter.best_layer()).block),
             units=len(dissection.units),
             matched=int(dissection.units.matched.sum()),
             concepts=int(dissection.concepts.units_matched.gt(0).sum()),

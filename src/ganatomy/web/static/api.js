@@ -18,10 +18,11 @@
  * @property {number} radius
  * @property {CloneSource} [source] where a clone takes from
  * @property {string[]} [layers] where a clone copies
+ * @property {string} [at_steps] the first step and the last at which it edits, of a model that makes an image in steps
  */
 
 /** @typedef {{name: string, units: number, height: number, width: number}} Layer */
-/** @typedef {{name: string, generator: string, segmenter: string, height: number, width: number, layers: Layer[], layer: string}} Study */
+/** @typedef {{name: string, generator: string, segmenter: string, height: number, width: number, layers: Layer[], layer: string, steps: number}} Study */
 /** @typedef {{concept: string, category: string, colour: string, by: "best" | "all" | "ace" | "iou", setting: string, units: number[], iou: number, radius: number, first: boolean}} Brush */
 /** @typedef {{share: number | null, error: number | null, places: number}} Appearance */
 /** @typedef {{likely: Appearance, unlikely: Appearance}} Outcome */

@@ -70,10 +70,18 @@ function readStroke(given, study) {
   const concept = typeof given.concept === "string" && given.concept ? given.concept : null;
   const valid = units?.every((/** @type {unknown} */ unit) => Number.isInteger(unit) && between(unit, 0, layer.units - 1)) ?? true;
   if ((!units && !concept) || !valid || (units?.length ?? 0) > MAX_UNITS) return null;
+  const steps = readSteps(given, study);
   const top = Number.isInteger(given.top) && between(given.top, 1, MAX_UNITS) ? { top: given.top } : {};
   const by = ["best", "all", "ace", "iou"].includes(given.by) ? given.by : null;
   const multiple = numberOr(given.multiple, -10, 10, 1);
-  return { action: given.action, layer: layer.name, concept, units, by, ...top, strength, multiple, points, radius };
+  return { action: given.action, layer: layer.name, concept, units, by, ...top, strength, multiple, points, radius, ...steps };
+}
+
+/** The steps of a stroke, if the study's model makes an image in steps. @param {any} given @param {Study} study @returns {{at_steps?: string}} */
+function readSteps(given, study) {
+  const [, first, last] = /^(\d{1,4})(?:\.\.(\d{1,4}))?$/.exec(String(given.at_steps)) ?? [];
+  const valid = first && between(Number(first), 1, study.steps) && between(Number(last ?? first), Number(first), study.steps);
+  return valid ? { at_steps: given.at_steps } : {};
 }
 
 /** @param {any} given @param {{points: [number, number][], strength: number, radius: number}} path @param {Study} study @returns {Stroke | null} */
@@ -82,7 +90,7 @@ function readClone(given, path, study) {
   const layers = Array.isArray(given.layers) ? given.layers : null;
   const known = layers?.every((/** @type {unknown} */ layer) => study.layers.some((each) => each.name === layer)) ?? true;
   if (!path.points.length || !known || !Number.isInteger(id) || id !== validImageId(id) || !isPath([at])) return null;
-  return { action: "clone", layer: null, concept: null, units: null, by: null, multiple: 1, ...path, source: { id, seed: 0, at }, ...(layers?.length ? { layers } : {}) };
+  return { action: "clone", layer: null, concept: null, units: null, by: null, multiple: 1, ...path, source: { id, seed: 0, at }, ...readSteps(given, study), ...(layers?.length ? { layers } : {}) };
 }
 
 /** @param {any} points */

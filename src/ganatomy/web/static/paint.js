@@ -332,7 +332,8 @@ function describe(stroke) {
   const subject = stroke.concept ?? `${stroke.units?.length ?? 0} own units`;
   const strength = stroke.multiple !== 1 ? `${stroke.multiple.toFixed(1)} ×` : stroke.strength < 1 ? `${Math.round(100 * stroke.strength)} %` : "";
   const units = stroke.by === "best" ? "measured setting" : stroke.by === "all" ? "all units" : stroke.top ? `${stroke.top} units of ${stroke.layer}` : "";
-  const details = [stroke.points.length ? "" : "whole image", units, strength].filter(Boolean).join(", ");
+  const steps = stroke.at_steps ? `steps ${stroke.at_steps}` : "";
+  const details = [stroke.points.length ? "" : "whole image", units, steps, strength].filter(Boolean).join(", ");
   return `${stroke.action} ${subject}${details && ` (${details})`}`;
 }
 

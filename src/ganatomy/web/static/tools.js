@@ -26,12 +26,16 @@ export class Tools {
     this.sets = new OwnSets(study.name);
     /** Whether the size was chosen by hand, and no longer follows the brush. */
     this.ownSize = false;
+    /** The layer that the steps were shown for. */
+    this.stepsOf = "";
     /** @type {Map<string, string>} */
     this.colours = new Map();
     this.settings = new MeasuredSettings(this.api, () => this.#settingsChanged());
     this.list = new BrushList(this.#field("find"), this.settings, (choice) => { this.sets.remove(choice.name); this.load(this.layer); });
     put(this.#field("layer"), study.layers.map((layer) => h("option", { value: layer.name }, `${layer.name}: ${layer.units} units, ${layer.height} × ${layer.width}`)));
     element("clone-layers", HTMLElement).append(...study.layers.map(({ name }) => h("label", {}, h("input", { type: "checkbox", name: "clone-layer", value: name }), name)));
+    element("steps", HTMLElement).hidden = !study.steps;
+    for (const name of ["first-step", "last-step"]) this.#field(name).max = String(study.steps);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => this.#changed(event));
     element("add-set", HTMLButtonElement).addEventListener("click", () => this.#addSet());
@@ -86,17 +90,31 @@ export class Tools {
     const strength = Math.min(1, power);
     if (action === "clone") {
       const layers = /** @type {string[]} */ (new FormData(this.form).getAll("clone-layer"));
-      return source && { action, layer: null, concept: null, units: null, by: null, strength, multiple: 1, points, radius, source, ...(layers.length ? { layers } : {}) };
+      return source && { action, layer: null, concept: null, units: null, by: null, strength, multiple: 1, points, radius, source, ...this.#steps, ...(layers.length ? { layers } : {}) };
     }
     if (!brush) return null;
     const by = brush.units ? null : this.#by;
     const top = by === "ace" || by === "iou" ? { top: Number(this.#field("top").value) } : {};
-    return { action, layer: this.layer, concept: brush.concept, units: brush.units, by, ...top, strength, multiple: action === "draw" ? Math.max(1, power) : 1, points, radius };
+    return { action, layer: this.layer, concept: brush.concept, units: brush.units, by, ...top, strength, multiple: action === "draw" ? Math.max(1, power) : 1, points, radius, ...this.#steps };
+  }
+
+  /** The steps at which a stroke edits, of a model that makes an image in steps. @returns {{at_steps?: string}} */
+  get #steps() {
+    const ends = ["first-step", "last-step"].map((name) => Math.min(Math.max(Math.round(Number(this.#field(name).value)), 1), this.study.steps));
+    return this.study.steps ? { at_steps: `${Math.min(...ends)}..${Math.max(...ends)}` } : {};
+  }
+
+  /** Edit from the step of a layer on. @param {string} layer */
+  #showSteps(layer) {
+    this.#field("first-step").value = /@(\d+)$/.exec(layer)?.[1] ?? "1";
+    this.#field("last-step").value = String(this.study.steps);
   }
 
   /** List the brushes of a layer, with one of them selected. @param {string} layer @param {string} [brush] */
   async load(layer, brush) {
     if (brush) this.list.selected = brush;
+    if (layer !== this.stepsOf) this.#showSteps(layer);
+    this.stepsOf = layer;
     this.#field("layer").value = layer;
     /** @type {Brush[]} */
     const brushes = await fetchJson(`${this.api}/layers/${encodeURIComponent(layer)}/brushes`);

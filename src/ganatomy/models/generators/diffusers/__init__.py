@@ -94,8 +94,8 @@ def open_diffusers(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
         sampler = open_pipeline(argument, whole, device)
-        shown = (show or "final", half or "cond", listed.blocks, sampler.name, bool(pairs))
-        return SampledGenerator(sampler, listed.steps, *shown)
+        shown = (show or "final", half or "cond", listed.blocks, sampler.name)
+        return SampledGenerator(sampler, listed.steps, *shown, pairs=bool(pairs))
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")

@@ -1,6 +1,7 @@
 """A model that samples in steps as a generator: its layers are those of its network at every step, ``block@step``."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -32,6 +33,10 @@ SPREAD = 4
 layout, differs from what is decided late, and neighbouring steps hardly differ."""
 
 
+FEW = 4
+"""Blocks that are listed unless some are asked for, at most."""
+
+
 class SampledGenerator:
     """A generator that makes images from noise in steps, by calls of one network.
 
@@ -51,6 +56,7 @@ class SampledGenerator:
         show: ``final``, or ``estimate``, the estimate after the last of these steps, where drawing then ends.
         half: which rows of a call under guidance are read and edited, see `HALVES`.
         blocks: the submodules to offer; else all.
+        listed: those of them that are meant where no layers are named; else `blocks`, or a few of all: `few_blocks`.
         name: of the model in messages.
         pairs: whether images come in pairs of one noise, whose prompts are the sampler's first and second, third and
             fourth …, see `pair_order`.
@@ -58,7 +64,7 @@ class SampledGenerator:
     Attributes:
         layers: shape of every block at every step, in the order in which they are computed.
         blocks: shape of every block.
-        listed: the layers that are meant where none are named: the blocks at `steps`.
+        listed: the layers that are meant where none are named: some blocks at `steps`.
         others: the submodules that are no layers, each with the reason.
         prompts: image i has prompt ``i % len(prompts)``; in pairs they stand in the order of the images.
         pairs: whether images i and i + 2 share their noise, for i = 0, 1, 4, 5, 8 …
@@ -79,6 +85,7 @@ class SampledGenerator:
         half: str = "cond",
         blocks: Sequence[str] = (),
         name: str = "sampler",
+        listed: Sequence[str] = (),
         pairs: bool = False,
     ) -> None:
         check_readable(sampler.network, name)
@@ -103,7 +110,8 @@ class SampledGenerator:
         if blocks:
             self.blocks = {block: shape for block, shape in self.blocks.items() if block in blocks}
         self.layers: Mapping[str, LayerShape] = self._at(range(1, self.last + 1))
-        self.listed: Mapping[str, LayerShape] = self._at(self.steps)
+        few = listed or blocks or few_blocks(self.blocks)
+        self.listed: Mapping[str, LayerShape] = self._at(self.steps, few)
         shown = (tuple(self._halves), show, self.last, *(("pairs",) if pairs else ()))
         self.fingerprint = weights_fingerprint(
             self.network, "sampled", sampler.shape, sampler.steps, self.prompts, shown, *sampler.facts
@@ -167,8 +175,9 @@ class SampledGenerator:
                 near = [f"{layer}@{own}" for own in self.steps] if layer in self.blocks else []
                 raise UnknownName(f"layer of {self._name}", layer, self.layers, near)
 
-    def _at(self, steps: Sequence[int]) -> dict[str, LayerShape]:
-        return {f"{block}@{step}": shape for step in steps for block, shape in self.blocks.items()}
+    def _at(self, steps: Sequence[int], blocks: Sequence[str] = ()) -> dict[str, LayerShape]:
+        own = {block: shape for block, shape in self.blocks.items() if block in blocks or not blocks}
+        return {f"{block}@{step}": shape for step in steps for block, shape in own.items()}
 
     def _numbers(self, z: Latents) -> Tensor:
         return z[:, -1].round().long() % len(self.sampler.prompts)
@@ -288,6 +297,24 @@ def grid_of(places: int, size: Sequence[int]) -> tuple[int, int] | None:
         if height * width == places:
             return height, width
     return None
+
+
+def few_blocks(blocks: Mapping[str, LayerShape]) -> list[str]:
+    """Return a few blocks, in their order: the last of each size of grid, the finest; of one size, evenly spread.
+
+    >>> few_blocks({name: LayerShape(8, side, side) for name, side in zip("abcdef", (16, 8, 4, 4, 8, 16))})
+    ['d', 'e', 'f']
+    >>> few_blocks({name: LayerShape(8, 4, 4) for name in "abcdefg"})
+    ['a', 'c', 'e', 'g']
+    """
+    names = list(blocks)
+    if len(names) <= FEW:
+        return names
+    last = {(shape.height, shape.width): name for name, shape in blocks.items()}
+    if len(last) == 1:
+        return [names[i - 1] for i in spread(len(names), FEW)]
+    finest = [last[grid] for grid in sorted(last, key=math.prod, reverse=True)[:FEW]]
+    return [name for name in names if name in finest]
 
 
 def _step_of(layer: str) -> int:

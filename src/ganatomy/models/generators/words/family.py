@@ -21,6 +21,8 @@ from ganatomy.models.weights import fit_state, read_state
 PROMPTS = "a {season} church by {time}"
 """Every season at every time of day: what an image shows besides is left to the noise."""
 STAGES = ("down1", "down2", "down3", "middle", "up3", "up2", "up1", "up0")
+LISTED = ("up3", "up2", "up0")
+"""Those that are dissected where no layers are named: the last at each scale."""
 LARGEST = 1024
 """Side of the images that a file may ask for."""
 MOST_STEPS = 1000
@@ -123,7 +125,8 @@ def open_wordflow(
     sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance)
     options = sampled_options(step, layers)
     blocks = options.blocks or (() if inner else STAGES)
-    return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow", pairs)
+    listed = options.blocks or LISTED
+    return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow", listed, pairs)
 
 
 def _network(state: Weights, source: str) -> tuple[WordUNet, int]:
