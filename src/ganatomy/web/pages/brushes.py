@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from ganatomy.web.app_state import Context
+from ganatomy.web.app_state import Context, png_response
 from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
+from ganatomy.web.model_thread import WARM, Priority
 from ganatomy.web.pages.paint import PNG
+from ganatomy.web.png import png
 
 routes = APIRouter()
 
@@ -19,7 +21,8 @@ async def brushes(context: Context, layer: str) -> list[Brush]:
 async def example(context: Context, layer: str, concept: str) -> Response:
     """Show one dab of a brush at a place that is good for it: the image before, and after, side by side."""
     await context.do(context.painter.example_jobs())
-    return await context.ask_png(lambda painter: painter.example(layer, concept))
+    later = Priority(WARM)  # a page asks for eight of them, and everything else goes before
+    return png_response(await context.ask(lambda painter: png(painter.example(layer, concept)), later))
 
 
 @routes.get("/api/studies/{study}/settings")
