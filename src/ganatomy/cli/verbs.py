@@ -54,8 +54,10 @@ def demo(arguments: Namespace) -> None:
     options, ablation = DEMOS[vars(arguments).pop("model")]
     arguments = Namespace(**{**options, **vars(arguments)})
     result = _measured_dissection(arguments)
-    if result is None or not ablation:
-        return result and _show_dissection(arguments, result)
+    if result is None:
+        return None
+    if not ablation:
+        return _show_dissection(arguments, result)
     announce(arguments, f"without {ablation['top']} units for {ablation['concept']}, at all steps:")
     ablation = {**ablation, "images": min(ablation["images"], result.spec.images)}
     run = {"device": arguments.device, "engine": arguments.opened_engine, "progress": progress(arguments)}
@@ -101,12 +103,13 @@ def _measured_dissection(arguments: Namespace) -> "Dissection | None":
     if choice.message:
         announce(arguments, choice.message)
     if "dry_run" in arguments:
-        return answer(
+        answer(
             arguments,
             lambda: terminal.print_line("\n".join(_cost_text(spec, cost, option) for option, cost in costs.items())),
             lambda: {option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()},
             lambda: [{"with": option, **dataclasses.asdict(cost)} for option, cost in costs.items()],
         )
+        return None
     begin_anew(arguments, arguments.out)
     study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, progress(arguments), how)
     with study:
