@@ -227,22 +227,6 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
         ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)
 
 
-def test_emergence_tells_each_concept_at_each_dissected_step(dissected: Dissection) -> None:
-    table = dissected.emergence
-    matched = dissected.pairs[dissected.pairs.matched]
-    assert len(matched), "the rest would test nothing"
-    assert table.step.unique().tolist() == [1, 3]
-    assert table.units.sum() == len(matched)
-    row = table[table.matched].iloc[0]
-    own = matched[(matched.layer == f"{row.block}@{row.step}") & (matched.concept == row.concept)]
-    assert (row.units, row.iou, row.control) == (
-        len(own),
-        own.iou.max(),
-        own.sort_values("iou", ascending=False).iloc[0].control,
-    )
-    assert "When does each concept appear?" in report_html(dissected)
-
-
 def test_a_model_without_steps_has_no_emergence(planted: Dissection) -> None:
     assert planted.emergence.empty
     assert "When does each concept appear?" not in report_html(planted)
