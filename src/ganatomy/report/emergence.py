@@ -51,7 +51,8 @@ def emergence_html(dissection: "Dissection") -> str:
     ).sort_index(axis=1)
     first = table[table.matched].groupby(["block", "concept", "category"]).step.min()
     wide = wide.set_axis([f"step {step}" for step in wide.columns], axis=1).assign(first=first).reset_index()
-    wide = wide.sort_values("first", kind="stable").sort_values("block", key=counts.index.get_indexer, kind="stable")
+    order = {block: place for place, block in enumerate(counts.index)}
+    wide = wide.sort_values("first", kind="stable").sort_values("block", key=lambda own: own.map(order), kind="stable")
     names = [Column("block"), Column("concept"), Column("first", "first matched at step")]
     each = [Column(f"step {step}", help="units matched; best IoU (its control)") for step in steps]
     by_block = Table("steps", "Concepts matched, by block and step", columns, blocks)

@@ -165,8 +165,8 @@ class Painter(Reader):
         Its grid is neither too coarse to aim nor too fine to make an object (4 places to a quarter of the image's
         side), if there are such.
         """
-        layers = self.values.default_layers
-        default = layers[0] if is_window(layers) else layers[-1]
+        defaults = self.values.default_layers
+        default = defaults[0] if is_window(defaults) else defaults[-1]
         if self.brushes(default):
             return default
         layers = self.source.dissection.layers

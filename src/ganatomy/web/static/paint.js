@@ -107,8 +107,8 @@ class Studio {
     if (body.id !== this.id) return;
     this.canvas.show(strokes.length ? { edited } : { edited, original: edited });
     showStatus(strokes.length ? `drawn in ${Math.round(performance.now() - start)} ms` : "");
+    if (pause) await new Promise((resolve) => { setTimeout(resolve, pause); });
     document.body.dataset.drawn = String(body.number);
-    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 
   /** @param {readonly Stroke[]} strokes */
