@@ -114,7 +114,7 @@ class Effect(Result):
 
     @property
     def slots(self) -> pd.DataFrame | None:
-        """The same by what the slots of prompts hold: one row a ``slot`` and ``value``; None where there are none."""
+        """What `prompts` says, by what each slot holds: one row a ``slot`` and ``value``; None where there are none."""
         return self._by_prompt.get("slots")
 
     @property
