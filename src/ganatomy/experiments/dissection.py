@@ -1,6 +1,5 @@
 """The answer of a dissection: tables, curves and images. It opens without any model."""
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,15 +15,24 @@ from torch import Tensor
 from ganatomy.api.methods import Questions
 from ganatomy.core.errors import BadFile, BadValue, StudyError, UnknownName, not_a_dissection
 from ganatomy.core.tensor_files import SUFFIX
-from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
+from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.experiments.dissection_tables import TABLES, stored_names, stored_tables
 from ganatomy.experiments.emergence import emergence_table
 from ganatomy.experiments.prompted import concept_sentences, conclude_prompts
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
-from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
+from ganatomy.experiments.tables import (
+    Scores,
+    concept_table,
+    layer_table,
+    matched_rule,
+    pair_table,
+    raised_margins,
+    unit_table,
+)
 from ganatomy.experiments.top_images import Strip, Strips, top_ids
 from ganatomy.experiments.warnings import concept_warnings, sample_warnings
 from ganatomy.models.generators import LayerShape
@@ -42,12 +50,6 @@ A = TypeVar("A", bound="TensorState")
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
 NAMED = ["label", "category"]
-TABLES = ("units", "concepts", "pairs", "by_layer")
-PROMPTED = ("prompts", "slots", "prompt_pairs", "words")
-"""Tables of text-to-image models."""
-NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
-WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
-"""Columns of the tables that every use of a dissection asks for."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,13 +113,9 @@ class Dissection(Questions, Summarised):
         except TypeError as error:
             raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
         with as_bad_file(study.directory):
-            layers, vocabulary = _named(study)
-            units, concepts, pairs, by_layer = (_checked(study.read_table(name), name) for name in TABLES)
-            named = sorted(zip(concepts["concept"], concepts["category"], strict=True))
-            if set(units["layer"]) - layers.keys() or named != sorted(vocabulary[1:]):
-                raise ValueError("its tables are of other layers or concepts than its facts")
-            prompted: dict[str, Any] = {name: study.read_table(name) for name in PROMPTED if study.has_table(name)}
-        return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study, **prompted)
+            layers, vocabulary = stored_names(study)
+            tables = stored_tables(study, layers, vocabulary)
+        return cls(spec=spec, facts=study.facts, layers=layers, vocabulary=vocabulary, study=study, **tables)
 
     @classmethod
     def conclude(
@@ -128,7 +126,7 @@ class Dissection(Questions, Summarised):
         Args:
             fold: of crossed halves the other one; else None.
         """
-        layers, vocabulary = _named(study)
+        layers, vocabulary = stored_names(study)
         chosen = study.load_step("chosen", ChosenLevels)
         reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, fold, chosen, layers))
         best = study.step("top", Tally, lambda: _best(evaluation, fold, layers))
@@ -147,8 +145,8 @@ class Dissection(Questions, Summarised):
             study.write_table(name, table)
         study.finish(
             without=["validation"],
-            matched_rule=_rule(spec, scores),
-            raised=_raised(scores),
+            matched_rule=matched_rule(spec, scores),
+            raised=raised_margins(scores),
             false_labels=float(scores.false_labels.mean()),
             sample=evaluation.sample("evaluation"),
         )
@@ -394,26 +392,6 @@ def interpretable_with(dissection: Dissection) -> pd.DataFrame:
     return own[NAMED].astype(object).where(own.label.notna(), found.astype(object).replace({np.nan: None}))
 
 
-def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
-    layers = {name: LayerShape(*map(operator.index, shape)) for name, shape in study.facts["layers"].items()}
-    if any(min(shape) < 1 for shape in layers.values()):
-        raise ValueError("a layer without units or places")
-    vocabulary = tuple(Concept(str(name), str(category)) for name, category in study.facts["vocabulary"])
-    if not layers or vocabulary[:1] != (NOTHING,):
-        raise ValueError("no layers, or a vocabulary that does not begin with nothing")
-    return layers, vocabulary
-
-
-def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    for column in NUMBERS.get(name, ()):
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            raise TypeError(f"the column {column} of {name} is no number")
-    for column in WORDS.get(name, ()):
-        if not all(isinstance(each, str) for each in table[column].dropna()):
-            raise TypeError(f"the column {column} of {name} is no text")
-    return table
-
-
 def _best(evaluation: Tally, fold: Tally | None, layers: Iterable[str]) -> Tally:
     best = {f"top/all/{layer}": evaluation.top("evaluation", layer) for layer in layers}
     if fold is not None:
@@ -422,7 +400,7 @@ def _best(evaluation: Tally, fold: Tally | None, layers: Iterable[str]) -> Tally
 
 
 def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[str, TopImages]) -> Scores:
-    layers, vocabulary = _named(study)
+    layers, vocabulary = stored_names(study)
     chosen = study.load_step("chosen", ChosenLevels)
     pixels = reading.shown[reading.concepts].double()
     share = (
@@ -439,24 +417,6 @@ def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[s
         greatest=torch.cat([top[layer].values[:, 0] for layer in layers]).double().numpy(),
         pixels=pixels.numpy(),
         validation_share=share.numpy(),
-    )
-
-
-def _raised(scores: Scores) -> dict[str, float]:
-    names = addresses(scores.vocabulary)
-    return {names[scores.vocabulary[c]]: float(scores.raised[c]) for c in np.flatnonzero(scores.raised > 1).tolist()}
-
-
-def _rule(spec: DissectSpec, scores: Scores) -> str:
-    raised = ", ".join(f"{name} {factor:.2g}" for name, factor in _raised(scores).items())
-    return (
-        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
-        f"more than {spec.over_chance:g} times its chance level (the concept's share of all pixels) and "
-        f"{spec.over_control:g} times its control (the same unit and concept with features and images mismatched), or "
-        "a third of the way from there to 1 where that is less"
-        + (f"; both times as much as stated for concepts whose control is uncertain: {raised}" if raised else "")
-        + f"; {scores.false_labels.mean():.1%} of the units would be matched to some concept by their mismatched "
-        "counts, put through the same rule"
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from ganatomy.core.vocabulary import CATEGORIES, Vocabulary
+from ganatomy.core.vocabulary import CATEGORIES, Vocabulary, addresses
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.scoring import UnitScores, required_iou
 from ganatomy.models.generators import LayerShape
@@ -295,3 +295,23 @@ def _names(vocabulary: Vocabulary, indices: Ints) -> Sequence[str | None]:
 
 def _categories(vocabulary: Vocabulary, indices: Ints) -> Sequence[str | None]:
     return [vocabulary[i].category if i else None for i in indices]
+
+
+def raised_margins(scores: Scores) -> dict[str, float]:
+    """Return by how much margins were raised, for concepts whose control is uncertain."""
+    names = addresses(scores.vocabulary)
+    return {names[scores.vocabulary[c]]: float(scores.raised[c]) for c in np.flatnonzero(scores.raised > 1).tolist()}
+
+
+def matched_rule(spec: DissectSpec, scores: Scores) -> str:
+    """Say in words when a unit and a concept are matched."""
+    raised = ", ".join(f"{name} {factor:.2g}" for name, factor in raised_margins(scores).items())
+    return (
+        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
+        f"more than {spec.over_chance:g} times its chance level (the concept's share of all pixels) and "
+        f"{spec.over_control:g} times its control (the same unit and concept with features and images mismatched), or "
+        "a third of the way from there to 1 where that is less"
+        + (f"; both times as much as stated for concepts whose control is uncertain: {raised}" if raised else "")
+        + f"; {scores.false_labels.mean():.1%} of the units would be matched to some concept by their mismatched "
+        "counts, put through the same rule"
+    )
