@@ -85,7 +85,7 @@ class Bench:
         """The layers of the block, all steps."""
         return [f"{self.plan.block}@{step}" for step in range(1, self.last + 1)]
 
-    def asked(self, images: int, source: DissectedModel | None = None) -> dict[str, Any]:
+    def requested(self, images: int, source: DissectedModel | None = None) -> dict[str, Any]:
         """Return the first fields of a Spec."""
         return {**(source or self.source).names(), "layer": self.layers[0], "images": images}
 
@@ -119,11 +119,11 @@ def measure(bench: Bench, names: Collection[str]) -> Findings:
 def decided(bench: Bench, found: Findings) -> None:
     """Measure in which steps things are decided."""
     plan, tables = bench.plan, []
-    for concept, said, denied in plan.words:
-        swap = SwapSpec(**bench.asked(plan.swapped), concept=concept, said=said, denied=denied)
+    for concept, mentioned, denied in plan.words:
+        swap = SwapSpec(**bench.requested(plan.swapped), concept=concept, mentioned=mentioned, denied=denied)
         tables.append(bench.study(f"swap-{concept}", swap, lambda spec, own, _: after_swap(spec, own)))
     found.tables["swap"] = pd.concat(tables, ignore_index=True)
-    noise = NoiseSpec(**bench.asked(plan.renoised), concepts=plan.layout)
+    noise = NoiseSpec(**bench.requested(plan.renoised), concepts=plan.layout)
     found.tables["noise"] = bench.study("noise", noise, lambda spec, own, _: after_noise(spec, own))
 
 
@@ -136,7 +136,7 @@ def labels(bench: Bench, found: Findings) -> pd.DataFrame:
     """Ablate every unit alone at all steps; compare with the labels of each dissected step. Return the effects."""
     whole = (1, bench.last)
     sets: tuple[Set, ...] = tuple(("", "alone", whole, (unit,)) for unit in range(bench.units))
-    spec = SetsSpec(**bench.asked(bench.plan.each), first=ALONE, block=bench.plan.block, sets=sets)
+    spec = SetsSpec(**bench.requested(bench.plan.each), first=ALONE, block=bench.plan.block, sets=sets)
     alone = bench.study("alone", spec, ablate_sets)
     layers = [f"{bench.plan.block}@{step}" for step in bench.plan.dissected_at]
     tables = {layer: label_agreement(bench.source.dissection, layer, alone) for layer in layers}
@@ -155,7 +155,7 @@ def windows(bench: Bench, found: Findings, alone: pd.DataFrame) -> None:
         for window in plan.windows:
             by_iou = top_by_iou(source, plan.block, concept, window, plan.top)
             sets += [(concept, "IoU", window, by_iou), (concept, "effect alone", window, by_effect)]
-    spec = SetsSpec(**bench.asked(plan.ablated), block=plan.block, sets=tuple(sets))
+    spec = SetsSpec(**bench.requested(plan.ablated), block=plan.block, sets=tuple(sets))
     found.tables["windows"] = read_sets(spec, source, bench.study("windows", spec, ablate_sets))
 
 
@@ -164,7 +164,7 @@ def inserted(bench: Bench, found: Findings) -> None:
     plan, every = bench.plan, tuple(range(bench.units))
     for concept in plan.inserted:
         spec = ContextSpec(
-            **bench.asked(plan.placed), units=every, more=tuple((layer, every) for layer in bench.layers[1:]),
+            **bench.requested(plan.placed), units=every, more=tuple((layer, every) for layer in bench.layers[1:]),
             concept=concept, chosen=f"all units of {plan.block}", cell=plan.cell, stride=plan.cell, pool=plan.pool,
         )  # fmt: skip
         with bench.timed(f"context-{concept}"):
@@ -190,7 +190,7 @@ def bases(bench: Bench, found: Findings) -> None:
         for concept in plan.concepts:
             step = int(layer.partition("@")[2])
             sets.append((concept, "IoU", whole, top_by_iou(source, plan.block, concept, (step, step), plan.top)))
-        spec = SetsSpec(**bench.asked(plan.ablated, source), block=plan.block, sets=tuple(sets))
+        spec = SetsSpec(**bench.requested(plan.ablated, source), block=plan.block, sets=tuple(sets))
         tables[kind] = read_sets(spec, source, bench.study(f"basis-{kind}", spec, ablate_sets, source))
     found.tables["basis"] = pd.concat(tables, names=["basis"]).reset_index("basis")
     found.tables["matched"] = pd.DataFrame([_matched(kind, own, layer) for kind, own in found.bases.items()])

@@ -42,7 +42,7 @@ def _facts(bench: Bench, found: Findings) -> str:
 
 def _words(bench: Bench, found: Findings) -> str:
     table = found.tables["swap"]
-    prompts = {concept: (said, denied) for concept, said, denied in bench.plan.words}
+    prompts = {concept: (mentioned, denied) for concept, mentioned, denied in bench.plan.words}
     lines = [
         (f"{concept}: *{prompts[str(concept)][0]}*, then *{prompts[str(concept)][1]}*",
          *(_obeys(row) for row in rows(own)))

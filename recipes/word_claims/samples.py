@@ -1,4 +1,4 @@
-"""Samples of the text-to-image model as one picture: a row a prompt, nothing chosen."""
+"""Samples of the text-to-image model as one image: a row a prompt, nothing chosen."""
 
 from pathlib import Path
 

@@ -29,11 +29,11 @@ class SwapSpec(SampleSpec):
 
     Attributes:
         concept: whose pixels are counted.
-        said, denied: the two prompts.
+        mentioned, denied: the two prompts.
     """
 
     concept: str = ""
-    said: str = ""
+    mentioned: str = ""
     denied: str = ""
 
 
@@ -69,7 +69,7 @@ def after_swap(spec: SwapSpec, source: DissectedModel) -> pd.DataFrame:
     they show as much as those that it was said of throughout.
     """
     name = source.dissection.spec.generator.partition("?")[0]
-    generator = _sampled(ganatomy.open_generator(f"{name}?prompts={spec.said}; {spec.denied}"))
+    generator = _sampled(ganatomy.open_generator(f"{name}?prompts={spec.mentioned}; {spec.denied}"))
     c, steps = source.concept(spec.concept), generator.sampler.steps
     shown = np.concatenate(
         [_swapped(generator, partial(_shares, source, c), ids, spec.seed) for ids in source.parts(spec.ids())], 1

@@ -15,7 +15,7 @@ from ganatomy.experiments.sampling import latents_of
 from ganatomy.models.generators import open_generator
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.report.html import report_html
-from ganatomy.stats.said import SaidDrawn
+from ganatomy.stats.mentioned import SaidDrawn
 
 PROMPTS = "a {green|autumn} church by {day|night}"
 
@@ -33,13 +33,13 @@ def test_shares_are_those_of_the_images_of_a_prompt_a_slot_and_a_pair(paired: Di
     concept = str(paired.concepts.sort_values("share").concept.iloc[-1])
     number = [each.name for each in segmenter.vocabulary].index(concept)
     shares = (labels == number).any(1).double().mean((1, 2)).numpy()
-    said = [paired.prompt_of(i) for i in range(10)]
+    mentioned = [paired.prompt_of(i) for i in range(10)]
     for row in paired.prompts[paired.prompts.concept == concept].itertuples():
-        own = shares[[prompt == row.prompt for prompt in said]]
+        own = shares[[prompt == row.prompt for prompt in mentioned]]
         assert (row.images, row.share) == (len(own), pytest.approx(own.mean()))
         assert row.share_error == pytest.approx(own.std(ddof=1) / len(own) ** 0.5)
     for row in paired.slots[paired.slots.concept == concept].itertuples():
-        own = shares[[row.value in prompt for prompt in said]]
+        own = shares[[row.value in prompt for prompt in mentioned]]
         assert (row.images, row.share) == (len(own), pytest.approx(own.mean()))
     (row,) = paired.prompt_pairs[paired.prompt_pairs.concept == concept].itertuples()
     first, second = np.array([0, 1, 4, 5]), np.array([2, 3, 6, 7])  # images 8 and 9 have no other one
@@ -72,15 +72,15 @@ def test_concepts_are_said_by_their_names() -> None:
 
 def test_units_follow_the_word_or_the_thing() -> None:
     generator = torch.Generator().manual_seed(0)
-    said, drawn = (torch.rand(400, 1, generator=generator) < 0.5 for _ in range(2))
+    mentioned, drawn = (torch.rand(400, 1, generator=generator) < 0.5 for _ in range(2))
     noise = torch.randn(400, 4, generator=generator, dtype=torch.float64) / 4
-    r = torch.cat([drawn.double(), said.double(), said.double() + drawn, torch.zeros(400, 1)], 1) + noise
+    r = torch.cat([drawn.double(), mentioned.double(), mentioned.double() + drawn, torch.zeros(400, 1)], 1) + noise
     counted = SaidDrawn(4, torch.tensor([7]))
     for part in (slice(0, 150), slice(150, 400)):
-        counted.update(r[part], r[part] / 2, said[part], drawn[part])
+        counted.update(r[part], r[part] / 2, mentioned[part], drawn[part])
     rows = said_rows(counted.read(), 0, range(4))
     assert rows[rows["read"] == "max"].follows.tolist() == ["thing", "word", "both", "neither"]
-    both, alone = r[(said & drawn)[:, 0], 0], r[(said & ~drawn)[:, 0], 0]
+    both, alone = r[(mentioned & drawn)[:, 0], 0], r[(mentioned & ~drawn)[:, 0], 0]
     assert rows.thing[0] == pytest.approx(float(both.mean() - alone.mean()))
     assert rows.thing_error[0] == pytest.approx(float((both.var() / len(both) + alone.var() / len(alone)).sqrt()))
     assert rows.word[4] == pytest.approx(rows.word[0] / 2)

@@ -22,10 +22,10 @@ from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.images import COMPARED, ImageSample, Presence
 from ganatomy.stats.levels import ActivationLevels
+from ganatomy.stats.mentioned import PixelShares, SaidDrawn
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.pairs import PairCounts, PairLevels
 from ganatomy.stats.predictions import Predictions
-from ganatomy.stats.said import SaidDrawn, Shares
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.wasserstein import Patches
 
@@ -132,8 +132,8 @@ SAID = torch.rand(2, IMAGES, 2, generator=torch.Generator().manual_seed(2)) < 0.
 
 
 def said_drawn() -> dict[str, Any]:
-    said, drawn = SAID.numpy()
-    groups = np.stack([said & drawn, said & ~drawn, ~said & drawn, ~said & ~drawn], 2)
+    mentioned, drawn = SAID.numpy()
+    groups = np.stack([mentioned & drawn, mentioned & ~drawn, ~mentioned & drawn, ~mentioned & ~drawn], 2)
     values = np.stack([VALUES.numpy(), -VALUES.numpy()]).astype(float)
     total, squares = (np.einsum("kbu,bsg->kusg", each, groups) for each in (values, values**2))
     return {"concepts": [2, 3], "images": groups.sum(0), "total": total, "squares": squares}
@@ -362,10 +362,10 @@ CASES = [
         lambda: SaidDrawn(UNITS, torch.tensor([2])),
     ),
     Case(
-        lambda: Shares(CONCEPTS),
+        lambda: PixelShares(CONCEPTS),
         lambda images: (COUNTS[0, 0, images],),
         lambda: {"pixels": COUNTS[0, 0]},
-        lambda: Shares(CONCEPTS + 1),
+        lambda: PixelShares(CONCEPTS + 1),
     ),
     Case(
         lambda: FirstOrder(UNITS, 4),

@@ -14,9 +14,9 @@ from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.images import ImageSample, Presence
+from ganatomy.stats.mentioned import DRAWN, PixelShares, SaidDrawn
 from ganatomy.stats.pairs import PairCounts
 from ganatomy.stats.regions import concept_counts
-from ganatomy.stats.said import DRAWN, SaidDrawn, Shares
 from ganatomy.stats.topk import TopImages
 
 T = TypeVar("T", bound="Tally")
@@ -29,7 +29,7 @@ KINDS: Mapping[str, type[Accumulator]] = {
     "top": TopImages,
     "presence": Presence,
     "sample": ImageSample,
-    "shares": Shares,
+    "shares": PixelShares,
     "said": SaidDrawn,
 }
 """Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …
@@ -130,11 +130,11 @@ class Tally:
         """Return how many images and pixels show each concept."""
         return self._part(f"presence/{half}", Presence)
 
-    def shares(self, half: str) -> Shares | None:
+    def shares(self, half: str) -> PixelShares | None:
         """Return how much of each image shows each concept, of text-to-image models."""
-        return self._part(f"shares/{half}", Shares) if f"shares/{half}" in self.parts else None
+        return self._part(f"shares/{half}", PixelShares) if f"shares/{half}" in self.parts else None
 
-    def said(self, half: str, layer: str) -> SaidDrawn | None:
+    def mentioned(self, half: str, layer: str) -> SaidDrawn | None:
         """Return what units do where a word is said and a thing drawn, where a prompt says any concept."""
         return self._part(f"said/{half}/{layer}", SaidDrawn) if f"said/{half}/{layer}" in self.parts else None
 
@@ -156,7 +156,7 @@ class Counting:
         tables: of each layer, empty, on the device that counts: what takes in its pixel counts.
         top: how many images to remember for each unit.
         concepts: how many the vocabulary has.
-        said: of text-to-image models, which of them each prompt says.
+        mentioned: of text-to-image models, which of them each prompt says.
     """
 
     def __init__(
@@ -165,19 +165,19 @@ class Counting:
         tables: Mapping[str, Sequence[Agreement | PairCounts]],
         top: int,
         concepts: int,
-        said: SaidConcepts | None = None,
+        mentioned: SaidConcepts | None = None,
     ) -> None:
         self.half, self.tables = half, dict(tables)
         device = next(iter(tables.values()))[0].levels.device
         self.top = {layer: TopImages(len(own[0].levels), top, device) for layer, own in tables.items()}
         self.presence = Presence(concepts, device)
         self.sample: ImageSample | None = None
-        self._concepts, self._said_by = concepts, said
-        self.shares = None if said is None else Shares(concepts)
-        self.said = {
-            layer: SaidDrawn(len(own[0].levels), said.concepts, device)
+        self._concepts, self._said_by = concepts, mentioned
+        self.shares = None if mentioned is None else PixelShares(concepts)
+        self.mentioned = {
+            layer: SaidDrawn(len(own[0].levels), mentioned.concepts, device)
             for layer, own in tables.items()
-            if said is not None and len(said.concepts)
+            if mentioned is not None and len(mentioned.concepts)
         }
 
     @property
@@ -188,7 +188,7 @@ class Counting:
     def drop(self, layer: str) -> None:
         """Forget a layer."""
         del self.tables[layer], self.top[layer]
-        self.said.pop(layer, None)
+        self.mentioned.pop(layer, None)
 
     def update(self, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid) -> None:
         """Count one batch."""
@@ -206,12 +206,12 @@ class Counting:
                     for table in own
                 ]
                 count_pixels(own[0].levels, maps[layer][part], numbered, takes)
-        said, drawn = self._prompted(ids, labels)
+        mentioned, drawn = self._prompted(ids, labels)
         for layer, r in maps.items():
             greatest = r.amax((2, 3))
             self.top[layer].update(greatest, torch.tensor(ids, device=r.device))
-            if layer in self.said:
-                self.said[layer].update(greatest, r.mean((2, 3)), said, drawn)
+            if layer in self.mentioned:
+                self.mentioned[layer].update(greatest, r.mean((2, 3)), mentioned, drawn)
 
     def _prompted(self, ids: Sequence[int], labels: Labels) -> tuple[Tensor, Tensor]:
         """Count the concepts of each image, of a text-to-image model; return which each prompt says and image shows."""
@@ -236,7 +236,7 @@ class Counting:
             parts[f"sample/{self.half}"] = self.sample
         if self.shares is not None:
             parts[f"shares/{self.half}"] = self.shares
-        parts |= {f"said/{self.half}/{layer}": own for layer, own in self.said.items()}
+        parts |= {f"said/{self.half}/{layer}": own for layer, own in self.mentioned.items()}
         for layer, own in self.tables.items():
             for table in own:
                 kind = "pairs" if isinstance(table, PairCounts) else "agreement"

@@ -16,10 +16,10 @@ from ganatomy.experiments.tables import Scores
 from ganatomy.experiments.warnings import exceeds
 from ganatomy.models.generators import Subject
 from ganatomy.models.generators.protocol import in_pairs, prompts_of
-from ganatomy.models.generators.sampling.prompts import said, slots_of, word_change
+from ganatomy.models.generators.sampling.prompts import mentioned, slots_of, word_change
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.groups import means_by
-from ganatomy.stats.said import GROUPS, READS, SaidMeans
+from ganatomy.stats.mentioned import GROUPS, READS, SaidMeans
 from ganatomy.study import Study
 
 KEPT = 10_000
@@ -35,7 +35,7 @@ def said_concepts(prompts: Sequence[str], vocabulary: Sequence[Concept]) -> Said
     for number, concept in enumerate(vocabulary[1:], 1):
         names.setdefault(tuple(re.findall(r"[^\W\d_]+", concept.name.lower())), []).append(number)
     names.pop((), None)
-    found = [said(prompt, names) for prompt in prompts]
+    found = [mentioned(prompt, names) for prompt in prompts]
     concepts = sorted(set().union(*found))
     by_prompt = torch.tensor([[c in own for c in concepts] for own in found]).reshape(len(found), len(concepts))
     return SaidConcepts(torch.tensor(concepts, dtype=torch.long), by_prompt.bool())
@@ -156,11 +156,11 @@ def _follows(row: Mapping[str, float]) -> str:
     return FOLLOWS[2 if thing and word else 0 if thing else 1 if word else 3]
 
 
-def word_table(scores: Scores, said: Tally, names: Sequence[Concept]) -> pd.DataFrame:
+def word_table(scores: Scores, mentioned: Tally, names: Sequence[Concept]) -> pd.DataFrame:
     """Return `said_rows` of the units that go best with each concept that a prompt says, and of those called so."""
     parts, start = [], 0
     for layer, shape in scores.layers.items():
-        counted = said.said("all", layer)
+        counted = mentioned.mentioned("all", layer)
         for place, c in enumerate([] if counted is None else counted.concepts.tolist()):
             column = int((scores.reading.concepts == c).int().argmax())
             if counted is None or scores.reading.concepts[column] != c or scores.rare[column]:
@@ -198,7 +198,7 @@ def conclude_prompts(
     merged: dict[str, Accumulator] = {}
     for half, (_, tally) in halves.items():
         for layer in scores.layers:
-            if (own := tally.said(half, layer)) is not None:
+            if (own := tally.mentioned(half, layer)) is not None:
                 name = f"said/all/{layer}"
                 merged[name] = merged[name].merge(own) if name in merged else own
     if not merged:
@@ -225,7 +225,7 @@ def said_sentence(concept: str, table: pd.DataFrame) -> str:
         ("word", "the word of the prompt, drawn or not"),
         ("both", "both"),
         ("neither", "neither clearly"),
-        ("unknown", "cannot be told"),
+        ("unknown", "unknown"),
     )
     counts = ", ".join(f"{found[name]} {text}" for name, text in kinds if found.get(name, 0))
     return f"Word or thing? Of {units} for {concept}: {counts} ({where})."

@@ -130,7 +130,7 @@ class _Passes:
         return len(self.models.segmenter.vocabulary)
 
     @cached_property
-    def said(self) -> SaidConcepts | None:
+    def mentioned(self) -> SaidConcepts | None:
         prompts = prompts_of(self.models.subject)
         return said_concepts(prompts, self.models.segmenter.vocabulary) if any(prompts) else None
 
@@ -186,8 +186,8 @@ class _Passes:
                 tables[name].append(Agreement(self.levels[name].to(device), self.concepts, images * area))
             if self.pair_levels is not None:
                 tables[name].append(PairCounts(self.pair_levels[name].to(device), self.spec.halves()[self.half], area))
-        said = self.said if self.half == HALVES[0] or self.spec.validation == "cross" else None
-        return Counting(self.half, tables, self.spec.top, self.concepts, said)
+        mentioned = self.mentioned if self.half == HALVES[0] or self.spec.validation == "cross" else None
+        return Counting(self.half, tables, self.spec.top, self.concepts, mentioned)
 
 
 def draw_strips(

@@ -87,6 +87,7 @@ def test_steps_are_those_of_the_scheduler(name: str, config: dict[str, Any], ste
     schedule, noise, expected = example(name, config, steps)
     states = stepwise(schedule, noise)
     assert schedule.steps >= steps
+    # rounding, which differs between processors, grows where a step folds
     assert torch.allclose(states[-1].x, expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
     clean = states[1].clean
     assert clean is not None

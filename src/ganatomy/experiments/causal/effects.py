@@ -167,8 +167,8 @@ def run_effect(
     without = spec.kind == "insert" and sets_all(source, spec)
     facts: dict[str, Any] = {"layers": layers, "control": "without" if without else "random"}
     facts |= prompt_facts(source.models.generator, spec.images)
-    if said := said_of_units(source, spec, spec.concept):
-        facts["word_or_thing"] = said
+    if mentioned := said_of_units(source, spec, spec.concept):
+        facts["word_or_thing"] = mentioned
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             if edits:

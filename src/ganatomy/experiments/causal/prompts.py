@@ -80,7 +80,7 @@ def said_of_units(source: DissectedModel, spec: InsertionSpec, named: str | None
         return ""
     if layer not in source.dissection.layers:
         layer = ranked_layers(source, spec.layers())[0]
-    counted, concept = study.load_step("said", Tally).said("all", layer), source.concept(named)
+    counted, concept = study.load_step("said", Tally).mentioned("all", layer), source.concept(named)
     if counted is None or concept not in counted.concepts:
         return ""
     rows = said_rows(counted.read(), counted.concepts.tolist().index(concept), spec.units)

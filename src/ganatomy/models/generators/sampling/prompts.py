@@ -155,10 +155,10 @@ def heard(prompt: str, unheard: Sequence[str] = ARTICLES) -> Iterator[tuple[str,
             once = False
 
 
-def said(prompt: str, names: Mapping[tuple[str, ...], Sequence[int]]) -> set[int]:
+def mentioned(prompt: str, names: Mapping[tuple[str, ...], Sequence[int]]) -> set[int]:
     """Return which of some names a prompt says, and does not deny; a plural is taken for its singular.
 
-    >>> sorted(said("trees, a swimming pool, no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [3]}))
+    >>> sorted(mentioned("trees, swimming pools, no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [3]}))
     [1, 3]
 
     Args:

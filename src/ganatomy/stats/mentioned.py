@@ -53,8 +53,8 @@ class SaidDrawn(Accumulator):
 
     def update(self, *batch: Tensor) -> None:
         """Take in (greatest activations [b, u], mean activations [b, u], said [b, concepts], drawn [b, concepts])."""
-        greatest, mean, said, drawn = batch
-        group = 2 * (~said).long() + (~drawn).long()
+        greatest, mean, mentioned, drawn = batch
+        group = 2 * (~mentioned).long() + (~drawn).long()
         within = torch.nn.functional.one_hot(group, len(GROUPS))
         read = torch.stack([greatest, mean]).double()
         self.images += within.sum(0)
@@ -69,7 +69,7 @@ class SaidDrawn(Accumulator):
         return SaidMeans(self.images, mean, torch.where(n > 1, (spread / (n - 1)).sqrt(), torch.nan))
 
 
-class Shares(Accumulator):
+class PixelShares(Accumulator):
     """How many pixels of each image show each concept.
 
     Attributes:
