@@ -158,7 +158,7 @@ def heard(prompt: str, unheard: Sequence[str] = ARTICLES) -> Iterator[tuple[str,
 def mentioned(prompt: str, names: Mapping[tuple[str, ...], Sequence[int]]) -> set[int]:
     """Return which of some names a prompt says, and does not deny; a plural is taken for its singular.
 
-    >>> sorted(mentioned("trees, swimming pools, no cloud", {("tree",): [1], ("cloud",): [2], ("swimming", "pool"): [3]}))
+    >>> sorted(mentioned("trees, a fish pond, no cloud", {("tree",): [1], ("cloud",): [2], ("fish", "pond"): [3]}))
     [1, 3]
 
     Args:
