@@ -34,7 +34,8 @@ export class Tools {
     this.list = new BrushList(this.#field("find"), this.settings, (choice) => { this.sets.remove(choice.name); this.load(this.layer); });
     put(this.#field("layer"), study.layers.map((layer) => h("option", { value: layer.name }, `${layer.name}: ${layer.units} units, ${layer.height} × ${layer.width}`)));
     element("clone-layers", HTMLElement).append(...study.layers.map(({ name }) => h("label", {}, h("input", { type: "checkbox", name: "clone-layer", value: name }), name)));
-    element("steps", HTMLElement).hidden = !study.steps;
+    const steps = element("steps", HTMLFieldSetElement);
+    steps.hidden = steps.disabled = !study.steps; // a hidden field with a wrong value would stop the form
     for (const name of ["first-step", "last-step"]) this.#field(name).max = String(study.steps);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => this.#changed(event));
