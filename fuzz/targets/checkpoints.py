@@ -8,7 +8,7 @@ import torch
 from mutations import Tree
 from seed_files import small_net, tree_of
 
-BRIEF = 200
+BRIEF = 100
 
 
 def seeds() -> list[Tree]:

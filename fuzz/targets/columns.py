@@ -7,7 +7,7 @@ from typing import Any
 from mutations import Tree
 from seed_files import described, image_file, tree_of
 
-BRIEF = 200
+BRIEF = 100
 ROWS = 4
 
 

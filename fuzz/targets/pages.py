@@ -7,7 +7,7 @@ from seed_files import tree_of
 
 from targets.verbs import run_all
 
-BRIEF = 30
+BRIEF = 15
 SECONDS = 20
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from mutations import Tree
 from seed_files import tree_of
 
-BRIEF = 40
+BRIEF = 20
 
 
 def seeds() -> list[Tree]:
