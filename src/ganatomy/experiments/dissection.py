@@ -114,7 +114,7 @@ class Dissection(Questions, Summarised):
             raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
         with as_bad_file(study.directory):
             layers, vocabulary = stored_names(study)
-            tables = stored_tables(study, layers, vocabulary)
+            tables: dict[str, Any] = dict(stored_tables(study, layers, vocabulary))
         return cls(spec=spec, facts=study.facts, layers=layers, vocabulary=vocabulary, study=study, **tables)
 
     @classmethod
