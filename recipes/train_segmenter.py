@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from distortions import distorted, moved
+from gan.precision import mixed_precision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -78,7 +79,7 @@ def class_weights(args: argparse.Namespace) -> list[Tensor]:
 
 
 def loss_of(net: UNet, images: Tensor, labels: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         logits = net(images.contiguous(memory_format=torch.channels_last))
     planes = torch.split(logits.permute(0, 2, 3, 1), [len(head) for head in HEADS], 3)
     losses = [

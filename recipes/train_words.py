@@ -53,6 +53,8 @@ def main(given: Sequence[str] | None = None) -> None:
         export(training.averaged, args.export, facts)
     if args.compact or args.export:
         return
+    if args.compile:
+        model.network.net.compile()
     evaluation = cache(lambda: SegmenterEvaluation(CATEGORY, args.seed, model.latent, SIZE, 1000))
     while training.seen < args.images:
         until = min(training.seen + BLOCK, args.images)
@@ -94,9 +96,10 @@ def compact(training: Training, path: Path) -> None:
 def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="directory for scenes, checkpoint, log and samples")
-    parser.add_argument("--images", type=int, default=1_200_000, help="images to learn from, repeated ones counted")
+    parser.add_argument("--images", type=int, default=1_000_000, help="images to learn from, repeated ones counted")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
+    parser.add_argument("--compile", action="store_true", help="compile the network first, which needs a C++ compiler")
     parser.add_argument("--start", type=Path, help="compact weights to start from, where --out has no checkpoint")
     parser.add_argument("--compact", type=Path, help="write the averaged weights here, and stop")
     parser.add_argument("--export", type=Path, help="write them here as a bundled model, with its card, and stop")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gan.images import RenderedImages
 from gan.networks import Discriminator, GrowingGenerator
+from gan.precision import mixed_precision
 from ganatomy.core.files import atomic_write
 
 Draw = Callable[[Tensor], Tensor]
@@ -195,7 +196,7 @@ class Training:
             optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(self.seen)
         real = at_stage(self.dataset.sample(batch, self.source), stage, blend)
         z = torch.randn(batch, self.schedule.sizes[0], generator=self.source)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             fake = self.generator(z, stage, blend)
         discriminated = self._learn_to_discriminate(real, fake.detach(), stage, blend)
         drawn = self._learn_to_draw(fake, stage, blend)
@@ -210,7 +211,7 @@ class Training:
         every = self.schedule.penalty_every
         penalised = self.counters["steps"] % every == 0
         real.requires_grad_(penalised)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             verdict = self.discriminator(real, stage, blend)
             loss = F.softplus(-verdict).mean() + F.softplus(self.discriminator(fake, stage, blend)).mean()
         total = loss
@@ -222,7 +223,7 @@ class Training:
 
     def _learn_to_draw(self, fake: Tensor, stage: int, blend: float) -> float:
         self.discriminator.requires_grad_(False)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             loss = F.softplus(-self.discriminator(fake, stage, blend)).mean()
         self._update(0, loss)
         return float(loss.detach())

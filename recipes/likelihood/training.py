@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from gan.precision import mixed_precision
 from gan.training import rounded, save_grid
 from torch import Tensor, nn
 
@@ -93,7 +94,7 @@ class Training:
         started = time.monotonic()
         rate = self.rate * min(1, (self.seen + batch) / 2000) * (1 + math.cos(math.pi * self.seen / images)) / 2
         self.adam.param_groups[0]["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             loss = self.model.loss(self.dataset.sample(batch, self.source), self.source)
         self.adam.zero_grad()
         loss.backward()
