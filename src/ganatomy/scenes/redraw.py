@@ -16,10 +16,10 @@ from ganatomy.scenes.seeded_random import SeededRandom
 
 SIZE = 64
 """Pixels a side at which objects are drawn, and scenes read."""
-DRAWS = 800
-"""How often an object is drawn anew."""
-HORIZON = (0.54, 0.62)
-"""Where the horizon of an outdoor scene lies, as a share of the image's height."""
+DRAWS, PARTS = 800, 8
+"""How often an object is drawn anew, and in how many parts, each done before others may compute."""
+HORIZON_ROWS = range(round(0.54 * SIZE), round(0.62 * SIZE) + 1)
+"""At which rows of pixels the horizon of an outdoor scene lies."""
 SEED = 77
 LAND = ("grass", "water", "path")
 
@@ -47,25 +47,24 @@ def redraws(category: str) -> Mapping[str, Sequence[Redraw]]:
     }
 
 
-@lru_cache(maxsize=4)  # 13 MB each
-def drawn_alone(category: str, name: str, which: int, row: int) -> Bytes:
-    """Return labels [draws, planes, size, size] of scenes with one thing on the stage, 0 where it is not.
+@lru_cache(maxsize=32)  # 1.6 MB each
+def drawn_alone(category: str, name: str, which: int, row: int, part: int) -> Bytes:
+    """Return labels [draws / parts, planes, size, size] of scenes with one thing on the stage, 0 where it is not.
 
     Args:
         category: of the scenes.
         name: of the object.
         which: number of its `Redraw`.
         row: of pixels at which the horizon lies; of no consequence indoors.
+        part: number of the part of all draws.
     """
     painters, own = redraws(category)[name][which].painters, INDEX[Concept(name, "object")]
-    parts = []
-    for start in range(0, DRAWS, 100):
-        canvas = Canvas.empty(grammar(category), SeededRandom(SEED, list(range(start, start + 100))), SIZE)
-        horizon = np.full((len(canvas.draws), 1, 1), row / SIZE, np.float32)
-        for paint in painters:
-            paint(canvas, horizon)
-        parts.append(np.where(canvas.labels[:, :1] == own, canvas.labels, np.uint8(0)))
-    return np.concatenate(parts)
+    ids = range(part * DRAWS // PARTS, (part + 1) * DRAWS // PARTS)
+    canvas = Canvas.empty(grammar(category), SeededRandom(SEED, list(ids)), SIZE)
+    horizon = np.full((len(canvas.draws), 1, 1), row / SIZE, np.float32)
+    for paint in painters:
+        paint(canvas, horizon)
+    return np.where(canvas.labels[:, :1] == own, canvas.labels, np.uint8(0))
 
 
 def horizon_rows(labels: Bytes) -> list[int]:
@@ -75,7 +74,7 @@ def horizon_rows(labels: Bytes) -> list[int]:
     of it is seen, the middle of what occurs.
     """
     land, far = (np.isin(labels, [INDEX[Concept(n, "object")] for n in names]) for names in (LAND, FAR))
-    least, most = (round(end * SIZE) for end in HORIZON)
+    least, most = HORIZON_ROWS[0], HORIZON_ROWS[-1]
     rows = []
     for scene in far[:, :-1] & land[:, 1:]:
         found = np.nonzero(scene)[0] + 1

@@ -30,7 +30,7 @@ from ganatomy.web.png import png
 from ganatomy.web.raster import rasterized, softened
 from ganatomy.web.readers import ImageBytes, Reader, pixels
 from ganatomy.web.schemas import Changes, Painting, Ranking, Stroke
-from ganatomy.web.what_changed import Before, Seen, list_changes
+from ganatomy.web.what_changed import Before, Seen, list_changes, place_jobs
 
 KEPT, KEPT_CLONES = 1024, 64
 """Strokes whose edits are cached, those of dozens of people; one that clones holds features of its layers."""
@@ -204,6 +204,7 @@ class Painter(Reader):
         yield draw
         yield from self.example_jobs()
         yield from self.values.pool_jobs(self.best_layer())
+        yield from place_jobs(self.source, [brush.concept for brush in self.brushes(self.best_layer())])
 
     def start_jobs(self) -> Iterator[Callable[[], object]]:
         """Yield what `start` takes, as `warmup_jobs` does."""

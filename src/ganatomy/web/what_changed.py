@@ -1,6 +1,6 @@
 """What strokes did to an image, concept by concept, in numbers and in words; what was painted comes first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from ganatomy.core.vocabulary import addresses
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.place_truth import LEAST, scene_labels, truth_category, typical_area
 from ganatomy.report.palette import category_colours
-from ganatomy.scenes.places import POSSIBLE, Bank, kept_bank, place_probabilities
+from ganatomy.scenes.places import POSSIBLE, Bank, drawing_jobs, kept_bank, place_probabilities
 from ganatomy.scenes.redraw import SIZE
 from ganatomy.stats.regions import concept_counts
 from ganatomy.web.raster import rasterized
@@ -85,6 +85,14 @@ def list_changes(source: DissectedModel, before: Before, after: Labels, strokes:
         )
         found.append(change)
     return sorted(found, key=lambda row: (not row.painted, -abs(row.points)))
+
+
+def place_jobs(source: DissectedModel, names: Iterable[str]) -> Iterator[Callable[[], object]]:
+    """Yield what must be drawn before it can be said why one of these concepts did not appear, in short jobs."""
+    known = {name: category for name in names if (category := truth_category(source, name, None))}
+    for category in set(known.values()):
+        if kept_bank(category, cache_directory()) is not None:
+            yield from drawing_jobs(category, [source.named(source.concept(name)) for name in known])
 
 
 def _points(points: float) -> str:
