@@ -9,7 +9,17 @@ import pytest
 from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes import CATEGORIES, grammar, render
 from ganatomy.scenes.grammar import INDEX
-from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, _packed, exact, open_bank, place_probabilities
+from ganatomy.scenes.places import (
+    _BANKS,
+    ALIKE,
+    COVERED,
+    Bank,
+    _packed,
+    drawing_jobs,
+    exact,
+    open_bank,
+    place_probabilities,
+)
 from ganatomy.scenes.redraw import DRAWS, drawn_alone, horizon_rows, redraws
 from ganatomy.scenes.seeded_random import SeededRandom
 
@@ -86,6 +96,19 @@ def test_a_tree_may_be_before_the_sky_above_the_horizon_and_not_in_the_heights(s
     crown = place_probabilities(small, Concept("crown", "part"), scenes, boxes)
     assert (crown <= possible + 1e-9).all()
     assert crown[:, 1].mean() > 0.3
+
+
+@pytest.mark.usefixtures("fewer")
+@pytest.mark.slow
+def test_what_is_drawn_ahead_need_not_be_drawn_when_it_is_asked_for(small: Bank) -> None:
+    concepts = [Concept("bush", "object"), Concept("door", "object"), Concept("cloud", "object")]
+    for job in drawing_jobs("church", concepts):
+        job()
+    drawn = drawn_alone.cache_info().misses
+    scenes = render("church", range(12), seed=9).labels
+    for concept in concepts:
+        place_probabilities(small, concept, scenes, BOXES)
+    assert drawn_alone.cache_info().misses == drawn > 0
 
 
 @pytest.mark.usefixtures("fewer")
