@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mistakes import mistake
@@ -88,6 +89,26 @@ def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec,
     assert fid - float(good.whole[0]) > 4 * math.hypot(error, float(good.error[0]))
 
 
+def test_images_to_look_at_are_the_farthest_the_first_and_real_ones(
+    result: Quality, spec: QualitySpec, source: DissectedModel
+) -> None:
+    compared = open_comparison(spec, source)
+    generator = source.models.generator
+    images = generator.observe(generator.latents(spec.ids(), 0), []).images
+    reals = compared.real(range(60))
+    features, real = compared.features(images).double().numpy(), compared.features(reals).double().numpy()
+    covariance = np.cov(real.T)
+    inverse = np.linalg.inv(covariance + 1e-3 * covariance.diagonal().mean() * np.eye(D))
+    off = features - real.mean(0)
+    distances = np.einsum("nd,de,ne->n", off, inverse, off)
+    assert result.shown is not None
+    farthest = result.shown.farthest.numpy() - spec.first
+    assert distances[farthest] == pytest.approx(np.sort(distances)[::-1][:12], rel=1e-4)
+    assert len(set(farthest.tolist())) == 12
+    for own, expected in zip(result.shown.images, (images[farthest], images[:12], reals[:12]), strict=True):
+        assert bool(((own.permute(0, 3, 1, 2).float() / 127.5 - 1 - expected.clamp(-1, 1)).abs() < 0.02).all())
+
+
 def test_without_textures(spec: QualitySpec, source: DissectedModel, tmp_path: Path) -> None:
     found = run_quality(dataclasses.replace(spec, textures=0), source, tmp_path / "out")
     assert list(found.table.measure) == ["fid", "means", "covariances"]
@@ -109,7 +130,9 @@ def test_nothing_left_out_has_no_error() -> None:
 def test_the_page(result: Quality) -> None:
     section = quality_section(result)
     assert section.answer.startswith("120 of its images are ")
-    body = section.blocks[0].body
+    *images, table = section.blocks
+    assert [block.body.count("<svg") for block in images] == [12, 12, 12]
+    body = table.body
     assert body.index("Fréchet distance") < body.index("textures at 16 pixels")
     page = causal_html(result)
     assert "are ablated or set" not in page

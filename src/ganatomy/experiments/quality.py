@@ -3,16 +3,20 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
 from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory, shrink_default
+from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.real_comparison import (
@@ -28,11 +32,13 @@ from ganatomy.experiments.real_comparison import (
 )
 from ganatomy.experiments.result import Result
 from ganatomy.report.causal.quality import quality_section, quality_tables
-from ganatomy.stats.frechet import FeatureMoments, sampling_bias
+from ganatomy.stats.frechet import CHUNK, FeatureMoments, sampling_bias
 from ganatomy.study import Study
 
 IMAGES = "image"
 """What stands for the layer of a study that reads none."""
+SHOWN, SHOW = "shown", 12
+"""The step that keeps images to look at, and how many of each kind."""
 TERMS = ("fid", "means", "covariances")
 COLUMNS = ("measure", "value", "error", "images", "bias", "limit", "low", "high")
 
@@ -55,6 +61,19 @@ class QualitySpec(AgainstRealSpec):
         check_textures(self, self.textures)
 
 
+@dataclass(frozen=True, eq=False)
+class ShownImages(Tensors):
+    """Images to look at.
+
+    Attributes:
+        farthest: int64 [n], the generated images farthest from real ones, the farthest first.
+        images: uint8 [3, n, H, W, 3], these, the first generated images, and as many real ones.
+    """
+
+    farthest: Tensor
+    images: Tensor
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Quality(Result):
     """How far a model is from real images. It opens without any model.
@@ -70,6 +89,11 @@ class Quality(Result):
 
     spec: QualitySpec
     table: pd.DataFrame
+
+    @cached_property
+    def shown(self) -> ShownImages | None:
+        """Images to look at; None of a study from before there were any."""
+        return self.study.load_step(SHOWN, ShownImages) if self.study.has_step(SHOWN) else None
 
 
 def plan_quality(source: DissectedModel, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
@@ -112,6 +136,8 @@ def run_quality(
             device = compared.generator.device
             frechet = study.step("frechet", Jackknife, lambda: frechet_jackknife(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))
+            farthest = farthest_images(made.features, real, min(SHOW, spec.images, spec.reals))
+            study.step(SHOWN, ShownImages, lambda: _shown(compared, farthest))
             study.finish(without=["generated images"])
     return Quality.open(directory)
 
@@ -130,6 +156,28 @@ def quality_table(
         numbers = (each.tolist() for each in (found.whole, found.error, floor.distance))
         rows += [(*row[:3], spec.textures, row[3], *[math.nan] * 3) for row in zip(names, *numbers, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def farthest_images(features: Float[Tensor, "M d"], real: FeatureMoments, count: int) -> Int64[Tensor, " n"]:
+    """Return the rows whose features are farthest from those of real images, the farthest first.
+
+    The distance is Mahalanobis's: in standard deviations of the real images, in every direction. A thousandth of the
+    mean variance is added, so that directions in which real images do not vary do not decide alone.
+    """
+    covariance = real.covariance().cpu()
+    ridge = 1e-3 * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(covariance), dtype=torch.float64)
+    inverse, mean = torch.linalg.inv(covariance + ridge), real.mean().cpu()
+    parts = [part.cpu().double() - mean for part in features.split(CHUNK)]
+    return torch.cat([(off @ inverse * off).sum(1) for off in parts]).argsort(descending=True, stable=True)[:count]
+
+
+def _shown(compared: RealComparison, farthest: Tensor) -> ShownImages:
+    first, count = compared.spec.first, len(farthest)
+    worst = [next(compared.drawn(range(i, i + 1)))[0] for i in (first + farthest).tolist()]
+    usual = [images for images, _ in compared.drawn(range(first, first + count))]
+    rows = [torch.cat(worst), torch.cat(usual), compared.real(range(count))]
+    images = torch.stack([as_bytes(row.cpu()).permute(0, 2, 3, 1) for row in rows])
+    return ShownImages(first + farthest, images)
 
 
 def _textures(

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.report.causal.section import Block, Section
+from ganatomy.report.causal.tiles import tile
+from ganatomy.report.causal.top_images import row_of_images
 from ganatomy.report.formats import number, with_error
 from ganatomy.report.tables import Column, Table, rows
 
@@ -43,9 +45,29 @@ def quality_section(quality: "Quality") -> Section:
         question=f"How far is {spec.generator} from {spec.real}?",
         answer=f"{spec.images:,} of its images are {with_error(fid.value, fid.error)} from {spec.reals:,} real ones "
         f"(Fréchet distance by {spec.features}); a perfect model would be at {number(fid.bias, 2)}.",
-        blocks=[Block(table.caption, lead, table.html())],
+        blocks=[*_images(quality), Block(table.caption, lead, table.html())],
         methods=("distance",),
     )
+
+
+def _images(quality: "Quality") -> list[Block]:
+    shown, spec = quality.shown, quality.spec
+    if shown is None:
+        return []
+    ids = shown.farthest.tolist(), range(spec.first, spec.first + len(shown.farthest)), range(len(shown.farthest))
+    names = [[f"image {i}" for i in own] for own in ids[:2]] + [[f"real image {i + 1}" for i in ids[2]]]
+    rows_ = [
+        row_of_images([tile(image, name) for image, name in zip(images.numpy(), own, strict=True)])
+        for images, own in zip(shown.images, names, strict=True)
+    ]
+    leads = (
+        f"Of {spec.images:,} images, those whose features are farthest from the mean of real ones, in standard "
+        "deviations of real ones; the farthest first.",
+        "The first images, as they come.",
+        f"The first of {spec.real}.",
+    )
+    titles = ("Farthest from real images", "Generated images", "Real images")
+    return [Block(*own) for own in zip(titles, leads, rows_, strict=True)]
 
 
 def measure_name(measure: str) -> str:
