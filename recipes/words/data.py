@@ -16,6 +16,8 @@ from ganatomy.scenes.seeded_random import SeededRandom
 CATEGORY, SIZE = "varied-church", 64
 PIECE = 2560
 """Scenes between two savings of their words."""
+TRIED = 64
+"""Scenes looked at for one of which a word is true."""
 SEEN, TRACE = 24, 4
 """Pixels of 64 x 64 from which an object counts as present, and up to which as absent; between, nothing is said."""
 
@@ -57,9 +59,31 @@ class WordScenes:
         self._kept = []
 
     def sample(self, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return random images, [-1, 1], channels last, and the states of their words [count, words]."""
-        ids = torch.randint(len(self.images), (count,), generator=source)
-        return self.images.rows(ids.numpy()), torch.from_numpy(self.states[ids.numpy()]).long()
+        """Return images, [-1, 1], channels last, and what is said of their words [count, words].
+
+        Three fifths of the prompts say one word, and up to two others. Of that word it is as often said that its object
+        is there as that it is not, whatever is rare. Which scenes go with a prompt depends on nothing but the prompt,
+        so none is learned with others than it has. The rest say any share of all words, or none.
+        """
+        few = 3 * count // 5
+        words = torch.randint(len(WORDS), (few, 1), generator=source)
+        wanted = torch.where(torch.rand(few, 1, generator=source) < 0.5, PRESENT, ABSENT)
+        tried = torch.randint(len(self.images), (few, TRIED), generator=source)
+        fits = torch.from_numpy(self.states[tried.numpy(), words.numpy()]) == wanted
+        ids = torch.cat(
+            [
+                tried[torch.arange(few), fits.int().argmax(1)],
+                torch.randint(len(self.images), (count - few,), generator=source),
+            ]
+        )
+        order = torch.rand(count, len(WORDS), generator=source)
+        order[:few].scatter_(1, words, -1)
+        most = torch.randint(1, 4, (few, 1), generator=source)
+        share = (1 - torch.rand(count - few, 1, generator=source) ** 1.5) * len(WORDS)
+        share[torch.rand(count - few, 1, generator=source) < 0.2] = 0
+        said = order.argsort(1).argsort(1) < torch.cat([most, share])
+        states = torch.from_numpy(self.states[ids.numpy()]).long().masked_fill(~said, UNSAID)
+        return self.images.rows(ids.numpy()), states
 
     def _render(self, ids: range) -> np.ndarray:
         images = []

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ganatomy.models.generators.words import UNSAID, WordUNet
+from ganatomy.models.generators.words import WordUNet
 
 
 class Sampler(nn.Module):
@@ -27,10 +27,10 @@ class Sampler(nn.Module):
 
 
 class RectifiedFlow(nn.Module):
-    """The network with its loss; words are hidden at random, so that any number of them may be said.
+    """The network with its loss.
 
-    Half of the prompts say one to three words, as people's do. Times lie towards noise, where it is decided what there
-    will be: in the middle alone the first steps of a sampling were hardly learned.
+    Times lie towards noise, where it is decided what there will be: with times in the middle the first steps of a
+    sampling were hardly learned.
     """
 
     longest_step = 1.0  # of the gradient
@@ -43,17 +43,8 @@ class RectifiedFlow(nn.Module):
     def loss(self, batch: tuple[Tensor, Tensor], source: torch.Generator) -> Tensor:
         """Return the mean squared error of the velocity at random times."""
         images, states = batch
-        states = states.masked_fill(~self._said(states.shape, source), UNSAID)
         noise = torch.randn(images.shape, generator=source).contiguous(memory_format=torch.channels_last)
         t = torch.sigmoid(0.5 + 1.2 * torch.randn(len(images), generator=source))
         x = torch.lerp(images, noise, t[:, None, None, None])
         velocity: Tensor = self.network.net(x, t, states)
         return (velocity.float() - (noise - images)).square().mean()
-
-    def _said(self, shape: torch.Size, source: torch.Generator) -> Tensor:
-        """Choose words [b, words]: one to three for half of the prompts, none for a tenth, else any share of all."""
-        order = torch.rand(shape, generator=source).argsort(1)
-        kind = torch.rand(shape[0], 1, generator=source)
-        few = torch.randint(1, 4, (shape[0], 1), generator=source)
-        share = 1 - torch.rand(shape[0], 1, generator=source) ** 1.5
-        return order < torch.where(kind < 0.1, 0, torch.where(kind < 0.6, few, share * shape[1]))

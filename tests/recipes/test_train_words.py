@@ -39,6 +39,24 @@ def test_scenes_and_their_words_survive_a_kill_between_the_two_files(tmp_path: P
     assert np.array_equal(again.states, whole)
 
 
+@pytest.mark.slow
+def test_prompts_say_few_words_and_what_is_rare_as_often_as_what_is_not(tmp_path: Path) -> None:
+    scenes = recipe.WordScenes(tmp_path, 0)
+    scenes.grow(256)
+    images, states = scenes.sample(2000, torch.Generator().manual_seed(0))
+    said = (states != UNSAID).sum(1)
+    assert int(said[:1200].max()) <= 3
+    assert float((said[:1200] <= 1).double().mean()) > 0.25
+    assert 0.1 < float((said[1200:] == 0).double().mean()) < 0.3
+    tree = states[:1200, recipe.WORDS.index("tree")]
+    few = [int((tree == state).sum()) for state in (ABSENT, PRESENT)]
+    assert 0.2 < few[0] / sum(few) < 0.6  # a tenth of the scenes are without a tree
+    ids = [int(row.sum()) for row in (images[:50].flatten(1) * 255).long()]
+    kept = {int(row.sum()): i for i, row in enumerate((scenes.images.rows(np.arange(256)).flatten(1) * 255).long())}
+    true = torch.from_numpy(scenes.states[[kept[i] for i in ids]]).long()
+    assert bool(((states[:50] == true) | (states[:50] == UNSAID)).all())
+
+
 def test_the_loss_is_that_of_the_velocity() -> None:
     net = WordUNet(len(recipe.WORDS), (8, 8, 8))
     for weights in net.parameters():
