@@ -16,6 +16,7 @@ from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.pool import place_means, places_path
 from ganatomy.experiments.causal.setting_places import Places, find_images
 from ganatomy.experiments.causal.setting_spec import Rounds
+from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
 
@@ -36,6 +37,21 @@ def test_halves_share_no_image_and_every_setting_is_tried(source: DissectedModel
     assert set(balls.table.control) == {"without"}  # of a dozen units all are tried
     assert balls.gains.shape[0] == len(few)
     assert not balls.gains.isnan().all(2).any(), "an image without a place where a ball may be"
+
+
+def test_images_show_the_picked_setting_where_it_was_measured(source: DissectedModel, balls: BestSetting) -> None:
+    shown = balls.shown
+    assert shown is not None
+    likely = shown.kinds == 0
+    assert likely.sum() == 6
+    held_out = balls.study.load_step("measuring", GainTable).gain
+    assert torch.allclose(shown.gain[likely], held_out[:6, 0, 0], atol=1e-4)
+    for box, gain, (before, after) in zip(shown.boxes, shown.gain, shown.images.float(), strict=True):
+        top, left, height, width = (int(own) for own in (box * before.shape[0]).round())
+        changed = (after - before).abs().sum(-1) > 60
+        assert bool(changed[top : top + height, left : left + width].any()) or float(gain) == 0
+    page = causal_html(balls)
+    assert page.index("The picked setting") < page.index("Measured") < page.index("Tried")
 
 
 @pytest.mark.parametrize("rare", [0.0, 0.1, 1.0])

@@ -44,11 +44,13 @@ from ganatomy.experiments.causal.place_truth import (
     truth_facts,
 )
 from ganatomy.experiments.causal.pool import place_means
-from ganatomy.experiments.causal.setting_places import ImagesOf, find_images, find_places
+from ganatomy.experiments.causal.setting_places import KINDS, ImagesOf, find_images, find_places
 from ganatomy.experiments.causal.setting_spec import Rounds, Setting, SettingSpec
 from ganatomy.experiments.causal.setting_trials import (
     DRAWN,
+    SettingImages,
     Trial,
+    draw_examples,
     measured_table,
     scores,
     setting_table,
@@ -68,6 +70,8 @@ SIDES = (1 / 8, 3 / 16, 1 / 4)
 """Sides of places that are tried, as shares of the image's side."""
 COARSEST = 4
 """A coarser layer is set too if its grid has at least so many rows."""
+SHOWN = "shown"
+"""The step that keeps images to look at."""
 FINALISTS = 8
 """Settings that are tried on more images."""
 
@@ -166,6 +170,11 @@ class BestSetting(Result):
         return self.spec.settings()[int(self.table["picked"].to_numpy().argmax())]
 
     @property
+    def shown(self) -> SettingImages | None:
+        """Images with the picked setting; None of a study from before there were any."""
+        return self.study.load_step(SHOWN, SettingImages) if self.study.has_step(SHOWN) else None
+
+    @property
     def gains(self) -> Float[Tensor, "images settings places"]:
         """What was gained by every setting, in the order of the table, on the images on which all were tried."""
         return self.study.load_step("choosing", GainTable).gain
@@ -231,7 +240,10 @@ def run_setting(
             paper = paper_setting(source, spec, picked.places.cell)
             parts = constant_parts(source, paper, k, means)
             own = [picked, picked._replace(control=True), Trial(parts, picked.places)]
-            measured = _try(source, study, "measuring", spec, own, {key: each.last for key, each in images.items()})
+            held_out = {key: each.last for key, each in images.items()}
+            measured = _try(source, study, "measuring", spec, own, held_out)
+            if any(held_out[picked.places.cell, kind] for kind in KINDS):
+                study.step(SHOWN, SettingImages, lambda: draw_examples(source, spec, picked, held_out))
             study.write_table("settings", table)
             study.write_table("measured", measured_table(measured, picked.places.least))
             study.finish()

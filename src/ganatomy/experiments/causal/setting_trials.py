@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.layer_steps import spanned
+from ganatomy.core.tensor_types import Images
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -20,7 +23,7 @@ from ganatomy.experiments.causal.insertion import (
     draw_edited,
     sets_all,
 )
-from ganatomy.experiments.causal.places import Rows, draw_place, masks, read_at
+from ganatomy.experiments.causal.places import Rows, as_bytes, draw_place, masks, read_at
 from ganatomy.experiments.causal.setting_places import KINDS, LIKELY, UNLIKELY, Places, free_places
 from ganatomy.experiments.causal.setting_spec import SettingSpec
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
@@ -30,6 +33,8 @@ from ganatomy.stats.clusters import clustered_mean, proportion
 SALT = 0x5E77
 DRAWN = (LIKELY, LIKELY, UNLIKELY, UNLIKELY)
 """The places that are tried, by kind, two in each image that has so many."""
+EXAMPLES = 6
+"""Images of each kind that are shown."""
 WRONG = 2
 """An object where it should not be counts so much against a setting as one where it may be counts for it."""
 
@@ -81,20 +86,69 @@ def _gains(source: DissectedModel, spec: SettingSpec, trials: Sequence[Trial], g
     """Return the gains of a batch by trials at places of one size and kind: float32 [b, trials, drawn]."""
     places = trials[0].places
     gain = torch.full((len(given.ids), len(trials), len(DRAWN)), torch.nan)
+    for turn, rows, _ in _drawn_places(source, spec, places, given, kind):
+        for i, trial in enumerate(trials):
+            gain[rows.image, i, turn], _ = _inserted(source, spec, trial, given, rows)
+    return gain
+
+
+def _drawn_places(
+    source: DissectedModel, spec: SettingSpec, places: Places, given: Baseline, kind: int
+) -> Iterator[tuple[int, Rows, Tensor]]:
+    """Yield the number of a turn, the rows of the images that have a place of a kind left, and that place [rows, 2]."""
     free = free_places(source, [places], given)[0][kind]
     for turn in [turn for turn, own in enumerate(DRAWN) if own == kind]:
         at = draw_place(free, given.ids, spec.seed + SALT + turn)
         image = (at[:, 0] >= 0).nonzero()[:, 0]
         free[image, at[image, 0], at[image, 1]] = False  # each place once
-        if not len(image):
-            continue
-        rows = Rows(image, masks(places.grid, at[image], places.cell))
-        for i, trial in enumerate(trials):
-            edits = trial.edits(rows.where, image, given.ids, spec.seed)
-            base = given._replace(features=given.layers[edits[0].layer])
-            shown = read_at(source.models.segmenter(draw_edited(source, base, rows, edits)), places.concept, rows.where)
-            gain[image, i, turn] = (shown.at / shown.area).float().cpu()  # none was there before
-    return gain
+        if len(image):
+            yield turn, Rows(image, masks(places.grid, at[image], places.cell)), at[image]
+
+
+def _inserted(
+    source: DissectedModel, spec: SettingSpec, trial: Trial, given: Baseline, rows: Rows
+) -> tuple[Tensor, Images]:
+    """Insert at one place of each row; return what share of it shows the concept, which none did, and the images."""
+    edits = trial.edits(rows.where, rows.image, given.ids, spec.seed)
+    images = draw_edited(source, given._replace(features=given.layers[edits[0].layer]), rows, edits)
+    shown = read_at(source.models.segmenter(images), trial.places.concept, rows.where)
+    return (shown.at / shown.area).float().cpu(), images
+
+
+@dataclass(frozen=True, eq=False)
+class SettingImages(Tensors):
+    """Images before and after, with the picked setting at one place each.
+
+    Attributes:
+        ids: int64 [n].
+        kinds: int64 [n], whether the object may be there.
+        boxes: float64 [n, 4], top, left, height and width of the place, as shares of the image.
+        gain: float32 [n], the share of the place that shows the concept after.
+        images: uint8 [n, 2, H, W, 3].
+    """
+
+    ids: Tensor
+    kinds: Tensor
+    boxes: Tensor
+    gain: Tensor
+    images: Tensor
+
+
+def draw_examples(
+    source: DissectedModel, spec: SettingSpec, trial: Trial, images: Mapping[tuple[int, int], Sequence[int]]
+) -> SettingImages:
+    """Insert by the picked setting at one place of the first images that have one of a kind, for each kind."""
+    places, found = trial.places, list[tuple[Any, ...]]()
+    size = torch.tensor(places.grid).repeat(2)
+    for kind in KINDS:
+        for given in baselines(source, spec, images[places.cell, kind][:EXAMPLES], spec.layers()):
+            _, rows, at = next(_drawn_places(source, spec, places, given, kind))
+            gain, after = _inserted(source, spec, trial, given, rows)
+            pairs = torch.stack([as_bytes(own.cpu()) for own in (given.images[rows.image], after)], 1)
+            ids = torch.tensor([given.ids[i] for i in rows.image.tolist()])
+            boxes = torch.cat([at, torch.full_like(at, places.cell)], 1) / size
+            found.append((ids, torch.full_like(ids, kind), boxes.double(), gain, pairs.permute(0, 1, 3, 4, 2)))
+    return SettingImages(*map(torch.cat, zip(*found, strict=True)))
 
 
 def setting_table(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ganatomy.core.layer_steps import spanned
 from ganatomy.report.causal.section import CONTROLS, Block, Section
+from ganatomy.report.causal.tiles import Box, Card, crop_tile, grouped, tile
 from ganatomy.report.formats import percent, percent_with_error, sentence
 from ganatomy.report.tables import Column, Table
 
@@ -42,6 +43,7 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
         "paper": "20 units of the first layer at k",
     }
     found = setting.measured.assign(setting=setting.measured["setting"].map(names))
+    in_order = setting.table.sort_values(["picked", "finalist", "likely"], ascending=False, kind="stable")
     return [
         Table(
             "measured",
@@ -50,7 +52,7 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
             found,
             drawn=("likely", "unlikely"),
         ),
-        Table("tried", "Share of places where it appears, on the images that chose", tried, setting.table, brief=40),
+        Table("tried", "Share of places where it appears, on the images that chose", tried, in_order, brief=40),
     ]
 
 
@@ -73,11 +75,40 @@ def setting_section(setting: "BestSetting") -> Section:
         question=f"Which setting inserts {spec.concept} best?",
         answer=sentence(setting.description()),
         blocks=[
+            *_images(setting),
             Block("Measured", f"{lead}On held-out images.", measured.html()),
             Block(
                 "Tried",
-                "On the other half of the images that have such places; all but the best on a quarter of it.",
+                "On the other half of the images that have such places; all but the best on a quarter of it. First the "
+                "picked one, then the other best ones.",
                 tried.html(),
             ),
         ],
     )
+
+
+def setting_cards(setting: "BestSetting", kind: int) -> list[Card]:
+    """Return images before and after at places of one kind, and the place larger."""
+    shown, concept = setting.shown, setting.spec.concept
+    if shown is None:
+        return []
+    cards: list[Card] = []
+    for i in (shown.kinds == kind).nonzero()[:, 0].tolist():
+        box, number = Box(*shown.boxes[i].tolist()), int(shown.ids[i])
+        before, after = shown.images[i].numpy()
+        title = f"Image {number} with {concept} inserted"
+        cards.append(
+            [
+                (tile(before, f"Image {number} before", [box]), f"image {number}"),
+                (tile(after, title, [box]), "inserted"),
+                (crop_tile(after, box, f"{title}, the place alone"), f"{concept}: {percent(float(shown.gain[i]), 2)}"),
+            ]
+        )
+    return cards
+
+
+def _images(setting: "BestSetting") -> list[Block]:
+    names = ("allowed", "forbidden") if setting.facts.get("truth") else ("frequent", "never seen")
+    groups = [(f"Where it is {name}", setting_cards(setting, kind)) for kind, name in enumerate(names)]
+    lead = "One place of each of the first held-out images, and the share of it that shows the concept after."
+    return [Block("The picked setting", lead, grouped(groups))] if any(cards for _, cards in groups) else []
