@@ -232,3 +232,16 @@ def test_a_published_model_is_opened_by_its_name(
     torch.save(state, tmp_path / "published.pth")
     fetch_model("progan-church", source=str(tmp_path / "published.pth"))
     assert open_generator("progan:progan-church").layers["layer6"] == LayerShape(3, 16, 16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_frozen_weights_draw_the_same_and_are_not_read_again(dtype: str, network: torch.nn.Sequential) -> None:
+    generator = ProGAN(network, dtype=dtype)
+    z = generator.latents(range(3), 0)
+    images = generator.observe(z, ()).images
+    generator.freeze()
+    assert torch.equal(generator.observe(z, ()).images, images)
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data.zero_()
+    assert torch.equal(generator.observe(z, ()).images, images)
