@@ -47,6 +47,7 @@ class Model:
 
 MODELS = {
     "church": Model("bundled:church", "bundled:scenes", ("layer4", "layer6"), "tree"),
+    "words": Model("bundled:church-words?steps=2", "bundled:scenes?size=64", ("up2@2", "up2@1"), "tree"),
     "planted": Model("planted:", "planted:", ("layer2", "layer1"), "ball"),
 }
 

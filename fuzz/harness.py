@@ -42,10 +42,11 @@ TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob(
 
 def sample(seeds: Sequence[Tree], seed: int, number: int) -> Tree:
     """Return the damaged tree of a number: first each file of each seed with every anomaly, then at random."""
-    anomalies = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in FileAnomaly]
-    if seed == 0 and number < len(anomalies):
-        tree, path, kind = anomalies[number]
-        return {**tree, path: kind}
+    if seed == 0:
+        anomalies = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in FileAnomaly]
+        if number < len(anomalies):
+            tree, path, kind = anomalies[number]
+            return {**tree, path: kind}
     rng = random.Random(f"{seed} {number}")
     return mutated(rng.choice(seeds), rng)
 
