@@ -168,6 +168,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument(
+        "--start", type=int, default=0, help="the first input's number; --count is one past the last (0)"
+    )
     parser.add_argument("--brief", action="store_true", help="as many as the test suite has time for")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="show one sample's outcome, in this process")
@@ -186,9 +189,10 @@ def main() -> int:
         begin = time.monotonic()
         brief = getattr(importlib.import_module(f"targets.{name}"), "BRIEF", BRIEF)
         count = brief if known.brief else known.count
-        found = replay(name, count, known.seed)
+        found = replay(name, count, known.seed, known.start)
         failures += len(found)
-        print(f"{name}: {count} inputs of seed {known.seed} in {time.monotonic() - begin:.0f} s, {len(found)} wrong")
+        took = time.monotonic() - begin
+        print(f"{name}: {count - known.start} inputs of seed {known.seed} in {took:.0f} s, {len(found)} wrong")
         for line in found:
             print(f"    {line}")
         sys.stdout.flush()

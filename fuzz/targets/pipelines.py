@@ -1,6 +1,7 @@
 """The JSON of whole pipelines of diffusers: of the index, the scheduler, and each network; and what they then draw."""
 
 import functools
+import tempfile
 from pathlib import Path
 
 from mutations import Tree
@@ -15,14 +16,12 @@ KINDS = ("StableDiffusionPipeline", "LDMPipeline")
 @functools.cache
 def _pipelines() -> dict[str, Tree]:
     """Return every file of a pipeline of words, and of one without."""
-    from diffusers_pipelines import save_pipeline
 
     return {kind: tree_of(functools.partial(_save, kind)) for kind in KINDS}
 
 
 def _save(kind: str, root: Path) -> None:
     from diffusers_pipelines import pipeline
-    import tempfile
 
     with tempfile.TemporaryDirectory() as words:
         pipeline(kind, Path(words)).save_pretrained(root)
@@ -48,5 +47,4 @@ def read(root: Path) -> None:
             place.write_bytes(content)
     asked = "prompts=a tree;a door" if kind == KINDS[0] else "part=pipeline"
     generator = open_generator(f"diffusers:{root / kind}?{asked}&steps=2")
-    images = generator.observe(generator.latents(range(1), 0), []).images
-    assert images.isfinite().all()
+    generator.observe(generator.latents(range(1), 0), [])
