@@ -79,7 +79,7 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
     found: dict[str, str] = {}
     target = importlib.import_module(f"targets.{name}")
     seeds = target.seeds()
-    number = start
+    number, waited = start, set[int]()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         notes = Path(folder) / "notes"
         while number < count:
@@ -95,6 +95,10 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
             if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
                 break
             number = lines[-1]["number"] if lines else number
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM and number not in waited:
+                waited.add(number)  # perhaps the machine was busy; what hangs does so again
+                shutil.rmtree(Path(folder) / str(number), ignore_errors=True)
+                continue
             how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status}"
             how = "takes too long" if how in ("SIGALRM", "SIGPROF") else how
             if (Path(folder) / "fault").exists():
