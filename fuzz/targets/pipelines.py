@@ -45,6 +45,6 @@ def read(root: Path) -> None:
         if not name.endswith(".json") and not place.is_symlink():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-    asked = "prompts=a tree;a door" if kind == KINDS[0] else "part=pipeline"
-    generator = open_generator(f"diffusers:{root / kind}?{asked}&steps=2")
+    options = "prompts=a tree;a door" if kind == KINDS[0] else "part=pipeline"
+    generator = open_generator(f"diffusers:{root / kind}?{options}&steps=2")
     generator.observe(generator.latents(range(1), 0), [])
