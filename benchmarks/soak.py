@@ -3,6 +3,7 @@
     python benchmarks/soak.py                        every case, some forty minutes of one core
     python benchmarks/soak.py dissect web --images 2000
     python benchmarks/soak.py --model planted        the same with a generator that takes a millisecond an image
+    python benchmarks/soak.py dissect context --model small-words    and with one that samples by prompts, in steps
     python benchmarks/soak.py --json > soak.json
 
 Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ COMPARED = 0.1
 """Of a step, either part that is compared."""
 WARM = {"web": 0.5}
 """Of a step, what comes before; a server keeps images until 256 MB of them are there (a tenth)."""
+
+
+SMALL_WORDS = "wordflow:?steps=2"
+"""A words model of random weights, which are made when they are needed."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Model:
 
 MODELS = {
     "church": Model("bundled:church", "bundled:scenes", ("layer4", "layer6"), "tree"),
+    "words": Model("bundled:church-words?steps=2", "bundled:scenes?size=64", ("up2@2", "up2@1"), "tree"),
+    "small-words": Model(SMALL_WORDS, "colors", ("up2@2", "up2@1"), "green"),
     "planted": Model("planted:", "planted:", ("layer2", "layer1"), "ball"),
 }
 
@@ -246,7 +253,12 @@ def run(case: str, model: Model, images: int, folder: Path) -> list[Row]:
     """Run one case in this process."""
     import torch
 
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from tiny_words import save_words
+
     torch.set_num_threads(1)
+    if model.generator == SMALL_WORDS:
+        model = replace(model, generator=f"{save_words(folder / 'words.pth')}?steps=2")
     watch = Watch()
     CASES[case](model, images, folder, watch)
     return rows(case, watch.steps)

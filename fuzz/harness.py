@@ -42,10 +42,11 @@ TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob(
 
 def sample(seeds: Sequence[Tree], seed: int, number: int) -> Tree:
     """Return the damaged tree of a number: first each file of each seed with every anomaly, then at random."""
-    anomalies = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in FileAnomaly]
-    if seed == 0 and number < len(anomalies):
-        tree, path, kind = anomalies[number]
-        return {**tree, path: kind}
+    if seed == 0:
+        anomalies = [(tree, path, kind) for tree in seeds for path in sorted(tree) for kind in FileAnomaly]
+        if number < len(anomalies):
+            tree, path, kind = anomalies[number]
+            return {**tree, path: kind}
     rng = random.Random(f"{seed} {number}")
     return mutated(rng.choice(seeds), rng)
 
@@ -78,7 +79,7 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
     found: dict[str, str] = {}
     target = importlib.import_module(f"targets.{name}")
     seeds = target.seeds()
-    number = start
+    number, waited = start, set[int]()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         notes = Path(folder) / "notes"
         while number < count:
@@ -94,6 +95,10 @@ def replay(name: str, count: int, seed: int, start: int = 0, keep: Path | None =
             if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
                 break
             number = lines[-1]["number"] if lines else number
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM and number not in waited:
+                waited.add(number)  # perhaps the machine was busy; what hangs does so again
+                shutil.rmtree(Path(folder) / str(number), ignore_errors=True)
+                continue
             how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status}"
             how = "takes too long" if how in ("SIGALRM", "SIGPROF") else how
             if (Path(folder) / "fault").exists():
@@ -167,6 +172,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument(
+        "--start", type=int, default=0, help="the first input's number; --count is one past the last (0)"
+    )
     parser.add_argument("--brief", action="store_true", help="as many as the test suite has time for")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="show one sample's outcome, in this process")
@@ -185,9 +193,10 @@ def main() -> int:
         begin = time.monotonic()
         brief = getattr(importlib.import_module(f"targets.{name}"), "BRIEF", BRIEF)
         count = brief if known.brief else known.count
-        found = replay(name, count, known.seed)
+        found = replay(name, count, known.seed, known.start)
         failures += len(found)
-        print(f"{name}: {count} inputs of seed {known.seed} in {time.monotonic() - begin:.0f} s, {len(found)} wrong")
+        took = time.monotonic() - begin
+        print(f"{name}: {count - known.start} inputs of seed {known.seed} in {took:.0f} s, {len(found)} wrong")
         for line in found:
             print(f"    {line}")
         sys.stdout.flush()

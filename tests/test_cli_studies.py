@@ -44,6 +44,19 @@ def test_every_study_is_listed(answer: Callable[..., str]) -> None:
     assert answer("list", "empty") == "no studies in empty\n"
 
 
+def test_studies_at_a_url_are_listed_by_their_records_alone(
+    place: Path, answer: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
+    names = {"study", "study-causal/ablated", "training"}
+    rows = {row["study"]: row for row in json.loads(answer("list", f"file://{place}", "--json"))}
+    assert {rows[name]["state"] for name in names} == {"finished"}
+    rows = json.loads(answer("list", f"file://{place}/study", "--json"))
+    assert [(row["study"], row["kind"]) for row in rows] == [("study", "dissect")]
+    assert answer("list", f"file://{place}/none") == f"no studies in file://{place}/none\n"
+    assert not list((tmp_path / "cache").rglob("*.npz"))
+
+
 @pytest.mark.parametrize(
     ("study", "key"),
     [

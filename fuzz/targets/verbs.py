@@ -3,12 +3,17 @@
 Those that draw the pages of a dissection take longer, and are in `pages`.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mutations import Tree
 from seed_files import tree_of
+
+if TYPE_CHECKING:
+    from ganatomy.cli.parser import Parser
 
 BRIEF = 20
 SECONDS = 20
@@ -44,16 +49,22 @@ def read(root: Path) -> None:
     )
 
 
+@functools.cache
+def _parser() -> "Parser":
+    from ganatomy.cli.arguments import build
+
+    return build()
+
+
 def run_all(root: Path, *commands: Sequence[str]) -> None:
     """Run commands; raises the refusal of the first that refuses."""
-    from ganatomy.cli.arguments import parse
     from ganatomy.cli.engine import run_with_engine
     from ganatomy.core.errors import GanatomyError
 
     os.environ["GANATOMY_CACHE"], refused = str(root / "cache"), []
     for argv in commands:
         try:
-            run_with_engine(parse(list(argv)))
+            run_with_engine(_parser().parse_args(list(argv)))
         except GanatomyError as error:
             refused.append(error)
     if refused:

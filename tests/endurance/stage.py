@@ -6,6 +6,7 @@ crowded like any other process. Where it is told to, it lives in a world of its 
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,10 +169,18 @@ def _die_before(written: int) -> None:
     os.replace = replace_or_die
 
 
+def _turn_back_clock() -> None:
+    """Let the clock of the day go back by a day whenever it is asked."""
+    days = itertools.count()
+    now = time.time
+    time.time = lambda: now() - 86400 * next(days)
+
+
 UNDER: dict[str, Callable[[str], object]] = {
     "ignoring": lambda name: signal.signal(signal.Signals[name], signal.SIG_IGN),
     "files": lambda number: resource.setrlimit(resource.RLIMIT_NOFILE, (int(number), int(number))),
     "dying": lambda number: _die_before(int(number)),
+    "clock-back": lambda _: _turn_back_clock(),
     "full-out": lambda _: _redirect(1, "/dev/full", os.O_WRONLY),
     "full-err": lambda _: _redirect(2, "/dev/full", os.O_WRONLY),
 }

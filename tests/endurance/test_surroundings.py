@@ -34,6 +34,17 @@ def test_where_nothing_is_as_usual_the_numbers_are(stage: Stage, here: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["{here}/{name}", "file://{here}/{name}"], ids=["directory", "url"])
+def test_a_clock_that_goes_back_changes_nothing(stage: Stage, here: Path, where: str) -> None:
+    """By a day each time it is asked, as a lock at a URL does again and again."""
+    for under, name in (("clock-back",), "back"), ((), "usual"):
+        ended = stage.run(here, *under, *DISSECT, "--out", where.format(here=here, name=name))
+        assert (ended.code, ended.err) == (0, "")
+    assert differing(files(here / "usual"), files(here / "back"), but=["report.html"]) == []
+    assert not list(here.rglob("*.tmp"))
+
+
+@pytest.mark.slow
 def test_no_warning_in_development_mode(here: Path) -> None:
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "ganatomy", *DISSECT, "--out", "made"]
     done = subprocess.run(command, cwd=here, env=BARE, capture_output=True, text=True, check=False)

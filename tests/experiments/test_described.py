@@ -1,6 +1,7 @@
 """Real images beside those of a generator that draws no squares: cut to its shape, in the order they are kept."""
 
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import ganatomy
+from ganatomy.core.progress import NullProgress
 from ganatomy.core.tensor_files import Archive, write
 from ganatomy.engines import local
 from ganatomy.experiments.artifacts import run_artifacts
@@ -29,6 +31,7 @@ from ganatomy.experiments.real_comparison import (
 )
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+from ganatomy.study import sharded
 
 SMALL = {"images": 60, "top": 20, "reals": 30, "draws": 2}
 CODE = """
@@ -126,6 +129,23 @@ def test_shards_are_kept_in_blocks_that_are_read_one_at_a_time(tmp_path: Path) -
     for name, other in (("features", FeatureTable.of([x[:, 1:]], [y])), ("peaks", FeatureTable.of([x], [y[:, 1:]]))):
         with mistake("bad-value", name):
             whole.merge(other)
+
+
+def test_what_is_saved_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a long run wait in the file: its memory is that of the newest ones."""
+    monkeypatch.setattr(sharded, "SAVE_RATIO", 0)
+    x, held = torch.rand(5, 3), list[weakref.ref[torch.Tensor]]()
+
+    def described(shard: range) -> FeatureTable:
+        assert [each() for each in held[:-1]] == [None] * len(held[:-1])
+        own = FeatureTable.of([x[shard.start : shard.stop]], [x[shard.start : shard.stop]])
+        held.append(weakref.ref(own.state_dict()["features:0"]))
+        return own
+
+    job = sharded.ShardedStep("rows", FeatureTable, described, [range(i, i + 1) for i in range(5)])
+    (tmp_path / "steps").mkdir()
+    sharded.count(tmp_path / "steps" / "rows.npz", job, local, NullProgress())
+    assert torch.equal(FeatureTable.from_state(Archive(tmp_path / "steps" / "rows.npz")).features, x)
 
 
 def test_the_distance_is_that_of_the_ordinary_routine(compared: RealComparison) -> None:

@@ -42,9 +42,13 @@ class Command(NamedTuple):
 
     def needs(self, name: str) -> bool:
         """Whether an option must be given."""
-        return (
-            name in self.needed or inspect.signature(self.function).parameters[name].default is inspect.Parameter.empty
-        )
+        return name in self.needed or _signature(self.function).parameters[name].default is inspect.Parameter.empty
+
+
+@functools.cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a signature; a command line asks for that of each function once an option."""
+    return inspect.signature(function)
 
 
 COMMANDS: dict[str, list[Command]] = {}

@@ -42,16 +42,15 @@ def list_studies(arguments: Namespace) -> None:
     import pandas as pd
 
     from ganatomy.cli import terminal
-    from ganatomy.experiments.catalogue import entries_below
-    from ganatomy.remote import pull
+    from ganatomy.experiments.catalogue import listed_entries
+    from ganatomy.remote import display_path
     from ganatomy.report.tables import Column, Table
 
-    pull(arguments.directory)
-    found = [_row(entry, arguments.directory) for entry in entries_below(arguments.directory)]
+    found = [_row(name, entry) for name, entry in listed_entries(arguments.directory).items()]
 
     def show() -> None:
         if not found:
-            return terminal.print_line(f"no studies in {arguments.directory}")
+            return terminal.print_line(f"no studies in {display_path(arguments.directory)}")
         table = pd.DataFrame(found)
         columns = tuple(map(Column, table.columns))
         return terminal.show_tables(Table("studies", "Studies", columns, table, brief=len(table)))
@@ -59,15 +58,14 @@ def list_studies(arguments: Namespace) -> None:
     answer(arguments, show, lambda: found, lambda: found)
 
 
-def _row(entry: "Entry", directory: Path) -> dict[str, Any]:
+def _row(name: str, entry: "Entry") -> dict[str, Any]:
     """Return what a row of the list has; of a study that cannot be read, why."""
-    path, spec = entry.directory, entry.spec
     return {
-        "study": str(path.relative_to(directory)) if path != directory else path.name,
+        "study": name,
         "kind": entry.kind,
-        "generator": spec.get("generator", ""),
+        "generator": entry.spec.get("generator", ""),
         "of": entry.about,
-        "images": spec.get("images"),
+        "images": entry.spec.get("images"),
         "state": entry.state,
     }
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyError
 from ganatomy.core.files import DAMAGE, read_json, write_text
 from ganatomy.experiments.base import EXPERIMENTS, experiment
-from ganatomy.remote import local_path, url_of
+from ganatomy.remote import display_path, listed, local_path, url_of
 from ganatomy.report.index import dissection_of, index_html, is_index
 from ganatomy.report.summary import Summary, read_summary
 from ganatomy.study import kind_name
@@ -20,6 +20,10 @@ DEEP = 6
 """Directories below the one that is asked for in which results are looked for."""
 DISSECTION, COMPARISON, TRAINING = "dissect", "compare", "monitor"
 _PAGES = {COMPARISON: "compare.html", TRAINING: "monitor.html"}
+
+
+RECORDS, SNAPSHOTS = ("study.json", "compare.json"), "snapshots"
+"""Files and the directory by which results are found."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,20 @@ def entries_below(directory: Path, deep: int = DEEP) -> Iterator[Entry]:
             yield from entries_below(path, deep - 1)
 
 
+def listed_entries(directory: Path) -> dict[str, Entry]:
+    """Return what lies in a directory, or at its URL, by name; of a URL records alone are brought.
+
+    Raises:
+        StudyError: the URL does not answer.
+    """
+    with listed(directory, RECORDS, (SNAPSHOTS,), DEEP) as here:
+        found = {}
+        for each in entries_below(here):
+            name = directory.name if each.directory == here else str(each.directory.relative_to(here))
+            found[name] = replace(each, state=each.state.replace(str(here), display_path(directory)))
+        return found
+
+
 def read_entry(directory: Path) -> Entry | None:
     """Return what lies in a directory itself; None where it holds neither a study nor a comparison nor a training."""
     record = directory / "study.json"
@@ -96,9 +114,9 @@ def read_entry(directory: Path) -> Entry | None:
         return _study(directory, record)
     if (directory / "compare.json").is_file():
         return _comparison(directory, directory / "compare.json")
-    if (directory / "snapshots").is_dir():
+    if (directory / SNAPSHOTS).is_dir():
         page = directory / _PAGES[TRAINING]
-        return Entry(directory, TRAINING, made=(directory / "snapshots").stat().st_mtime, summary=read_summary(page))
+        return Entry(directory, TRAINING, made=(directory / SNAPSHOTS).stat().st_mtime, summary=read_summary(page))
     return None
 
 

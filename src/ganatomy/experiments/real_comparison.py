@@ -29,7 +29,7 @@ from ganatomy.models.features import FeatureNetwork, checked_vectors, open_featu
 from ganatomy.models.generators import Generator
 from ganatomy.models.weights import card
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.study import Study, spec_digest
+from ganatomy.study import Appended, Study, spec_digest
 
 FEATURES = "bundled:scenes"
 ORDER = "as kept"
@@ -113,7 +113,24 @@ class RealSpec:
     order: str = ORDER
 
 
-class FeatureTable:
+class _Blocks(Mapping[str, Tensor]):
+    """Tensors of several mappings under new names, each read when it is asked for."""
+
+    def __init__(self, named: Mapping[str, tuple[Mapping[str, Tensor], str]]) -> None:
+        self._named = named
+
+    def __getitem__(self, name: str) -> Tensor:
+        own, key = self._named[name]
+        return own[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+
+class FeatureTable(Appended):
     """What is known of every generated image, one row each, in blocks of images: to merge two copies nothing.
 
     Args:
@@ -146,15 +163,17 @@ class FeatureTable:
         for name in TABLES:
             if self._blocks[f"{name}:0"].shape[1:] != other._blocks[f"{name}:0"].shape[1:]:
                 raise BadValue(f"descriptions of images by other {name} cannot be merged")
-        blocks = {"rows": torch.tensor([*self._rows, *other._rows])}
+        rows = {"rows": torch.tensor([*self._rows, *other._rows])}
+        named: dict[str, tuple[Mapping[str, Tensor], str]] = {"rows": (rows, "rows")}
         for name in TABLES:
-            both = [(own, key) for own in (self, other) for key in own._keys(name)]
-            blocks |= {f"{name}:{i}": own._blocks[key] for i, (own, key) in enumerate(both)}
-        return FeatureTable(blocks)
+            both = [_source(own._blocks, key) for own in (self, other) for key in own._keys(name)]
+            named |= {f"{name}:{i}": source for i, source in enumerate(both)}
+        return FeatureTable(_Blocks(named))
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every block."""
-        return {name: self._blocks[name] for name in ("rows", *(key for name in TABLES for key in self._keys(name)))}
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return every block, read when it is asked for."""
+        names = ("rows", *(key for name in TABLES for key in self._keys(name)))
+        return _Blocks({name: _source(self._blocks, name) for name in names})
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> "FeatureTable":
@@ -173,6 +192,11 @@ class FeatureTable:
             table[done : done + rows] = self._blocks[key]
             done += rows
         return table
+
+
+def _source(blocks: Mapping[str, Tensor], name: str) -> tuple[Mapping[str, Tensor], str]:
+    """Return where a block comes from: merging again and again leads through no more mappings than once."""
+    return blocks._named[name] if isinstance(blocks, _Blocks) else (blocks, name)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,18 @@
 (GANATOMY_CACHE). The way back is as plain, so the neighbours of a study, ``STUDY-causal/…``, are next to its URL, too.
 """
 
-from ganatomy.remote.files import download, listdir, open_mirror, pull, upload, write_text
+from ganatomy.remote.files import download, listdir, listed, open_mirror, pull, upload, write_text
 from ganatomy.remote.paths import display_path, local_path, url_of
 
-__all__ = ["display_path", "download", "listdir", "local_path", "open_mirror", "pull", "upload", "url_of", "write_text"]
+__all__ = [
+    "display_path",
+    "download",
+    "listdir",
+    "listed",
+    "local_path",
+    "open_mirror",
+    "pull",
+    "upload",
+    "url_of",
+    "write_text",
+]

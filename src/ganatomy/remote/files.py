@@ -1,5 +1,8 @@
 """Working copies from outside: those of studies, those of single files, and what lies in a directory at a URL."""
 
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganatomy.core import files
@@ -68,6 +71,37 @@ def listdir(directory: Path) -> list[Path]:
     there = {name.partition("/")[0] for name in (Remote(url).files() if url else ())}
     names = {path.name for path in directory.glob("*")} | set(filter(is_plain, there))
     return [directory / name for name in sorted(names)]
+
+
+@contextlib.contextmanager
+def listed(directory: Path, records: Sequence[str], folders: Sequence[str], deep: int) -> Iterator[Path]:
+    """Yield a directory that has the records of what lies below one, which is itself if it is of this machine.
+
+    Of a URL, the records alone are brought, to a temporary place: studies may be large, and their copies stay as is.
+
+    Args:
+        directory: of any studies, here or at its URL.
+        records: names of files that are brought.
+        folders: names of directories that are made, empty but for records.
+        deep: directories below it that are looked into.
+    """
+    url = _online(directory)
+    if url is None:
+        yield directory
+        return
+    remote = Remote(url)
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in remote.files():
+            *above, last = name.split("/")
+            if len(above) > deep or not all(map(is_plain, (*above, last))):
+                continue
+            for i in (i for i, part in enumerate(above) if part in folders):
+                Path(temporary, *above[: i + 1]).mkdir(parents=True, exist_ok=True)
+            if last in records and (content := remote.read(name)) is not None:
+                place = Path(temporary, name)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+        yield Path(temporary)
 
 
 def _online(directory: Path) -> str | None:

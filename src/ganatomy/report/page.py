@@ -1,5 +1,6 @@
 """What every page of ours is made with: templates, styles, words for facts, how to cite."""
 
+import functools
 import hashlib
 import json
 from base64 import b64encode
@@ -20,6 +21,7 @@ CITATION = """\
 """
 
 
+@functools.cache
 def template(name: str, *packages: str) -> jinja2.Template:
     """Return one of our templates; what it uses and is not given is an error.
 

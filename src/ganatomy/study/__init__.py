@@ -45,9 +45,10 @@ from ganatomy.study.files import (
 )
 from ganatomy.study.lock import StudyLock
 from ganatomy.study.parts import Part, count_all, count_part, remove_merged
-from ganatomy.study.sharded import Mergeable, ShardedStep
+from ganatomy.study.sharded import Appended, Mergeable, ShardedStep
 
 __all__ = [
+    "Appended",
     "Mergeable",
     "Part",
     "Study",

@@ -30,6 +30,10 @@ class Mergeable(TensorState, Protocol):
         """Return the statistic of both samples."""
 
 
+class Appended:
+    """A statistic of one row or more an image, which merging joins: between savings only what is new is in memory."""
+
+
 @dataclass(frozen=True)
 class ShardedStep(Generic[M]):
     """What is to be counted.
@@ -95,12 +99,14 @@ def _count(partial: Path, job: ShardedStep[M], engine: Engine) -> Iterator[int]:
             total = own if total is None else total.merge(own)
             done += number
             del result, own  # whose tables would wait for the next ones
-            held, start = _held(total), perf_counter()
+            appended = isinstance(total, Appended)
+            held, start = total if appended else _held(total), perf_counter()
             if held is None or start - since >= SAVE_RATIO * cost or done == len(shards):
                 job.check()
                 write_tensors(partial, total if held is None else held, done)
                 kept, since = done, perf_counter()
                 cost = since - start
+                held = None if appended else held
                 job.kept()
             total = job.kind.from_state(StoredTensors(partial)) if held is None else held
             yield sum(map(len, shards[done - number : done]))

@@ -165,6 +165,7 @@ SPOILT: list[tuple[str, Callable[[Path], object], str, list[str]]] = [
     ("no letters", lambda d: (d / "tokenizer" / "tokenizer.json").unlink(), "bad-file", ["tokenizer.json"]),
     ("bad index", lambda d: (d / "model_index.json").write_text("{"), "bad-file", ["model_index.json", "JSON"]),
     ("bad config", lambda d: (d / "text_encoder/config.json").write_text("[1]"), "bad-file", ["config.json", "list"]),
+    ("odd size", lambda d: edit(d / "unet/config.json", sample_size="many"), "bad-model", ["opening", "ValueError"]),
     ("bad scheduler", lambda d: (d / "scheduler/scheduler_config.json").write_text("x"), "bad-file", ["JSON"]),
     (
         "another scheduler",

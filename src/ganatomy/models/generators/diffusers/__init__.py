@@ -6,6 +6,7 @@ import torch
 
 from ganatomy.core.devices import find_dtype
 from ganatomy.core.errors import BadValue
+from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.generators.diffusers.decoder import Decoder
 from ganatomy.models.generators.diffusers.denoiser import Denoiser
 from ganatomy.models.generators.diffusers.part import PartOptions, open_part
@@ -93,15 +94,17 @@ def open_diffusers(
         whole = PipelineOptions(
             () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
         )
-        sampler = open_pipeline(argument, whole, device)
-        shown = (show or "final", half or "cond", listed.blocks, sampler.name)
-        return SampledGenerator(sampler, listed.steps, *shown, pairs=bool(pairs))
+        with foreign_errors(f"opening {argument}"):  # of whose configs anything may be odd
+            sampler = open_pipeline(argument, whole, device)
+            shown = (show or "final", half or "cond", listed.blocks, sampler.name)
+            return SampledGenerator(sampler, listed.steps, *shown, pairs=bool(pairs))
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")
     at = next(iter(listed.steps), None)
     options = PartOptions(part, weights, prefix, size, images, at, steps, listed.blocks, numbers)
-    return open_part(argument, options, device)
+    with foreign_errors(f"opening {argument}"):
+        return open_part(argument, options, device)
 
 
 def _refuse(options: Mapping[str, object], where: str) -> None:
