@@ -89,7 +89,7 @@ def test_all_weights_may_be_in_a_single_file(copied: Callable[[str], Path], kind
     assert opened(directory, weights=file).fingerprint == exact
     with mistake("bad-file", "whole.safetensors", "model_index.json", "diffusers:DIR?prompts=FILE&weights="):
         opened(file, prompts=directory.parent / "prompts.txt")
-    starts = {"model.diffusion_model.": "conv_in", "first_stage_model.": "post_quant_conv"}
+    starts = {"model.diffusion_model.": "conv_in", "first_stage_model.": "encoder.conv_in"}
     for start, fact in (starts | {"cond": "text_encoder"}).items():
         save_file({name: tensor for name, tensor in state.items() if not name.startswith(start)}, file)
         with mistake("bad-file", "whole.safetensors", fact):

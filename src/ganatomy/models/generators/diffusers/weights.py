@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -53,7 +54,9 @@ def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Modu
     path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder, DIFFUSERS)
     state = read_state(path, prefix)
     if file and type(model).__name__ == "UNet2DConditionModel":
-        return unet_state(state, int(model.config["layers_per_block"])) or state, path  # type: ignore[index]
+        config: Any = model.config
+        resnets = config["layers_per_block"]
+        return unet_state(state, resnets if isinstance(resnets, int) else resnets[0]) or state, path
     if any(each.startswith(FIRST_STAGE) for each in state):
         state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
     return _renamed(state, model), path
