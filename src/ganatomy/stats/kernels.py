@@ -256,29 +256,28 @@ def add_at_levels(counts, places, level, null_level, both, on, null):  # pragma:
     """Add the pixels of one unit above the level of each pair.
 
     Args:
-        counts: integer [2, concepts of the batch, bins]: pixels of the images and of mismatched images; overwritten.
+        counts: integer [2, concepts of the batch, bins]: pixels of the images and of mismatched images.
         places: int64 [c], where the counts of each scored concept are; -1 where the batch does not show it.
         level, null_level: int16 [c]; -1 for none.
         both: integer [2, c], above the level, of images and of mismatched images that show the concept.
         on: integer [2, c], above the level, whatever they show.
         null: integer [2, c], mismatched pixels above the null level: that show the concept, and of all.
     """
+    above = counts[:, 0].copy()
     for n in range(2):
-        for c in range(counts.shape[1]):
-            row = counts[n, c]
-            for j in range(row.shape[0] - 2, -1, -1):
-                row[j] += row[j + 1]
+        for j in range(above.shape[1] - 2, -1, -1):
+            above[n, j] += above[n, j + 1]
     for c in range(level.shape[0]):
         own, other = level[c] + 1, null_level[c] + 1
         for n in range(2):
             if own > 0:
-                on[n, c] += counts[n, 0, own]
+                on[n, c] += above[n, own]
                 if places[c] >= 0:
-                    both[n, c] += counts[n, places[c], own]
+                    both[n, c] += counts[n, places[c], own:].sum()
         if other > 0:
-            null[1, c] += counts[1, 0, other]
+            null[1, c] += above[1, other]
             if places[c] >= 0:
-                null[0, c] += counts[1, places[c], other]
+                null[0, c] += counts[1, places[c], other:].sum()
 
 
 @compiled

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from diffusers_models import opened, save_autoencoder, save_pipeline
 from mistakes import mistake
 from safetensors.torch import load_file, save_file
+from single_files import vae_name
 
 from ganatomy.models.generators.diffusers.checkpoint import library
 from ganatomy.models.generators.hooked import HookedGenerator
@@ -155,17 +155,6 @@ def test_weights_may_be_called_otherwise(copied: Callable[[str], Path], kl: Hook
         opened(directory / name)
 
 
-def in_latent_diffusion(name: str) -> str:
-    """Return what a tensor of AutoencoderKL with two resolutions is called in the files of latent diffusion."""
-    name = re.sub(r"up_blocks\.(\d)", lambda found: f"up.{1 - int(found[1])}", name).replace("down_blocks.", "down.")
-    name = re.sub(r"(down|up)\.(\d)\.resnets", r"\1.\2.block", name)
-    name = re.sub(r"(down|up)samplers\.0", r"\1sample", name)
-    name = name.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
-    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_shortcut", "nin_shortcut")
-    name = name.replace("conv_norm_out", "norm_out").replace("group_norm", "norm").replace("to_out.0", "proj_out")
-    return re.sub(r"to_([qkv])", r"\1", name)
-
-
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_single_file_of_a_latent_diffusion_model(
     saved: Path, tmp_path: Path, kl: HookedGenerator, whole: bool
@@ -173,7 +162,7 @@ def test_the_single_file_of_a_latent_diffusion_model(
     prefix, state = "first_stage_model." if whole else "", {}
     for name, tensor in load_file(saved / "kl" / WEIGHTS).items():
         linear = ".attentions." in name and tensor.ndim == 2
-        state[prefix + in_latent_diffusion(name)] = tensor[:, :, None, None].clone() if linear else tensor
+        state[prefix + vae_name(name)] = tensor[:, :, None, None].clone() if linear else tensor
     assert {f"{prefix}decoder.mid.attn_1.q.weight", f"{prefix}decoder.up.1.upsample.conv.weight"} <= state.keys()
     rest = {"model.diffusion_model.x": torch.ones(2)} if whole else {"loss.logvar": torch.ones(2)}
     torch.save({"state_dict": state | rest, "global_step": 7}, tmp_path / "sd.ckpt")

@@ -17,6 +17,7 @@ from diffusers_models import save_pipeline as save_ddpm
 from diffusers_pipelines import PROMPTS
 from mistakes import mistake
 from safetensors.torch import load_file, save_file
+from single_files import single_file
 
 from ganatomy.core.registry import join_name
 from ganatomy.models.generators import open_generator
@@ -73,6 +74,34 @@ def test_weights_may_be_in_half_precision_or_in_several_files(copied: Callable[[
         {name: tensor.half() for name, tensor in state.items()}, directory / "text_encoder" / "model.fp16.safetensors"
     )
     assert opened(directory).fingerprint != exact
+
+
+@pytest.mark.parametrize(("kind", "clip"), [(SD, True), (SD, False), (XL, True)])
+def test_all_weights_may_be_in_a_single_file(copied: Callable[[str], Path], kind: str, clip: bool) -> None:
+    directory = copied(kind)
+    exact, state = opened(directory).fingerprint, single_file(directory, clip)
+    for file in directory.rglob("*.safetensors"):
+        file.unlink()
+    with mistake("bad-file", "holds no weights"):
+        opened(directory)
+    file = directory.parent / "whole.safetensors"
+    save_file(state, file)
+    assert opened(directory, weights=file).fingerprint == exact
+    with mistake("bad-file", "whole.safetensors", "model_index.json", "diffusers:DIR?prompts=FILE&weights="):
+        opened(file, prompts=directory.parent / "prompts.txt")
+    starts = {"model.diffusion_model.": "conv_in", "first_stage_model.": "encoder.conv_in"}
+    for start, fact in (starts | {"cond": "text_encoder"}).items():
+        save_file({name: tensor for name, tensor in state.items() if not name.startswith(start)}, file)
+        with mistake("bad-file", "whole.safetensors", fact):
+            opened(directory, weights=file)
+
+
+def test_a_single_file_is_named_as_diffusers_reads_it(saved_pipeline: Callable[[str], Path]) -> None:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    model = saved_pipeline(XL) / "model"
+    settings = json.loads((model / "unet" / "config.json").read_text())
+    assert convert_ldm_unet_checkpoint(single_file(model, True), settings).keys() == load_file(model / UNET).keys()
 
 
 def test_a_pipeline_is_read_from_the_cache(
@@ -298,7 +327,7 @@ OPTIONS: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"guidance": "nan"}, "bad-value", ["guidance=nan"]),
     ({"guidance": -1}, "bad-value", ["guidance=-1.0"]),
     ({"images": "scenes:church"}, "bad-value", ["images=scenes:church"]),
-    ({"weights": "a.bin"}, "bad-value", ["weights=a.bin"]),
+    ({"weights": "a.bin"}, "bad-file", ["a.bin"]),
     ({"layers": "nothing"}, "unknown-name", ["nothing"]),
     ({"dtype": "int8"}, "unknown-name", ["int8"]),
     ({"prompts": None, "part": "vae", "guidance": 3}, "bad-value", ["guidance=3.0", "part=pipeline"]),

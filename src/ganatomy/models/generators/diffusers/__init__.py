@@ -57,8 +57,8 @@ def open_diffusers(
             beside its ``config.json``.
         part: of a pipeline, ``vae`` or ``unet``, or ``pipeline`` for all of it, which prompts mean, too; else its
             decoder, or its UNet where it has none.
-        weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model; else
-            those that are there.
+        weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model, which
+            has those of all parts of a pipeline; else those that are there.
         prefix: of the names of its tensors in that file.
         size: height and width of the images; else as in its config (a decoder: 256 at most).
         images: a set of images whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
@@ -90,9 +90,16 @@ def open_diffusers(
     of_guidance = {"negative": negative, "guidance": guidance, "half": half}
     of_pipelines = {**of_guidance, "scheduler": scheduler, "show": show, "pairs": pairs}
     if part == PIPELINE or (part is None and prompts is not None):
-        _refuse({"weights": weights or None, "prefix": prefix or None, "images": images}, "for one model")
+        _refuse({"prefix": prefix or None, "images": images}, "for one model")
         whole = PipelineOptions(
-            () if prompts is None else read_prompts(prompts), negative, steps, guidance, scheduler, size, numbers
+            () if prompts is None else read_prompts(prompts),
+            negative,
+            steps,
+            guidance,
+            scheduler,
+            size,
+            numbers,
+            weights,
         )
         with foreign_errors(f"opening {argument}"):  # of whose configs anything may be odd
             sampler = open_pipeline(argument, whole, device)

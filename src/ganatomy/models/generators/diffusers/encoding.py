@@ -49,13 +49,13 @@ class Encoded:
 
 @torch.no_grad()
 def encode(
-    name: str, folders: tuple[str, str], kind: str, texts: Sequence[str], device: torch.device, dtype: torch.dtype
+    name: str, files: tuple[str, str, str], kind: str, texts: Sequence[str], device: torch.device, dtype: torch.dtype
 ) -> Encoded:
     """Open a text encoder, encode texts, each by itself, and close it.
 
     Args:
         name: of the pipeline.
-        folders: of the encoder and of its tokenizer in it.
+        files: the folders of the encoder and of its tokenizer in it, and the single file of all weights, or "".
         kind: the encoder's class.
         texts: to encode; what is beyond the encoder's limit is cut off, with a warning.
         device: where it computes; what it returns is on the CPU.
@@ -65,10 +65,11 @@ def encode(
         BadFile: files are missing, or its weights do not fit.
         BadModel: it is no encoder that can be opened.
     """
-    tokenizer = _tokenizer(name, folders[1])
-    encoder = nn.Module.to(_encoder(name, folders[0], kind), device, dtype)
-    rows, ids = [], _token_ids(tokenizer, texts, f"{name}/{folders[1]}")
-    with foreign_errors(f"encoding prompts with {name}/{folders[0]}"):
+    part, folder, whole = files
+    tokenizer = _tokenizer(name, folder)
+    encoder = nn.Module.to(_encoder(name, part, kind, whole), device, dtype)
+    rows, ids = [], _token_ids(tokenizer, texts, f"{name}/{folder}")
+    with foreign_errors(f"encoding prompts with {name}/{part}"):
         for row in ids:
             found = encoder(row.to(device), output_hidden_states=True)
             pooled = getattr(found, "text_embeds", None)
@@ -101,7 +102,7 @@ def _warn(message: str) -> None:
     _log.warning("%s", message)
 
 
-def _encoder(name: str, folder: str, kind: str) -> Any:
+def _encoder(name: str, folder: str, kind: str, whole: str) -> Any:
     if kind not in ENCODERS:
         raise BadModel(f"{name}: its {folder} is a {kind}; what can be opened is {' or '.join(ENCODERS)}")
     root = find_directory(name, [[f"{folder}/config.json"]], partial(_with, file=f"{folder}/config.json"))
@@ -111,7 +112,7 @@ def _encoder(name: str, folder: str, kind: str) -> Any:
     config = build_config(root / folder, settings)
     with foreign_errors(f"building {kind} of {root / folder}"), quiet():
         encoder = getattr(transformers(), kind)(config)
-    state, file = read_encoder_weights(name, folder)
+    state, file = read_encoder_weights(name, folder, whole, encoder)
     fit_state(encoder, state, str(file))
     return encoder.eval().requires_grad_(False)
 

@@ -40,6 +40,7 @@ class PipelineOptions:
     scheduler: str | None = None
     size: int | None = None
     dtype: torch.dtype = torch.float32
+    weights: str = ""
 
 
 class PipelineSampler:
@@ -141,7 +142,7 @@ def _open(name: str, options: PipelineOptions, device: torch.device) -> Pipeline
         BadValue: an option that does not fit.
         UnknownName: no such scheduler.
     """
-    index = read_index(name)
+    index = read_index(name, options.weights)
     kind = index.kind
     network = index.part("unet", ("UNet2DConditionModel",) if kind.encoders else ("UNet2DModel",))
     decoder = index.part(kind.decoder, LATENT_DECODERS) if kind.decoder else None
@@ -261,4 +262,4 @@ def _encoded(index: Index, part: str, texts: Sequence[str], device: torch.device
     tokenizer = part.replace("text_encoder", "tokenizer")
     if index.part_class(tokenizer) not in TOKENIZERS:
         raise BadModel(f"{index.name}: its {tokenizer} is a {index.part_class(tokenizer)}; it must be a CLIPTokenizer")
-    return encode(index.name, (part, tokenizer), index.part_class(part), texts, device, dtype)
+    return encode(index.name, (part, tokenizer, index.weights), index.part_class(part), texts, device, dtype)

@@ -1,10 +1,12 @@
 """What ``model_index.json`` says of a pipeline, and which pipelines can be opened."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ganatomy.core.errors import BadFile, BadModel
+from ganatomy.core.registry import encoded
 from ganatomy.models.generators.diffusers.checkpoint import CONFIGS, Checkpoint, find_checkpoint, with_config
 from ganatomy.models.generators.diffusers.weights import ENDINGS
 from ganatomy.models.weights.hub import find_directory, read_json
@@ -52,12 +54,14 @@ class Index:
         pipeline: its class.
         parts: library and class of each part that is there.
         settings: all else.
+        weights: the single file of all weights; empty where each part has its own.
     """
 
     name: str
     pipeline: str
     parts: Mapping[str, tuple[str, str]]
     settings: Mapping[str, Any]
+    weights: str
 
     @property
     def kind(self) -> Kind:
@@ -73,7 +77,7 @@ class Index:
         """
         own = self.part_class(part)
         if own in classes:
-            found = find_checkpoint(self.name, part)
+            found = replace(find_checkpoint(self.name, part), weights=self.weights)
             own = found.kind
         if own not in classes:
             raise BadModel(f"{self.name}: its {part} is a {own}; what can be opened is {' or '.join(classes)}")
@@ -90,13 +94,18 @@ class Index:
         return self.parts[part][1]
 
 
-def read_index(name: str) -> Index:
-    """Read ``model_index.json`` of a pipeline that can be opened.
+def read_index(name: str, weights: str = "") -> Index:
+    """Read ``model_index.json`` of a pipeline that can be opened, whose weights may be in a single file elsewhere.
 
     Raises:
         BadFile: there is none, or it is damaged.
         BadModel: it is of another class, or has more to it than its parts.
     """
+    if Path(name).is_file():
+        raise BadFile(
+            f"{name}: says nothing of its settings; name the directory that has them (model_index.json, configs, "
+            f"tokenizers), with these weights: diffusers:DIR?prompts=FILE&weights={encoded(name)}"
+        )
     root = find_directory(name, CONFIGS, with_config)
     if not (root / "model_index.json").is_file():
         raise BadFile(f"{name}: holds no model_index.json, so it is no pipeline; leave out prompts and part")
@@ -118,4 +127,4 @@ def read_index(name: str) -> Index:
         for key, value in content.items()
         if isinstance(value, list) and len(value) == 2 and None not in value
     }
-    return Index(name, pipeline, parts, {key: value for key, value in content.items() if key not in parts})
+    return Index(name, pipeline, parts, {key: value for key, value in content.items() if key not in parts}, weights)

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from ganatomy.core.errors import BadFile
+from ganatomy.models.generators.diffusers.single_file import FIRST_STAGE, encoder_state, unet_state
 from ganatomy.models.weights import State, read_state
 from ganatomy.models.weights.hub import find_directory
 
@@ -32,8 +34,6 @@ LATENT = {
     r"attentions\.0\.proj_out\.": "attentions.0.to_out.0.",
 }
 """Names of autoencoders in the files of latent diffusion, Stable Diffusion and FLUX, and in diffusers."""
-FIRST_STAGE = "first_stage_model."
-"""The prefix of the autoencoder in the file of a whole latent diffusion model."""
 
 
 def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Module) -> tuple[State, Path]:
@@ -53,19 +53,32 @@ def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Modu
     within = Path(name) / folder / file
     path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder, DIFFUSERS)
     state = read_state(path, prefix)
+    if file and type(model).__name__ == "UNet2DConditionModel":
+        config: Any = model.config
+        resnets = config["layers_per_block"]
+        return unet_state(state, resnets if isinstance(resnets, int) else resnets[0]) or state, path
     if any(each.startswith(FIRST_STAGE) for each in state):
         state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
     return _renamed(state, model), path
 
 
-def read_encoder_weights(name: str, folder: str) -> tuple[State, Path]:
+def read_encoder_weights(name: str, folder: str, whole: str, model: nn.Module) -> tuple[State, Path]:
     """Read the weights of a text encoder of transformers; return them and their file.
+
+    Args:
+        name: of the directory or repository.
+        folder: of the encoder in it.
+        whole: the single file of all weights of its pipeline; or else "" for what is in the folder.
+        model: built, without weights.
 
     Raises:
         BadFile: there are none, or several that could be meant; or they cannot be read.
     """
-    path = _find_weights(name, folder, TRANSFORMERS)
-    state = read_state(path)  # older ones count the positions of words, too
+    path = Path(whole) if whole else _find_weights(name, folder, TRANSFORMERS)
+    state = read_state(path)
+    if whole:
+        state = encoder_state(state, folder, model.state_dict(), str(path))
+    # older ones count the positions of words, too
     return {each: tensor for each, tensor in state.items() if not each.endswith("embeddings.position_ids")}, path
 
 
