@@ -23,3 +23,4 @@ class Questions:
     artifacts = experiments.artifacts
     quality = experiments.quality
     repair = experiments.repair
+    invert = experiments.invert

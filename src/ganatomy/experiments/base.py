@@ -42,6 +42,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "artifacts": "artifacts:ARTIFACTS",
     "quality": "quality:QUALITY",
     "repair": "repair_plan:REPAIR",
+    "invert": "inversion.invert:INVERT",
 }
 """Where the entry of each experiment is, by the name of its API function."""
 NAMED = frozenset({"dissection", "generator", "segmenter"})
