@@ -58,6 +58,8 @@ from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
+from ganatomy.experiments.inversion.edit import EditedPhotographs as EditedPhotographs
+from ganatomy.experiments.inversion.edit import EditPhotographsSpec as EditPhotographsSpec
 from ganatomy.experiments.inversion.found import InvertSpec as InvertSpec
 from ganatomy.experiments.inversion.invert import Inversion as Inversion
 from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory

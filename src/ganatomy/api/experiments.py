@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_effects import UnitEffects
     from ganatomy.experiments.compare.comparison import Comparison
     from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.inversion.edit import EditedPhotographs
     from ganatomy.experiments.inversion.invert import Inversion
     from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.experiments.quality import Quality
@@ -933,3 +934,31 @@ def invert(
         device, engine, progress: as of `dissect`.
     """
     return cast("Inversion", run_experiment("invert", locals()))
+
+
+@command("edit-photographs")
+def edit_photographs(
+    study: "str | Path | Dissection",
+    *,
+    edit: str | Path,
+    inverted: str | Path,
+    batch: int = 32,
+    shard: int = 100,
+    out: "str | Path | None" = None,
+    device: str = "auto",
+    engine: "str | Engine" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "EditedPhotographs":
+    """Make the edits of a file in photographs that were inverted.
+
+    >>> ganatomy.edit_photographs("study", edit="edit.json", inverted="inversion").table  # doctest: +SKIP
+
+    Args:
+        edit: a file of edits, such as ``edit.json`` of a study, or one that the paint page saves.
+        inverted: the study of ``ganatomy invert``.
+        study, shard, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
+    """
+    return cast("EditedPhotographs", run_experiment("edit_photographs", locals()))

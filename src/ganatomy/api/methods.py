@@ -24,3 +24,4 @@ class Questions:
     quality = experiments.quality
     repair = experiments.repair
     invert = experiments.invert
+    edit_photographs = experiments.edit_photographs
