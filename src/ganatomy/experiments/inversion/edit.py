@@ -129,7 +129,7 @@ def run_edit(
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             z = generator.latents(range(spec.images), 0)
-            change = torch.cat([generator.change(part, edits).cpu() for part in z.split(AT_ONCE)])
+            change = torch.cat([generator.change(part, edits).cpu() for part in torch.split(z, AT_ONCE)])
             before = inversion.found.photographs
             shown = study.step(IMAGES, EditedImages, lambda: EditedImages(before, with_change(before, change), change))
             counts = [_counts(source, images) for images in (shown.before, shown.after)]
@@ -158,7 +158,7 @@ def _write_files(directory: Path, names: Sequence[str], files: Sequence[Path], s
 def _counts(source: DissectedModel, images: Images) -> Tensor:
     """Return pixels of each concept, [n, concepts], those of all pixels first."""
     segmenter, device = source.models.segmenter, source.models.generator.device
-    parts = images.split(AT_ONCE)
+    parts = torch.split(images, AT_ONCE)
     return torch.cat([concept_counts(segmenter(part.to(device)), source.concepts).cpu() for part in parts])
 
 

@@ -77,6 +77,13 @@ class ModelImages(Tensors):
     spread: Tensor
     nearest: Tensor
 
+    @classmethod
+    def of(cls, features: Float[Tensor, "n d"]) -> "ModelImages":
+        """Return images of the model, given their features."""
+        spread = features.std(0).clamp(min=1e-6)
+        between = torch.cdist(features / spread, features / spread).fill_diagonal_(torch.inf)
+        return cls(features / spread, spread, between.min(1).values)
+
     def distances(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b n"]:
         """Return the distance of other features to those of each image."""
         return torch.cdist(features.cpu() / self.spread, self.features)

@@ -71,7 +71,7 @@ class Inversion(Result):
         if base.fingerprint != self.facts["inputs"]["generator"]:
             raise BadValue(f"{self.study.directory} was made for another generator than the one that is given")
         found, shape = self.found, self.facts["latent"]
-        z, offset, layer = found.z.unflatten(1, shape), found.offset, self.facts["offset"]
+        z, offset, layer = found.z.reshape(-1, *shape), found.offset, self.facts["offset"]
         return PhotographGenerator(base, z, offset, found.photographs, found.images, layer)
 
     def _warnings(self) -> list[str]:
@@ -115,7 +115,7 @@ def _write(study: Study, photographs: Photographs, drawn: ModelImages, found: Fo
 
 def _labels(source: DissectedModel, images: Images) -> Labels:
     device = source.models.generator.device
-    return torch.cat([source.models.segmenter(part.to(device)).cpu() for part in images.split(AT_ONCE)])
+    return torch.cat([source.models.segmenter(part.to(device)).cpu() for part in torch.split(images, AT_ONCE)])
 
 
 @dataclass(frozen=True)

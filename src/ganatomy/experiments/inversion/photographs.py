@@ -22,7 +22,7 @@ from ganatomy.experiments.inversion.found import FoundLatents, InvertSpec, Model
 from ganatomy.models.features import FeatureNetwork, open_features
 from ganatomy.models.generators import Generator
 from ganatomy.models.generators.protocol import prompts_of
-from ganatomy.models.inversion import Inverter, inverter_of
+from ganatomy.models.inversion import Inverter, inverted, inverter_of
 from ganatomy.models.inversion.optimisation import Optimisation
 from ganatomy.remote import local_path
 
@@ -63,10 +63,7 @@ class Photographs:
             ids = spec.ids()[first : first + AT_ONCE]
             images = generator.observe(generator.latents(ids, spec.seed), ()).images
             parts.append(self.network.features(images.clamp(-1, 1)).cpu())
-        features = torch.cat(parts)
-        spread = features.std(0).clamp(min=1e-6)
-        between = torch.cdist(features / spread, features / spread).fill_diagonal_(torch.inf)
-        return ModelImages(features / spread, spread, between.min(1).values)
+        return ModelImages.of(torch.cat(parts))
 
     def nearest(self, photographs: Images, drawn: ModelImages) -> tuple[Latents, Tensor]:
         """Return the latents of the nearest image of each photograph, of its prompt, and its distance to any."""
@@ -108,7 +105,7 @@ def invert_shard(photographs: Photographs, drawn: ModelImages, ids: range) -> Fo
     """Invert some of the photographs."""
     images = photographs.read(ids).to(photographs.source.models.generator.device)
     start, distance = photographs.nearest(images, drawn)
-    found = photographs.inverter(images, start)
+    found = inverted(photographs.inverter, images, start)
     z = found.z.flatten(1)
     rows = FoundLatents(z.shape[1], found.offset.shape[1:], images.shape[1:])
     rows.update(z, found.offset, images, found.images, distance)

@@ -1,7 +1,5 @@
 """The way in which a generator is inverted: by itself where it can, else step by step, else by optimisation."""
 
-from collections.abc import Callable
-
 from ganatomy.core.errors import BadValue
 from ganatomy.models.generators import Generator
 from ganatomy.models.generators.sampling import SampledGenerator
@@ -11,13 +9,7 @@ from ganatomy.models.inversion.protocol import Inverter
 from ganatomy.models.inversion.steps import StepInverter
 
 
-def inverter_of(
-    generator: Generator,
-    network: object,
-    layer: str = "",
-    how: Optimisation | None = None,
-    on_step: Callable[[float], None] = lambda _: None,
-) -> Inverter:
+def inverter_of(generator: Generator, network: object, layer: str = "", how: Optimisation | None = None) -> Inverter:
     """Return what inverts photographs for a generator.
 
     Args:
@@ -26,15 +18,16 @@ def inverter_of(
         network: a feature network, for the last.
         layer: where an offset is added.
         how: an offset is found.
-        on_step: see `OffsetInverter`.
 
     Raises:
         BadValue: a layer is given, and no offset is needed.
         BadModel: a sampler that cannot be run backwards.
     """
     encode = getattr(generator, "encode", None)
-    if encode is None and not isinstance(generator, SampledGenerator):
-        return OffsetInverter(generator, network, layer, how, on_step)
-    if layer:
+    if layer and (encode is not None or isinstance(generator, SampledGenerator)):
         raise BadValue(f"layer={layer}: this generator is inverted without an offset at a layer; leave it out")
-    return StepInverter(generator) if encode is None else EncoderInverter(generator, encode)
+    if encode is not None:
+        return EncoderInverter(generator, encode)
+    if isinstance(generator, SampledGenerator):
+        return StepInverter(generator)
+    return OffsetInverter(generator, network, layer, how)

@@ -1,6 +1,7 @@
 """Inversion by a generator that finds latents itself: the inverse of a flow, the encoder of an autoencoder."""
 
 from collections.abc import Callable
+from collections.abc import Generator as Pieces
 
 import torch
 
@@ -18,14 +19,15 @@ class EncoderInverter:
     def __init__(self, generator: Generator, encode: Callable[[Images], Latents]) -> None:
         self._generator, self._encode = generator, encode
 
-    @torch.no_grad()
-    def __call__(self, photographs: Images, start: Latents) -> Inverted:
+    def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
 
         Raises:
             BadModel: the encoder returns NaN or Inf.
         """
-        z = self._encode(photographs).to(start)
+        yield 0.0
+        with torch.no_grad():
+            z = self._encode(photographs).to(start)
         if not bool(z.isfinite().all()):
             raise BadModel("the encoder of the generator returns NaN or Inf for a photograph")
         return Inverted(z, z.new_zeros(len(z), 0, 1, 1), self._generator.observe(z, ()).images)

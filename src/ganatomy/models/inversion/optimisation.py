@@ -1,6 +1,7 @@
 """Inversion of any generator by optimisation: the latent of a near image, and an offset at one layer (GANs)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator as Pieces
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -46,7 +47,7 @@ class Optimisation:
     steps: int = 80
     rate: float = 0.15
     perceptual: float = 0.3
-    penalty: float = 0.002
+    penalty: float = 0.03
     patience: int = 20
 
     def rate_at(self, step: int) -> float:
@@ -63,27 +64,19 @@ class OffsetInverter:
             quarter of the size.
         layer: where the offset is added; else `offset_layer`.
         how: see `Optimisation`.
-        on_step: is called with the share of the steps that are done.
     """
 
     way = "optimisation"
 
-    def __init__(
-        self,
-        generator: Generator,
-        network: object,
-        layer: str = "",
-        how: Optimisation | None = None,
-        on_step: Callable[[float], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, generator: Generator, network: object, layer: str = "", how: Optimisation | None = None) -> None:
         self.layer = layer or offset_layer(generator.layers)
-        self._generator, self._how, self._on_step = generator, how or Optimisation(), on_step
+        self._generator, self._how = generator, how or Optimisation()
         self._maps = network.maps if isinstance(network, MapNetwork) else _smaller
         seen = generator.observe(generator.latents(range(SCALE_IMAGES), 0), [self.layer]).features[self.layer]
         self._scale = seen.std((0, 2, 3), keepdim=True)
         self._scale = self._scale + 1e-3 * self._scale.mean() + 1e-8
 
-    def __call__(self, photographs: Images, start: Latents) -> Inverted:
+    def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
 
         Raises:
@@ -97,12 +90,12 @@ class OffsetInverter:
         for step in range(how.steps + 1):
             with torch.enable_grad():
                 losses = loss_of(self._generator.render(near + own * self._scale, layer, start), own)
-            self._on_step(step / how.steps)
             if best.update(own.detach(), losses.detach(), how.patience) or step == how.steps:
                 break
             adam.param_groups[0]["lr"] = how.rate_at(step)
             (own.grad,) = torch.autograd.grad(losses.sum(), [own])
             adam.step()
+            yield step / how.steps
         with torch.no_grad():
             offset = best.values * self._scale
             return Inverted(start, offset, self._generator.render(near + offset, layer, start), layer)

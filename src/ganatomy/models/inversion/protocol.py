@@ -1,5 +1,6 @@
 """What an inversion finds, and what every way of finding it has in common."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -38,11 +39,24 @@ class Inverter(Protocol):
     way: str
     layer: str
 
-    def __call__(self, photographs: Images, start: Latents) -> Inverted:
-        """Invert photographs of the size of the generator's images.
+    def pieces(self, photographs: Images, start: Latents) -> Generator[float, None, Inverted]:
+        """Invert photographs of the size of the generator's images: yield the share that is done, return what is found.
+
+        Between two pieces others may use the generator.
 
         Args:
             photographs: [b, 3, H, W] in [-1, 1]; the result of each depends on it and its start alone.
             start: latents [b, …] of images that are near them, whose prompts are those of the photographs.
         """
         ...
+
+
+def inverted(inverter: Inverter, photographs: Images, start: Latents) -> Inverted:
+    """Return what an inverter finds, all pieces at once."""
+    pieces = inverter.pieces(photographs, start)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as done:
+            found: Inverted = done.value
+            return found

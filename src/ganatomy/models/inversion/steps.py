@@ -1,5 +1,7 @@
 """Inversion of a model that samples in steps: each step is solved backwards (DDIM, Song et al. 2021; its ODE)."""
 
+from collections.abc import Generator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -38,20 +40,22 @@ class StepInverter:
             raise BadModel(f"{generator} draws no finished images that can be encoded, so it cannot be inverted")
         self._encode = encode
 
-    @torch.no_grad()
-    def __call__(self, photographs: Images, start: Latents) -> Inverted:
+    def pieces(self, photographs: Images, start: Latents) -> Generator[float, None, Inverted]:
         """Invert photographs; see `Inverter`."""
         sampler, prompt = self._generator.sampler, start[:, -1].round().long()
         first = sampler.start(torch.ones(len(start), *sampler.shape, device=start.device), prompt)
-        x = self._encode(photographs).to(first.x)
+        with torch.no_grad():
+            x = self._encode(photographs).to(first.x)
         if first.history or first.x.shape != x.shape:
             raise BadModel(f"{self._generator} adds noise between its steps; open it with another scheduler")
         for number in range(sampler.steps, 0, -1):
+            yield 1 - number / sampler.steps
             x = self._before(x, prompt, number)
         noise = x.float() / first.x.float()
         z = torch.cat([noise.flatten(1), start[:, -1:]], 1)
         return Inverted(z, z.new_zeros(len(z), 0, 1, 1), self._generator.observe(z, ()).images)
 
+    @torch.no_grad()
     def _before(self, after: Float[Tensor, "b c h w"], prompt: Tensor, number: int) -> Float[Tensor, "b c h w"]:
         """Return the x that a step maps to `after`: the best of all iterates, of each row."""
         x = best = after
@@ -87,4 +91,5 @@ def mixed(xs: list[Float[Tensor, "b d"]], errors: list[Float[Tensor, "b d"]]) ->
     ridge = 1e-8 * square.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-20)
     square = square + ridge[:, None, None] * torch.eye(square.shape[1]).to(square)
     share = torch.linalg.solve(square, de.mT @ error[..., -1:])
-    return (x[..., -1:] + error[..., -1:] - (dx + de) @ share)[..., 0]
+    found: Tensor = x[..., -1:] + error[..., -1:] - (dx + de) @ share
+    return found[..., 0]
