@@ -89,7 +89,7 @@ class _Opened:
 class Photographs:
     """The photographs that were opened, of one study.
 
-    All methods but `add` and `state` run in the thread of the models.
+    All methods but `state` run in the thread of the models.
     """
 
     def __init__(self, painter: "Painter") -> None:
@@ -98,16 +98,8 @@ class Photographs:
         self._count = 0
         self._drawn: tuple[ModelImages, Latents, FeatureNetwork] | None = None
 
-    def add(self, content: bytes, name: str) -> PhotographState:
-        """Take in an image file; `advance` inverts it.
-
-        Raises:
-            BadFile: it is none that can be read.
-            BadValue: it is empty.
-        """
-        if not content:
-            raise BadValue("the body is empty; send an image file")
-        photograph = decode_image(content, name, CropSpec(self._painter.size, crop=1))[None]
+    def add(self, photograph: Images) -> PhotographState:
+        """Take in a photograph [1, 3, H, W]; `advance` inverts it."""
         id = FIRST + self._count
         self._count += 1
         state = PhotographState(id=id, share=0.0, finished=False)
@@ -163,3 +155,15 @@ class Photographs:
             with torch.no_grad():
                 self._drawn = ModelImages.of(network.features(images.clamp(-1, 1)).cpu()), z, network
         return self._drawn
+
+
+def read_photograph(content: bytes, size: tuple[int, int]) -> Images:
+    """Return the middle part of an image file, at the size of a model's images, [1, 3, H, W].
+
+    Raises:
+        BadFile: it is none that can be read.
+        BadValue: it is empty.
+    """
+    if not content:
+        raise BadValue("the body is empty; send an image file")
+    return decode_image(content, "the photograph", CropSpec(size, crop=1))[None]

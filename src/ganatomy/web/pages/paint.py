@@ -15,6 +15,7 @@ from ganatomy.report.binary_packing import reduced
 from ganatomy.web.app_state import Context, SeedNumber, page, png_response
 from ganatomy.web.model_thread import PAINT, READ, Priority
 from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.photographs import read_photograph
 from ganatomy.web.png import png
 from ganatomy.web.readers import ImageBytes
 from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest, PhotographState
@@ -104,7 +105,9 @@ async def open_photograph(context: Context, request: Request) -> PhotographState
     Its largest middle part of the shape of the model's images is taken.
     """
     content = await request.body()
-    state = await context.ask(lambda painter: painter.photographs.add(content, "the photograph"))
+    size = await context.ask(lambda painter: painter.size)
+    image = await asyncio.to_thread(read_photograph, content, size)
+    state = await context.ask(lambda painter: painter.photographs.add(image))
     task = asyncio.ensure_future(_invert(context, state))
     context.state.tasks.add(task)
     task.add_done_callback(context.state.tasks.discard)
