@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from PIL import Image
@@ -100,7 +101,7 @@ class EditedPhotographs(Result):
         ]
 
 
-def edited_whole(photograph: np.ndarray[Any, Any], change: Images) -> np.ndarray[Any, Any]:
+def edited_whole(photograph: npt.NDArray[np.uint8], change: Images) -> npt.NDArray[np.uint8]:
     """Return a photograph uint8 [H, W, 3] with a change [1, 3, h, w] of its middle part, enlarged to its own size.
 
     What is not changed keeps its bytes.
