@@ -106,7 +106,7 @@ def edited_whole(photograph: npt.NDArray[np.uint8], change: Images) -> npt.NDArr
 
     What is not changed keeps its bytes.
     """
-    rows, columns = part_used(*photograph.shape[:2], (change.shape[-2], change.shape[-1]))
+    rows, columns = part_used(photograph.shape[0], photograph.shape[1], (change.shape[-2], change.shape[-1]))
     part = torch.from_numpy(photograph[rows, columns].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     edited = with_change(part, enlarged(change, *part.shape[-2:]))
     found = photograph.copy()

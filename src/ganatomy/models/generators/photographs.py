@@ -99,6 +99,8 @@ class PhotographGenerator:
 
     def _row(self, z: Latents) -> _Row:
         sizes = [math.prod(shape) for shape in self._shapes]
-        parts = [part.unflatten(1, shape) for part, shape in zip(torch.split(z, sizes, 1), self._shapes, strict=True)]
+        parts = [
+            part.reshape(len(z), *shape) for part, shape in zip(torch.split(z, sizes, 1), self._shapes, strict=True)
+        ]
         own, offset, photographs, images = parts
         return _Row(own, [Offset(self._layer, offset)] if self._layer else [], photographs, images)
