@@ -13,7 +13,7 @@ from ganatomy.core.errors import BadValue, GanatomyError
 from ganatomy.interventions import Intervention, edits_json
 from ganatomy.report.binary_packing import reduced
 from ganatomy.web.app_state import Context, SeedNumber, page, png_response
-from ganatomy.web.model_thread import PAINT, READ, Priority
+from ganatomy.web.model_thread import PAINT, READ, Busy, Priority
 from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.photographs import read_photograph
 from ganatomy.web.png import png
@@ -116,12 +116,19 @@ async def open_photograph(context: Context, request: Request) -> PhotographState
 
 async def _invert(context: Context, state: PhotographState) -> None:
     """Invert a photograph, piece by piece: strokes go between."""
+    more = True
     try:
-        await context.do(context.painter.start_jobs())
-        while await context.ask(lambda painter: painter.photographs.advance(state.id)):
-            pass
+        while more:
+            try:
+                await context.do(context.painter.start_jobs())
+                more = await context.ask(lambda painter: painter.photographs.advance(state.id))
+            except Busy:
+                await asyncio.sleep(1)
     except GanatomyError as error:
         state.reason = " ".join(str(error).split())
+    except Exception as error:
+        state.reason = f"the inversion failed ({type(error).__name__}); the server's log says more"
+        raise
 
 
 @routes.get("/api/studies/{study}/photographs/{id}")
