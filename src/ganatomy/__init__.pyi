@@ -10,7 +10,9 @@ from ganatomy.api.experiments import capacity as capacity
 from ganatomy.api.experiments import compare as compare
 from ganatomy.api.experiments import context as context
 from ganatomy.api.experiments import dissect as dissect
+from ganatomy.api.experiments import edit_photographs as edit_photographs
 from ganatomy.api.experiments import insert as insert
+from ganatomy.api.experiments import invert as invert
 from ganatomy.api.experiments import monitor as monitor
 from ganatomy.api.experiments import quality as quality
 from ganatomy.api.experiments import repair as repair
