@@ -39,6 +39,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "artifacts": {"layer": "layer1", "top": 15, **REAL},
     "quality": {"textures": 8, **REAL},
     "repair": {"layer": "layer1", "units": [1], "top": 15, "textures": 0, "random": 1, **REAL},
+    "invert": {"image": "real", "images": 6, "features": "unet:net.safetensors", "steps": 3},
+    "edit_photographs": {"edit": "edit.json", "inverted": "studies/inverted"},
 }  # fmt: skip
 """The options of each, in a place made by `make_place`; all in several shards."""
 
@@ -55,6 +57,8 @@ def make_place(place: Path, **own: Any) -> Path:
     toys, few = write_images(place / "toys", 60), {"batch": 8, "shard": 16, "levels": 20, **own}
     layers, out = ["layer1", "layer2"], place / "studies"
     ganatomy.dissect("planted:", segmenter="planted", images=40, layers=layers, out=out / "generator", **few)
+    inverting = {**SMALL["invert"], "image": place / "real", "features": f"unet:{place}/net.safetensors"}
+    ganatomy.invert(out / "generator", out=out / "inverted", **inverting)
     ganatomy.dissect(toy_spec(toys), segmenter=f"labels:{toys}", images=30, out=out / "classifier", **few)
     return place
 

@@ -67,9 +67,9 @@ class WordScenes:
         """
         few = 3 * count // 5
         words = torch.randint(len(WORDS), (few, 1), generator=source)
-        wanted = torch.where(torch.rand(few, 1, generator=source) < 0.5, PRESENT, ABSENT)
+        target = torch.where(torch.rand(few, 1, generator=source) < 0.5, PRESENT, ABSENT)
         tried = torch.randint(len(self.images), (few, TRIED), generator=source)
-        fits = torch.from_numpy(self.states[tried.numpy(), words.numpy()]) == wanted
+        fits = torch.from_numpy(self.states[tried.numpy(), words.numpy()]) == target
         ids = torch.cat(
             [
                 tried[torch.arange(few), fits.int().argmax(1)],
@@ -81,8 +81,8 @@ class WordScenes:
         most = torch.randint(1, 4, (few, 1), generator=source)
         share = (1 - torch.rand(count - few, 1, generator=source) ** 1.5) * len(WORDS)
         share[torch.rand(count - few, 1, generator=source) < 0.2] = 0
-        said = order.argsort(1).argsort(1) < torch.cat([most, share])
-        states = torch.from_numpy(self.states[ids.numpy()]).long().masked_fill(~said, UNSAID)
+        mentioned = order.argsort(1).argsort(1) < torch.cat([most, share])
+        states = torch.from_numpy(self.states[ids.numpy()]).long().masked_fill(~mentioned, UNSAID)
         return self.images.rows(ids.numpy()), states
 
     def _render(self, ids: range) -> np.ndarray:

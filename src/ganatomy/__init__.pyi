@@ -10,7 +10,9 @@ from ganatomy.api.experiments import capacity as capacity
 from ganatomy.api.experiments import compare as compare
 from ganatomy.api.experiments import context as context
 from ganatomy.api.experiments import dissect as dissect
+from ganatomy.api.experiments import edit_photographs as edit_photographs
 from ganatomy.api.experiments import insert as insert
+from ganatomy.api.experiments import invert as invert
 from ganatomy.api.experiments import monitor as monitor
 from ganatomy.api.experiments import quality as quality
 from ganatomy.api.experiments import repair as repair
@@ -58,6 +60,10 @@ from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
+from ganatomy.experiments.inversion.edit import EditedPhotographs as EditedPhotographs
+from ganatomy.experiments.inversion.edit import EditPhotographsSpec as EditPhotographsSpec
+from ganatomy.experiments.inversion.found import InvertSpec as InvertSpec
+from ganatomy.experiments.inversion.invert import Inversion as Inversion
 from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory
 from ganatomy.experiments.quality import Quality as Quality
 from ganatomy.experiments.quality import QualitySpec as QualitySpec

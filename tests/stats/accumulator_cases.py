@@ -17,6 +17,7 @@ from ganatomy.experiments.causal.setting_places import FreeImages
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
+from ganatomy.experiments.inversion.found import FoundLatents
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
@@ -384,6 +385,12 @@ CASES = [
         lambda images: (GAPS[images],),
         lambda: {"gain": GAPS},
         lambda: GainTable(CONCEPTS + 1),
+    ),
+    Case(
+        lambda: FoundLatents(UNITS, (1, 2, 2), (1, 1, 1)),
+        lambda images: (VALUES[images], HALVES[images, :1], SHIFT[images], -SHIFT[images], VALUES[images, 0]),
+        lambda: dict(zip(FoundLatents.FIELDS, (VALUES, HALVES[:, :1], SHIFT, -SHIFT, VALUES[:, 0]), strict=True)),
+        lambda: FoundLatents(UNITS + 1, (1, 2, 2), (1, 1, 1)),
     ),
     Case(
         lambda: FreeImages(CONCEPTS),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_effects import UnitEffects
     from ganatomy.experiments.compare.comparison import Comparison
     from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.inversion.edit import EditedPhotographs
+    from ganatomy.experiments.inversion.invert import Inversion
     from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.experiments.quality import Quality
     from ganatomy.experiments.repair import Repair
@@ -891,3 +893,72 @@ def repair(
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Repair", run_experiment("repair", locals()))
+
+
+@command("invert")
+def invert(
+    study: "str | Path | Dissection",
+    layer: str | None = None,
+    *,
+    image: str | Path,
+    images: int = 128,
+    first: int = 1000000,
+    seed: int = 0,
+    features: str = "bundled:scenes",
+    prompt: str | None = None,
+    steps: int = 80,
+    batch: int = 4,
+    shard: int = 4,
+    out: "str | Path | None" = None,
+    device: str = "auto",
+    engine: "str | Engine" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Inversion":
+    """Find the latents of photographs, and how exactly the model draws them.
+
+    >>> ganatomy.invert("study", image="photograph.png").table  # doctest: +SKIP
+
+    Args:
+        layer: where an offset is added, of a generator whose latents are not found otherwise: the last layer of at most
+            8 × 8 places unless one is given.
+        image: a photograph, or a directory of them; each is cut to the shape of the model's images.
+        images: how many images of the model a photograph is compared with; it starts from the nearest of them (128).
+        features: name of the feature network, as in `open_features`, by which they are compared (bundled:scenes).
+        prompt: of the photographs, one of the model's, where it draws from prompts; else that of the nearest image.
+        steps: of optimisation, at most; a photograph whose loss stops falling takes fewer (80).
+        batch: images a forward pass (4).
+        shard: images between two savings (4).
+        study, first, seed, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
+    """
+    return cast("Inversion", run_experiment("invert", locals()))
+
+
+@command("edit-photographs")
+def edit_photographs(
+    study: "str | Path | Dissection",
+    *,
+    edit: str | Path,
+    inverted: str | Path,
+    batch: int = 32,
+    shard: int = 100,
+    out: "str | Path | None" = None,
+    device: str = "auto",
+    engine: "str | Engine" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "EditedPhotographs":
+    """Make the edits of a file in photographs that were inverted.
+
+    >>> ganatomy.edit_photographs("study", edit="edit.json", inverted="inversion").table  # doctest: +SKIP
+
+    Args:
+        edit: a file of edits, such as ``edit.json`` of a study, or one that the paint page saves.
+        inverted: the study of ``ganatomy invert``.
+        study, shard, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
+    """
+    return cast("EditedPhotographs", run_experiment("edit_photographs", locals()))

@@ -23,3 +23,5 @@ class Questions:
     artifacts = experiments.artifacts
     quality = experiments.quality
     repair = experiments.repair
+    invert = experiments.invert
+    edit_photographs = experiments.edit_photographs

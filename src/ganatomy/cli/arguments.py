@@ -34,6 +34,7 @@ GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
     "Analyse": ("demo", "dissect", "compare", "monitor"),
     "Intervene": (),
+    "Photographs": ("invert", "edit-photographs"),
     "Quality": ("quality", "artifacts", "repair"),
     "Data": ("list", "show", "report", "serve", "merge", "trust", "scenes"),
     "System": ("models", "layers", "calibrate", "doctor", "completion"),

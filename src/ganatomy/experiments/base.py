@@ -42,6 +42,8 @@ EXPERIMENTS: Mapping[str, str] = {
     "artifacts": "artifacts:ARTIFACTS",
     "quality": "quality:QUALITY",
     "repair": "repair_plan:REPAIR",
+    "invert": "inversion.invert:INVERT",
+    "edit_photographs": "inversion.edit:EDIT",
 }
 """Where the entry of each experiment is, by the name of its API function."""
 NAMED = frozenset({"dissection", "generator", "segmenter"})

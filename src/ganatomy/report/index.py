@@ -31,6 +31,7 @@ _TOPICS = {
     "What units cause": ("ablate", "unit-effects", "ace", "apply", "accuracy", "unit-accuracy"),
     "What can be inserted, and where": ("insert", "context", "best-setting", "capacity", "trace"),
     "How real the images are": ("quality", "artifacts", "repair"),
+    "Photographs": ("invert", "edit-photographs"),
     "Side by side": ("compare", "monitor"),
 }
 """What results are about, by their verbs; those of any other stand under `_OTHERS`."""

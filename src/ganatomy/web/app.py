@@ -59,6 +59,8 @@ def create_app(
         background = asyncio.ensure_future(_work_in_background(state, measure))
         yield
         background.cancel()
+        for task in state.tasks:
+            task.cancel()
         for search in state.searches():
             search.end()
         await asyncio.gather(background, return_exceptions=True)

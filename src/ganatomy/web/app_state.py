@@ -28,12 +28,14 @@ class AppState:
 
     Attributes:
         describing: held while a change is put into words, one at a time: strokes need the processor.
+        tasks: photographs that are being inverted.
     """
 
     painters: Mapping[str, Painter]
     models: ModelThread
     annotations: Annotations | None = None
     describing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    tasks: set["asyncio.Future[None]"] = field(default_factory=set)
 
     def searches(self) -> list[BrushSearch]:
         """Return what measures the brushes of each study, if anything does."""

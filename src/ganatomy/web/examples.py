@@ -105,6 +105,11 @@ class Examples:
         images = [painter.image(best[0], 0), painter.paint(best[0], 0, [_dab(layer, concept, best[1], radius)])]
         return np.concatenate([_small(image) for image in images], 1)
 
+    def candidates(self) -> tuple[Latents, Images]:
+        """Return the latents and images of the candidates."""
+        seen = self._candidates()
+        return seen.z, seen.images
+
     def _candidates(self) -> _Seen:
         for job in self.jobs():
             job()

@@ -61,9 +61,13 @@ class JointPasses:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
+<<<<<<< HEAD
         if freeze := getattr(generator, "freeze", None):
             freeze()
         self._alike: dict[tuple[str, int], bool] = {}
+=======
+        self._alike: dict[tuple[str, int, int], bool] = {}
+>>>>>>> h21
 
     def __call__(self, drawings: Sequence[Drawing]) -> list[Images]:
         """Return the images [1, 3, H, W] of drawings; those with one key are drawn once."""
@@ -73,14 +77,15 @@ class JointPasses:
 
     def _of_each(self, drawings: Sequence[Drawing]) -> list[Images]:
         found: dict[int, Images] = {}
-        order = sorted(range(len(drawings)), key=lambda i: drawings[i].layer)
-        for _, same in groupby(order, key=lambda i: drawings[i].layer):
+        alike = [(each.layer, tuple(each.z.shape[1:])) for each in drawings]  # latents of photographs are longer
+        order = sorted(range(len(drawings)), key=alike.__getitem__)
+        for _, same in groupby(order, key=alike.__getitem__):
             numbers = list(same)
             found.update(zip(numbers, self._of_layer([drawings[i] for i in numbers]), strict=True))
         return [found[i] for i in range(len(drawings))]
 
     def _of_layer(self, drawings: Sequence[Drawing]) -> list[Images]:
-        which = drawings[0].layer, len(drawings)
+        which = drawings[0].layer, len(drawings), drawings[0].z[0].numel()
         if len(drawings) == 1 or not self._alike.get(which, True):
             return [self._together([each]) for each in drawings]
         together = list(torch.split(self._together(drawings), 1))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ganatomy.core.errors import BadValue
 from ganatomy.core.layer_steps import is_window, split_layer
 from ganatomy.core.resample import pooled
-from ganatomy.core.tensor_types import Constant, Features, Images, Labels, Where
+from ganatomy.core.tensor_types import Constant, Features, Images, Labels, Latents, Where
 from ganatomy.experiments.causal.choice import ranked_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
@@ -26,6 +26,7 @@ from ganatomy.web.brush_values import BrushValues, RankedBy
 from ganatomy.web.examples import Examples
 from ganatomy.web.joint_passes import AT_ONCE, PIXELS, Drawing, JointPasses, RecentTensors, each_alone
 from ganatomy.web.model_thread import Together
+from ganatomy.web.photographs import Photographs
 from ganatomy.web.png import png
 from ganatomy.web.raster import rasterized, softened
 from ganatomy.web.readers import ImageBytes, Reader, pixels
@@ -49,8 +50,9 @@ class Painter(Reader):
         super().__init__(source)
         self.values = BrushValues(source)
         self._examples = Examples(self)
+        self.photographs = Photographs(self)
         self.together = Together(self.paint_all, 1)
-        self._passes = JointPasses(source.models.generator)
+        self._passes = JointPasses(self.generator)
         self._recent, self._begun = RecentTensors(IMAGE_BYTES), RecentTensors(FEATURE_BYTES)
         self._mask = lru_cache(maxsize=256)(self._pooled_mask)
         self._laid_out = lru_cache(maxsize=64)(self._as_features)
@@ -196,7 +198,7 @@ class Painter(Reader):
         def draw() -> None:
             layer = self.best_layer()
             cached = self._observe(0, 0, layer)
-            self.source.models.generator.render(cached.features[layer], layer, cached.z)
+            self.generator.render(cached.features[layer], layer, cached.z)
             self._labels(cached)
 
         yield self._measure_size
@@ -235,6 +237,10 @@ class Painter(Reader):
             GanatomyError: no such layer, or no such brush.
         """
         return self._examples.example(layer, concept)
+
+    def candidates(self) -> tuple[Latents, Images]:
+        """Return latents and images of the model, of which `start` is one."""
+        return self._examples.candidates()
 
     def snippet(self, id: int, seed: int) -> str:
         """Return a Python program that draws an image with the interventions of a file."""

@@ -25,6 +25,7 @@ from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.interventions import check_units
 from ganatomy.report.html import report_facts
+from ganatomy.web.photographs import PaintedGenerator
 from ganatomy.web.raster import rasterized
 from ganatomy.web.schemas import Active, ActiveUnit, FeaturesFound, FeaturesRequest, Region, UnitRow
 
@@ -61,6 +62,11 @@ class Reader:
     def __init__(self, source: DissectedModel) -> None:
         self.source = source
         self._cache: OrderedDict[tuple[int, int], CachedImage] = OrderedDict()
+
+    @cached_property
+    def generator(self) -> PaintedGenerator:
+        """The generator, and the photographs that were opened."""
+        return PaintedGenerator(self.source.models.generator)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -162,7 +168,7 @@ class Reader:
             self.source.shape(name)
         cached = self._cache.pop((id, seed), None)
         if cached is None or not cached.features.keys() >= set(layers):
-            generator = self.source.models.generator
+            generator = self.generator
             z = generator.latents(range(id, id + 1), seed) if cached is None else cached.z
             observed = generator.observe(z, layers)
             cached = cached or CachedImage(z, observed.images)

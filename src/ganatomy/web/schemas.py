@@ -26,6 +26,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PhotographState(BaseModel):
+    """A photograph that was opened, and how far its inversion is."""
+
+    id: int = Field(description="the id of its image, once that is finished")
+    share: float = Field(description="how much of the inversion is done, from 0 to 1")
+    finished: bool
+    reason: str | None = Field(default=None, description="why it failed")
+    error: float | None = Field(
+        default=None, description="mean absolute difference of the reconstruction, of the range"
+    )
+    kept: float | None = Field(default=None, description="share of the pixels that keep their label in it")
+    place: str | None = Field(
+        default=None, description="among the images of the model: inside, at the edge, far outside"
+    )
+
+
 class CloneSource(Strict):
     """Where a clone takes its features from."""
 

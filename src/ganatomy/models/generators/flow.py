@@ -188,7 +188,9 @@ def open_realnvp(
     layers = []
     for name, coupling in network.named_children():
         layers += [f"{name}.net"] * networks + [name] * (len(coupling.get_parameter("reach")) > 3)
-    return as_generator(network.to(device), latents=latents, bounds=(-1, 1), layers=layers, name="realnvp")
+    opened = as_generator(network.to(device), latents=latents, bounds=(-1, 1), layers=layers, name="realnvp")
+    opened.encode = lambda images: network.inverse(images.clamp(-1, 1))[0]
+    return opened
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int], int]:

@@ -64,11 +64,14 @@ class HookedGenerator:
         output: which tensor of what it returns is taken as the images; empty if it returns nothing else.
         layers: shape of every layer, in forward order.
         others: the submodules that are no layers, each with the reason, such as "draws the image itself".
+        encode: returns the latents of images, of a model that can do that.
 
     Raises:
         BadModel: it raises, returns no images, images that depend on chance or on the batch, or has no layer.
         BadFile: its weights hold NaN or Inf.
     """
+
+    encode: Callable[[Images], Latents] | None = None
 
     def __init__(
         self,

@@ -103,8 +103,11 @@ class UNetSegmenter:
     @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Return the means of the two coarsest scales: the bundled features for Fréchet distances."""
-        scales = self._net.scales(self._input(images))
-        return torch.cat([scale.float().mean((2, 3)) for scale in scales[-2:]], 1)
+        return torch.cat([scale.float().mean((2, 3)) for scale in self.maps(images)[-2:]], 1)
+
+    def maps(self, images: Images) -> list[Tensor]:
+        """Return the features of every scale, [b, d, h, w], finest first; differentiable in the images."""
+        return self._net.scales(self._input(images))
 
     def _labels(self, images: Images) -> Labels:
         planes = self._split(self._logits(images))

@@ -6,23 +6,29 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from ganatomy.core.errors import BadValue
+from ganatomy.core.errors import BadValue, GanatomyError
 from ganatomy.interventions import Intervention, edits_json
 from ganatomy.report.binary_packing import reduced
 from ganatomy.web.app_state import Context, SeedNumber, page, png_response
-from ganatomy.web.model_thread import PAINT, READ, Priority
+from ganatomy.web.model_thread import PAINT, READ, Busy, Priority
 from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.photographs import read_photograph
 from ganatomy.web.png import png
 from ganatomy.web.readers import ImageBytes
-from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
+from ganatomy.web.schemas import Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest, PhotographState
 
 routes = APIRouter()
 KEPT, KEPT_SIDE = 8, 256
 """Images that the page shows while the models are opened, and their greatest side."""
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+
+IMAGE_FILE = {
+    "requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+}
+"""What a photograph is sent as."""
 
 
 @routes.get("/paint/{study}", response_class=HTMLResponse, include_in_schema=False)
@@ -90,6 +96,45 @@ async def generate(context: Context, request: GenerateRequest) -> Images:
 
     interventions = await context.ask(read)
     return Images(images=[await context.ask(partial(draw, id)) for id in request.ids])
+
+
+@routes.post("/api/studies/{study}/photographs", openapi_extra=IMAGE_FILE)
+async def open_photograph(context: Context, request: Request) -> PhotographState:
+    """Open a photograph, an image file: its latents are found in the background, then it is an image as any other.
+
+    Its largest middle part of the shape of the model's images is taken.
+    """
+    content = await request.body()
+    size = await context.ask(lambda painter: painter.size)
+    image = await asyncio.to_thread(read_photograph, content, size)
+    state = await context.ask(lambda painter: painter.photographs.add(image))
+    task = asyncio.ensure_future(_invert(context, state))
+    context.state.tasks.add(task)
+    task.add_done_callback(context.state.tasks.discard)
+    return state
+
+
+async def _invert(context: Context, state: PhotographState) -> None:
+    """Invert a photograph, piece by piece: strokes go between."""
+    more = True
+    try:
+        while more:
+            try:
+                await context.do(context.painter.start_jobs())
+                more = await context.ask(lambda painter: painter.photographs.advance(state.id))
+            except Busy:
+                await asyncio.sleep(1)
+    except GanatomyError as error:
+        state.reason = " ".join(str(error).split())
+    except Exception as error:
+        state.reason = f"the inversion failed ({type(error).__name__}); the server's log says more"
+        raise
+
+
+@routes.get("/api/studies/{study}/photographs/{id}")
+async def photograph(context: Context, id: ImageId) -> PhotographState:
+    """Return how far the inversion of a photograph is."""
+    return context.painter.photographs.state(id)
 
 
 @routes.post("/api/studies/{study}/snippet", response_class=PlainTextResponse)

@@ -47,11 +47,12 @@ export class ApiError extends Error {
 /**
  * Send a request; resolves to the response if its status is a success.
  * @param {string} path
- * @param {unknown} [body] sent as JSON by POST; without it the request is a GET
+ * @param {unknown} [body] sent by POST, as JSON unless it is a file; without it the request is a GET
  * @returns {Promise<Response>}
  */
 async function request(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const options = body === undefined ? {} : body instanceof Blob ? { method: "POST", body }
+    : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options).catch(() => { throw new ApiError(0, "The server does not answer. Is it still running?"); });
   if (response.ok) return response;
   const error = await response.json().catch(() => ({}));

@@ -7,7 +7,7 @@ import { element, showErrors } from "./page.js";
 const SCALE = 8;
 const MAX_SIDE = 8192;
 
-/** @typedef {{api: string, name: string, id: () => number, strokes: () => readonly import("./api.js").Stroke[], images: () => {original: ImageBitmap | null, edited: ImageBitmap | null}}} Edited */
+/** @typedef {{api: string, name: string, photographs: import("./photograph.js").Photographs, id: () => number, strokes: () => readonly import("./api.js").Stroke[], images: () => {original: ImageBitmap | null, edited: ImageBitmap | null}}} Edited */
 
 export class Export {
   /** @param {Edited} edited */
@@ -17,6 +17,7 @@ export class Export {
     const clicks = [
       ["save", () => this.#saveImages(1, "", [this.#after])],
       ["save-large", () => this.#saveImages(SCALE, "-x8", [this.#after])],
+      ["save-whole", () => this.#savePhotograph()],
       ["save-pair", () => this.#saveImages(SCALE, "-before-after", [this.edited.images().original, this.#after])],
       ["edits", () => this.#saveEdits()],
       ["save-edits", () => this.#saveEdits()],
@@ -49,6 +50,13 @@ export class Export {
   async #saveImages(scale, suffix, images) {
     const present = images.filter((image) => image !== null);
     if (present.length) download(await enlarged(present, scale), `${this.edited.name}-${this.edited.id()}${suffix}.png`);
+  }
+
+  async #savePhotograph() {
+    const { original } = this.edited.images();
+    if (!original || !this.#after) return;
+    const { blob, name } = await this.edited.photographs.saved(this.edited.id(), original, this.#after);
+    download(blob, name);
   }
 
   async #saveEdits() {

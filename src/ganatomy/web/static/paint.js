@@ -10,6 +10,7 @@ import { Export } from "./export.js";
 import { History } from "./history.js";
 import { encode, MAX_STROKES, decodeEdit } from "./link.js";
 import { element, imageIds, isTyping, showErrors, validImageId } from "./page.js";
+import { isPhotograph, Photographs } from "./photograph.js";
 import { Tools } from "./tools.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
@@ -40,7 +41,8 @@ class Studio {
       onChange: (points) => this.#preview(points),
       onEnd: (points) => this.#addStroke(points),
     });
-    this.exports = new Export({ api: this.api, name: study.name, id: () => this.id, strokes: () => this.history.strokes, images: () => this.canvas.images });
+    this.photographs = new Photographs(this.api, study, showStatus);
+    this.exports = new Export({ api: this.api, name: study.name, photographs: this.photographs, id: () => this.id, strokes: () => this.history.strokes, images: () => this.canvas.images });
     this.paint = newestOnly((strokes) => showErrors("paint", () => this.#paint(strokes)));
     this.measure = newestOnly((strokes) => showErrors("changes", () => this.#measure(strokes)));
     this.saveToUrl = newestOnly(async () => window.history.replaceState(null, "", `#${await this.#encoded()}`));
@@ -53,7 +55,8 @@ class Studio {
     const isOther = imageId !== this.id;
     this.id = imageId;
     element("id", HTMLInputElement).value = String(imageId);
-    this.#showNeighbours();
+    for (const id of ["save-whole", "about-photograph"]) element(id, HTMLElement).hidden = !isPhotograph(imageId);
+    if (!isPhotograph(imageId)) this.#showNeighbours();
     await showErrors("image", async () => {
       const original = await fetchImage(`${this.api}/images/${imageId}.png`);
       if (imageId === this.id) this.canvas.show(isOther ? { original, edited: null } : { original });
@@ -217,7 +220,7 @@ class Studio {
 
   async #paste() {
     const { strokes } = this.history;
-    const ids = imageIds(this.id + 1, OTHER_IMAGES);
+    const ids = imageIds(isPhotograph(this.id) ? 0 : this.id + 1, OTHER_IMAGES);
     const { images } = await fetchJson(`${this.api}/generate`, { ids, strokes });
     if (strokes === this.history.strokes) this.#showPasted(ids.map((id, i) => this.#thumbnail(id, `Continue with image ${id}`, `${this.api}/images/${id}.png`, `data:image/png;base64,${images[i]}`)));
   }
@@ -245,10 +248,21 @@ class Studio {
     this.canvas.highlight([]);
   }
 
+  /** Open the photograph that was chosen; its strokes begin anew. @param {HTMLInputElement} input */
+  async #open(input) {
+    const [file] = input.files ?? [];
+    if (!file) return;
+    input.value = ""; // the same file may be chosen again
+    const id = await this.photographs.open(file).finally(() => showStatus(""));
+    this.history = new History();
+    await this.goTo(id);
+  }
+
   async #link() {
     window.history.replaceState(null, "", `#${await this.#encoded()}`);
     const copied = await navigator.clipboard?.writeText(window.location.href).then(() => true, () => false);
-    showStatus(`The address of this page is the link${copied ? "; it was copied" : ": copy it from there"}.`);
+    const without = isPhotograph(this.id) ? " It holds the strokes, and not the photograph." : "";
+    showStatus(`The address of this page is the link${copied ? "; it was copied" : ": copy it from there"}.${without}`);
   }
 
   #listen() {
@@ -269,6 +283,8 @@ class Studio {
       ["paste", () => showErrors("paste", () => this.#paste())],
     ];
     for (const [id, run] of clicks) element(id, HTMLButtonElement).addEventListener("click", run);
+    const file = element("photograph", HTMLInputElement);
+    file.addEventListener("change", () => showErrors("photograph", () => this.#open(file)));
     const number = element("id", HTMLInputElement);
     number.addEventListener("change", () => this.goTo(Number(number.value)));
     const split = element("split", HTMLInputElement);

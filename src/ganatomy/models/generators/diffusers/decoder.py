@@ -43,10 +43,10 @@ class Decoder:
         self._model = model
         config = model.config
         self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
-        channels = int(config.get("in_channels") or 3)
+        self._channels = channels = int(config.get("in_channels") or 3)
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
         with foreign_errors(f"encoding images of size={self._size}"):
-            self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
+            self._shape = self.encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
         self._scale, self._shift = scale_and_shift(model, self._shape[-1])
         self._image: Callable[[int, int], Features] | None
         self._image, chosen = image_source(images, self._size, channels) if images else (None, "")
@@ -57,15 +57,13 @@ class Decoder:
         """Return N(0, 1), or the modes of encoded images, each encoded alone, so that none depends on others."""
         if self._image is None:
             return standard_normal(ids, seed, self._shape, torch.device("cpu"))
-        rows = [self._encode(self._image(i, seed)) for i in ids]
+        rows = [self.encode(self._image(i, seed)) for i in ids]
         return torch.cat([torch.empty(0, *self._shape), *rows])
 
-    def _encode(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            found = self._model.encode(images.to(device_of(self._model), dtype_of(self._model)))
-        posterior = getattr(found, "latent_dist", None)
-        z = next(tensors(found)) if posterior is None else posterior.mode()
-        return (z.float().cpu() - self._shift) / self._scale
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the modes of the latents of images, on the CPU."""
+        images = images.mean(1, keepdim=True) if self._channels == 1 else images
+        return (modes(self._model, images).cpu() - self._shift) / self._scale
 
     def draw(self, z: Tensor) -> Tensor:
         """Return the images of latents."""
@@ -75,6 +73,15 @@ class Decoder:
             step = images.shape[-1] // z.shape[-1]
             raise BadValue(f"size={self._size}: the decoder draws {images.shape[-1]} pixels; give a multiple of {step}")
         return images
+
+
+@torch.no_grad()
+def modes(model: Any, images: Tensor) -> Tensor:
+    """Return the modes of what an autoencoder's encoder makes of images, in its own units, float32."""
+    found = model.encode(images.to(device_of(model), dtype_of(model)))
+    posterior = getattr(found, "latent_dist", None)
+    z: Tensor = next(tensors(found)) if posterior is None else posterior.mode()
+    return z.float()
 
 
 def image_source(name: str, size: int, channels: int) -> tuple[Callable[[int, int], Features], str]:

@@ -68,5 +68,7 @@ def open_part(argument: str, options: PartOptions, device: torch.device) -> Hook
         name=checkpoint.kind,
         forward=drawing.draw,
     )
+    if isinstance(drawing, Decoder):
+        generator.encode = drawing.encode
     generator.fingerprint = fingerprint({}, "diffusers", generator.fingerprint, *drawing.facts)
     return generator

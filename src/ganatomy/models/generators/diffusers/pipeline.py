@@ -17,7 +17,7 @@ from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.tensor_types import Images
 from ganatomy.models.generators.diffusers.checkpoint import Checkpoint, build
 from ganatomy.models.generators.diffusers.conditions import Classes, Conditions, EncodedPrompts
-from ganatomy.models.generators.diffusers.decoder import scale_and_shift, side
+from ganatomy.models.generators.diffusers.decoder import modes, scale_and_shift, side
 from ganatomy.models.generators.diffusers.encoding import TOKENIZERS, Encoded, encode
 from ganatomy.models.generators.diffusers.pipeline_index import Index, read_index
 from ganatomy.models.generators.diffusers.schedule import SCHEDULERS, Schedule
@@ -111,6 +111,13 @@ class PipelineSampler:
     def image(self, state: State) -> Images:
         """Return the images of the state after the last step."""
         return self._decoded(state.x)
+
+    def encode(self, images: Images) -> Tensor:
+        """Return x after the last step, of images."""
+        if self._decoder is None:
+            return images if self.shape[0] == 3 else images.mean(1, keepdim=True)
+        z = modes(self._decoder, images)
+        return (z - self._shift.to(z.device)) / self._scale.to(z.device)
 
     def _decoded(self, x: Tensor) -> Images:
         images = x.float()

@@ -76,6 +76,10 @@ class WordSampler:
         """Return the image."""
         return state.x
 
+    def encode(self, images: Images) -> Images:
+        """Return the state's x after the last step, of images."""
+        return images.contiguous(memory_format=torch.channels_last)
+
 
 @GENERATORS.register("wordflow", data=True, weights="argument")
 def open_wordflow(

@@ -1,0 +1,1 @@
+"""Photographs: their latents, and what edits of units do to them."""

@@ -1,0 +1,118 @@
+// @ts-check
+/** A photograph of one's own: opened, inverted by the server, and saved at its own size with the change on it. */
+
+import { fetchJson } from "./api.js";
+import { element } from "./page.js";
+
+/** Id of the first photograph, as the server numbers them. */
+const FIRST = 2 ** 52;
+const POLL_MS = 300;
+const PNG_SIDE = 256;
+
+/** @typedef {{id: number, share: number, finished: boolean, reason: string | null, error: number | null, kept: number | null, place: string | null}} State */
+/** @typedef {{name: string, whole: ImageBitmap, left: number, top: number, width: number, height: number}} Opened */
+
+/** @param {number} id */
+export const isPhotograph = (id) => id >= FIRST;
+
+export class Photographs {
+  /** @param {string} api @param {{width: number, height: number}} size of the model's images @param {(text: string) => void} showStatus */
+  constructor(api, size, showStatus) {
+    this.api = api;
+    this.size = size;
+    this.showStatus = showStatus;
+    /** @type {Map<number, Opened>} */
+    this.opened = new Map();
+  }
+
+  /** Open a file; resolves to the id of its image once it is inverted. @param {File} file */
+  async open(file) {
+    const whole = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => { throw new Error(`${file.name} is not an image that this browser can read.`); });
+    const opened = { name: file.name.replace(/\.\w+$/, ""), whole, ...middle(whole, this.size) };
+    this.showStatus(`Opening ${file.name}…`);
+    /** @type {State} */
+    let state = await fetchJson(`${this.api}/photographs`, await this.#part(opened));
+    while (!state.finished) {
+      if (state.reason) throw new Error(state.reason);
+      this.showStatus(`Finding how the model draws ${file.name}: ${Math.round(100 * state.share)} %`);
+      await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
+      state = await fetchJson(`${this.api}/photographs/${state.id}`);
+    }
+    this.opened.set(state.id, opened);
+    element("about-photograph", HTMLElement).textContent = about(state, opened, this.size);
+    return state.id;
+  }
+
+  /** The part that becomes the model's image, at most twice its size. @param {Opened} opened */
+  #part({ whole, left, top, width, height }) {
+    const scale = Math.min(1, (2 * this.size.width) / width);
+    const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+    const context = context2d(canvas);
+    context.fillStyle = "#fff"; // what is transparent becomes white
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(whole, left, top, width, height, 0, 0, canvas.width, canvas.height);
+    return canvas.convertToBlob(canvas.width > PNG_SIDE ? { type: "image/jpeg", quality: 0.95 } : { type: "image/png" });
+  }
+
+  /** The photograph at its own size, with the change of its image, which is enlarged. @param {number} id @param {ImageBitmap} before @param {ImageBitmap} after */
+  async saved(id, before, after) {
+    const opened = this.opened.get(id);
+    if (!opened) throw new Error("This photograph was opened on another page; open it again to save it at its own size.");
+    const { whole, left, top, width, height } = opened;
+    const canvas = new OffscreenCanvas(whole.width, whole.height);
+    const context = context2d(canvas);
+    context.drawImage(whole, 0, 0);
+    const part = context.getImageData(left, top, width, height);
+    addEnlarged(part, pixels(before), pixels(after));
+    context.putImageData(part, left, top);
+    return { blob: await canvas.convertToBlob({ type: "image/png" }), name: `${opened.name}-edited.png` };
+  }
+}
+
+/** The largest middle part of an image that has the shape of another. @param {{width: number, height: number}} image @param {{width: number, height: number}} shape */
+function middle(image, shape) {
+  const scale = Math.min(image.width / shape.width, image.height / shape.height);
+  const [width, height] = [Math.max(1, Math.round(shape.width * scale)), Math.max(1, Math.round(shape.height * scale))];
+  return { left: Math.round((image.width - width) / 2), top: Math.round((image.height - height) / 2), width, height };
+}
+
+/** Add the difference of two small images to a large one: bilinear, at the centres of its pixels. @param {ImageData} large @param {ImageData} before @param {ImageData} after */
+function addEnlarged(large, before, after) {
+  const change = Float32Array.from(after.data, (value, i) => value - before.data[i]);
+  const rows = places(large.height, before.height);
+  const columns = places(large.width, before.width);
+  rows.forEach(([above, below, down], y) => columns.forEach(([left, right, across], x) => {
+    for (let colour = 0; colour < 3; colour++) {
+      const at = (/** @type {number} */ row, /** @type {number} */ column) => change[4 * (row * before.width + column) + colour];
+      const [upper, lower] = [above, below].map((row) => at(row, left) * (1 - across) + at(row, right) * across);
+      large.data[4 * (y * large.width + x) + colour] += upper * (1 - down) + lower * down;
+    }
+  }));
+}
+
+/** For each of `count` pixels the two of `small` that it lies between, and how near to the second. @param {number} count @param {number} small @returns {[number, number, number][]} */
+function places(count, small) {
+  return Array.from({ length: count }, (_, i) => {
+    const at = Math.min(Math.max(((i + 0.5) * small) / count - 0.5, 0), small - 1);
+    const first = Math.floor(at);
+    return [first, Math.min(first + 1, small - 1), at - first];
+  });
+}
+
+/** @param {ImageBitmap} image */
+function pixels(image) {
+  const context = context2d(new OffscreenCanvas(image.width, image.height));
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, image.width, image.height);
+}
+
+/** @param {OffscreenCanvas} canvas */
+const context2d = (canvas) => /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+
+/** What to know of an opened photograph. @param {State} state @param {Opened} opened @param {{width: number, height: number}} size */
+function about(state, { name, width, height }, size) {
+  const smaller = width > size.width ? ` The model paints ${size.width} × ${size.height} pixels; saved at its own size, the change is enlarged to ${width} × ${height}.` : "";
+  const far = state.place === "inside" ? "" : ` It is ${state.place} of what the model draws: edits may fail.`;
+  return `${name}: the model draws it with a mean error of ${(100 * (state.error ?? 0)).toFixed(1)} %, and ${Math.round(100 * (state.kept ?? 0))} % of its pixels keep their label.${far}${smaller} What you do not paint on stays the photograph's.`;
+}

@@ -1,0 +1,51 @@
+"""What an inversion says of photographs, and what edits of them keep."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.experiments.inversion.edit import changes_table, edited_whole
+from ganatomy.experiments.inversion.found import FoundLatents, ModelImages
+from ganatomy.experiments.inversion.tables import concepts_table, photographs_table
+
+WORDS = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
+
+
+def test_tables_of_what_was_found() -> None:
+    found = FoundLatents(1, (0, 1, 1), (3, 2, 2))
+    photographs, images = torch.zeros(2, 3, 2, 2), torch.tensor([0.0, 0.2]).view(2, 1, 1, 1).expand(2, 3, 2, 2)
+    found.update(torch.zeros(2, 1), torch.zeros(2, 0, 1, 1), photographs, images, torch.tensor([1.0, 50.0]))
+    drawn = ModelImages.of(torch.tensor([[0.0], [1.0], [2.0], [4.0]]))
+    labels = torch.tensor([[[[1, 1], [2, 2]]], [[[1, 1], [1, 1]]]])
+    again = torch.tensor([[[[1, 1], [2, 1]]], [[[1, 1], [1, 1]]]])
+    table = photographs_table([Path("a.png"), Path("b/a.png")], drawn, found, labels, again)
+    assert list(table.photograph) == ["a", "a-2"]
+    assert table.error.tolist() == pytest.approx([0, 0.1])
+    assert table.psnr[1] == pytest.approx(20)
+    assert table.kept.tolist() == [0.75, 1.0]
+    assert table.place.tolist()[1] == "far outside"
+    concepts = concepts_table(WORDS, labels, again).set_index("concept")
+    assert concepts.kept.to_dict() == {"sky": 1.0, "tree": 0.5}
+    assert concepts.share.to_dict() == {"sky": 0.75, "tree": 0.25}
+    assert concepts.photographs.to_dict() == {"sky": 2, "tree": 1}
+    assert np.isnan(concepts.kept_error["tree"])
+
+
+def test_changes_have_errors_over_photographs() -> None:
+    before, after = torch.tensor([[4, 4, 0], [4, 2, 2]]), torch.tensor([[4, 2, 2], [4, 2, 2]])
+    table = changes_table(WORDS, before, after).set_index("concept")
+    assert table.change.to_dict() == {"sky": -0.25, "tree": 0.25}
+    assert table.change_error["sky"] == pytest.approx(0.25)
+
+
+def test_a_change_is_enlarged_into_the_middle_of_a_photograph_and_the_rest_keeps_its_bytes() -> None:
+    photograph = np.random.default_rng(0).integers(50, 200, (32, 80, 3), dtype=np.uint8)
+    change = torch.zeros(1, 3, 8, 8)
+    change[..., :2, :2] = 0.5
+    edited = edited_whole(photograph, change)
+    assert (edited[0:4, 24:28] > photograph[0:4, 24:28]).all()
+    assert (edited[:, :24] == photograph[:, :24]).all()
+    assert (edited[16:] == photograph[16:]).all()

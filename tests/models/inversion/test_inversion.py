@@ -1,0 +1,127 @@
+"""Inversion: each way finds latents that draw the photograph, and photographs are images as any others."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_words import save_words
+from torch import nn
+
+import ganatomy
+from ganatomy.core.errors import BadModel, BadValue
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators import as_generator
+from ganatomy.models.generators.flow import RealNVP
+from ganatomy.models.generators.photographs import PhotographGenerator
+from ganatomy.models.inversion import Inverted, inverted, inverter_of
+from ganatomy.models.inversion.optimisation import OffsetInverter, Optimisation
+from ganatomy.models.inversion.steps import StepInverter
+
+
+def small_generator() -> ganatomy.Generator:
+    torch.manual_seed(0)
+    layers = [nn.ConvTranspose2d(8, 16, 4), nn.ReLU(), nn.ConvTranspose2d(16, 8, 4, 2, 1), nn.ReLU()]
+    net = nn.Sequential(nn.Unflatten(1, (8, 1, 1)), *layers, nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh())
+    for weight in net.parameters():
+        nn.init.normal_(weight, std=0.2)
+    return as_generator(net, latent=(8,), bounds=(-1, 1))
+
+
+def error(found: Inverted, photographs: torch.Tensor) -> torch.Tensor:
+    return (found.images - photographs).abs().mean((1, 2, 3))
+
+
+def test_optimisation_comes_nearer_than_the_start_with_an_offset_at_the_asked_layer() -> None:
+    generator = small_generator()
+    z, other = generator.latents(range(2), 0), generator.latents(range(5, 7), 0)
+    photographs, near = generator.observe(z, ()).images, generator.observe(other, ()).images
+    inverter = inverter_of(generator, None, "1", Optimisation(steps=60, rate=0.3, perceptual=0, penalty=0))
+    assert isinstance(inverter, OffsetInverter)
+    shares = list(inverter.pieces(photographs, other))
+    assert shares == sorted(shares)
+    assert len(shares) <= 60
+    found = inverted(inverter, photographs, other)
+    assert found.layer == "1"
+    assert found.offset.shape == (2, *generator.layers["1"])
+    assert bool((error(found, photographs) < 0.5 * (near - photographs).abs().mean((1, 2, 3))).all())
+
+
+def test_a_photograph_does_not_depend_on_those_beside_it() -> None:
+    generator = small_generator()
+    photographs = generator.observe(generator.latents(range(3), 0), ()).images
+    start, how = generator.latents(range(10, 13), 0), Optimisation(steps=30, patience=4)
+    inverter = inverter_of(generator, None, "1", how)
+    whole = inverted(inverter, photographs, start)
+    alone = inverted(inverter, photographs[1:2], start[1:2])
+    assert torch.allclose(whole.offset[1:2], alone.offset, atol=1e-4)
+
+
+def test_a_flow_is_inverted_exactly() -> None:
+    torch.manual_seed(0)
+    flow = RealNVP(8, (4, 4), steps=2)
+    for coupling in flow.children():
+        nn.init.normal_(coupling.get_submodule("out").weight, std=0.1)  # else they do nothing
+    generator = as_generator(flow, latent=(flow.latent,), bounds=(-1, 1))
+    generator.encode = lambda images: flow.inverse(images)[0]
+    z = generator.latents(range(2), 0)
+    photographs = generator.observe(z, ()).images
+    found = inverted(inverter_of(generator, None), photographs, torch.zeros_like(z))
+    assert torch.allclose(found.z, z, atol=1e-3)
+    assert torch.allclose(found.images, photographs, atol=1e-5)
+    assert found.layer == ""
+    with pytest.raises(BadValue, match="without an offset at a layer"):
+        inverter_of(generator, None, "layer1")
+
+
+def test_steps_are_solved_backwards(tmp_path: Path) -> None:
+    generator = ganatomy.open_generator(save_words(tmp_path / "words.pt") + "?steps=4")
+    z = generator.latents(range(2), 0)
+    photographs = generator.observe(z, ()).images
+    inverter = inverter_of(generator, None)
+    assert isinstance(inverter, StepInverter)
+    found = inverted(inverter, photographs, z)
+    assert float(error(found, photographs).max()) < 0.02
+    assert torch.equal(found.z[:, -1], z[:, -1]), "the prompts stay"
+    early = ganatomy.open_generator(save_words(tmp_path / "words.pt") + "?steps=4&step=2&show=estimate")
+    with pytest.raises(BadModel, match="no finished images"):
+        inverter_of(early, None)
+
+
+@pytest.fixture
+def photographed() -> tuple[ganatomy.Generator, PhotographGenerator, torch.Tensor]:
+    """A generator, and three of its images, a little changed, as photographs with an offset at its first layer."""
+    generator = small_generator()
+    z = generator.latents(range(3), 0)
+    offset = torch.randn(3, *generator.layers["1"])
+    features = generator.observe(z, ["1"]).features["1"] + offset
+    images = generator.render(features, "1", z)
+    photographs = (images + 0.05 * torch.randn(images.shape)).clamp(-1, 1)
+    return generator, PhotographGenerator(generator, z, offset, photographs, images, "1"), photographs
+
+
+def test_images_without_edits_are_the_photographs(
+    photographed: tuple[ganatomy.Generator, PhotographGenerator, torch.Tensor],
+) -> None:
+    _, own, photographs = photographed
+    z = own.latents(range(3), 0)
+    seen = own.observe(z, list(own.layers))
+    assert torch.equal(seen.images, photographs)
+    for layer, r in seen.features.items():
+        assert torch.equal(own.render(r, layer, z), photographs), layer
+    with pytest.raises(BadValue, match="there are 3 photographs"):
+        own.latents(range(2, 4), 0)
+
+
+def test_an_edit_changes_its_place_and_nothing_else(
+    photographed: tuple[ganatomy.Generator, PhotographGenerator, torch.Tensor],
+) -> None:
+    generator, own, photographs = photographed
+    z, shape = own.latents(range(3), 0), generator.layers["3"]
+    edit = Intervention.insert("3", shape, range(shape.units), torch.full((shape.units,), 4.0), place((8, 8), 0, 0, 2))
+    edited = own.edited(z, [edit])
+    changed = (edited != photographs).any(1)
+    assert bool(changed[:, :3, :3].any())
+    assert not bool(changed[:, 8:, 8:].any())
+    through = own.render(own.observe(z, ["1"]).features["1"], "1", z, [edit])
+    assert torch.allclose(through, edited, atol=1e-5), "an offset is not added twice"
+    assert torch.allclose(own.change(z, [edit]), edited - photographs, atol=1.0)

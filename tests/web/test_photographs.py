@@ -1,0 +1,61 @@
+"""Photographs in the studio: opened, inverted, painted on; what is no image is refused in one line."""
+
+import io
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from ganatomy.web import Painter
+from ganatomy.web.photographs import FIRST
+
+BASE = "/api/studies/planted"
+
+
+def file_of(image: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def opened(client: TestClient, content: bytes) -> dict[str, Any]:
+    state = client.post(f"{BASE}/photographs", content=content).json()
+    until = time.monotonic() + 60
+    while not state["finished"] and state["reason"] is None and time.monotonic() < until:
+        time.sleep(0.02)
+        state = client.get(f"{BASE}/photographs/{state['id']}").json()
+    found: dict[str, Any] = state
+    return found
+
+
+@pytest.mark.slow
+def test_a_photograph_is_painted_on_as_any_image(client: TestClient, painter: Painter) -> None:
+    own = painter.image(5, 0)
+    state = opened(client, file_of(own))
+    assert (state["reason"], state["share"], state["place"]) == (None, 1.0, "inside")
+    assert state["id"] >= FIRST
+    assert state["error"] < 0.02
+    plain = client.get(f"{BASE}/images/{state['id']}.png").content
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(plain))), own), "without strokes it is the photograph"
+    layer = painter.best_layer()
+    brush = painter.brushes(layer)[0].concept
+    stroke = {"action": "draw", "layer": layer, "concept": brush, "points": [[0.2, 0.2]], "radius": 0.1}
+    painted = client.post(f"{BASE}/paint", json={"id": state["id"], "strokes": [stroke]}).content
+    changed = (np.asarray(Image.open(io.BytesIO(painted))) != own).any(-1)
+    assert 0 < changed.mean() < 0.5, "the rest stays the photograph's, to the bit"
+    both = client.post(f"{BASE}/generate", json={"ids": [state["id"], 1], "strokes": [stroke]}).json()["images"]
+    assert len(both) == 2
+    clone = {"action": "clone", "source": {"id": state["id"], "at": [0.5, 0.5]}, "points": [[0.2, 0.2]], "radius": 0.1}
+    assert client.post(f"{BASE}/paint", json={"id": 1, "strokes": [clone]}).status_code == 200
+
+
+def test_what_is_no_image_is_refused(client: TestClient) -> None:
+    for content, reason in ((b"", "the body is empty"), (b"no image", "not a whole image")):
+        answer = client.post(f"{BASE}/photographs", content=content)
+        assert answer.status_code == 422
+        assert reason in answer.json()["reason"]
+    assert client.get(f"{BASE}/photographs/{FIRST + 99}").status_code == 404
+    assert client.get(f"{BASE}/images/{FIRST + 99}.png").status_code == 404
