@@ -61,13 +61,9 @@ class JointPasses:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-<<<<<<< HEAD
         if freeze := getattr(generator, "freeze", None):
             freeze()
-        self._alike: dict[tuple[str, int], bool] = {}
-=======
         self._alike: dict[tuple[str, int, int], bool] = {}
->>>>>>> h21
 
     def __call__(self, drawings: Sequence[Drawing]) -> list[Images]:
         """Return the images [1, 3, H, W] of drawings; those with one key are drawn once."""
