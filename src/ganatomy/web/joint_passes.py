@@ -61,8 +61,6 @@ class JointPasses:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        if freeze := getattr(generator, "freeze", None):
-            freeze()
         self._alike: dict[tuple[str, int, int], bool] = {}
 
     def __call__(self, drawings: Sequence[Drawing]) -> list[Images]:

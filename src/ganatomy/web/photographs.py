@@ -39,6 +39,8 @@ class PaintedGenerator:
         self.margins: Mapping[str, int] = getattr(base, "margins", {})
         self.listed: Mapping[str, LayerShape] = getattr(base, "listed", base.layers)
         self._photographs: OrderedDict[int, PhotographGenerator] = OrderedDict()
+        if freeze := getattr(base, "freeze", None):  # while a server runs, its weights change no more
+            freeze()
 
     def add(self, id: int, photograph: PhotographGenerator) -> None:
         """Take in a photograph under an id."""
