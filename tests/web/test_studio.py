@@ -1,6 +1,7 @@
 """The pages in a real browser: paint a tree, take it back, find it again by its link, name a unit, flag one."""
 
 import base64
+import io
 import json
 import os
 import time
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 from axe import violations
 from chromium import PROGRAM, Page, chromium
+from PIL import Image
 from proxies import serving
 
 from ganatomy.annotations import Annotations, open_annotations
 from ganatomy.experiments.causal.dissected_model import open_source
+from ganatomy.scenes import render
 from ganatomy.web import Painter, create_app
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +110,36 @@ def click(page: Page, selector: str) -> None:
     before = drawn(page)
     page.click(selector)
     settled(page, before)
+
+
+def test_a_photograph_is_opened_painted_on_where_the_brush_was(page: Page, served: str) -> None:
+    studio(page, served)
+    buffer = io.BytesIO()
+    Image.fromarray(render("church", range(9, 10), 256, seed=5).images[0].transpose(1, 2, 0)).save(buffer, "png")
+    sent = base64.b64encode(buffer.getvalue()).decode()
+    before = drawn(page)
+    page.ask(
+        f"""(async () => {{
+          const bytes = Uint8Array.from(atob("{sent}"), c => c.charCodeAt(0));
+          const files = new DataTransfer();
+          files.items.add(new File([bytes], "holiday.png", {{ type: "image/png" }}));
+          const input = document.getElementById("photograph");
+          input.files = files.files;
+          input.dispatchEvent(new Event("change", {{ bubbles: true }}));
+        }})()"""
+    )
+    page.wait("!document.getElementById('about-photograph').hidden", 180)
+    settled(page, before)
+    assert "holiday" in page.ask("document.getElementById('about-photograph').textContent")
+    assert "256 × 256" in page.ask("document.getElementById('about-photograph').textContent")
+    plain = pixels(page)
+    small = render("church", range(9, 10), 64, seed=5).images[0].transpose(1, 2, 0).astype(int)
+    if plain.shape == small.shape:
+        assert np.abs(plain - small).mean() < 12  # it is the photograph, not what the model makes of it
+    paint_a_tree(page)
+    changed = np.abs(pixels(page) - plain).max(2) > 8
+    assert changed.any()
+    assert not changed[: len(changed) // 4].any()  # the sky stays the photograph's
 
 
 def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: Page, served: str) -> None:

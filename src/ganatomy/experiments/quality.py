@@ -167,7 +167,7 @@ def farthest_images(features: Float[Tensor, "M d"], real: FeatureMoments, count:
     covariance = real.covariance().cpu()
     ridge = 1e-3 * covariance.diagonal().mean().clamp(min=1e-12) * torch.eye(len(covariance), dtype=torch.float64)
     inverse, mean = torch.linalg.inv(covariance + ridge), real.mean().cpu()
-    parts = [part.cpu().double() - mean for part in features.split(CHUNK)]
+    parts = [part.cpu().double() - mean for part in torch.split(features, CHUNK)]
     return torch.cat([(off @ inverse * off).sum(1) for off in parts]).argsort(descending=True, stable=True)[:count]
 
 

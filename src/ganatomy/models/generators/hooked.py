@@ -71,8 +71,6 @@ class HookedGenerator:
         BadFile: its weights hold NaN or Inf.
     """
 
-    encode: Callable[[Images], Latents] | None = None
-
     def __init__(
         self,
         module: nn.Module,
@@ -85,6 +83,7 @@ class HookedGenerator:
     ) -> None:
         check_readable(module, name)
         check_numbers(module, name)
+        self.encode: Callable[[Images], Latents] | None = None
         self.network, self._source, self._name, self._forward = module, source, name, forward
         self.device, self.output, self._batch_limit = device_of(module), output, sys.maxsize
         z = self.latents(range(2 if bounds else PROBES), 0)
