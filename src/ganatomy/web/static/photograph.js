@@ -8,6 +8,7 @@ import { element } from "./page.js";
 const FIRST = 2 ** 52;
 const POLL_MS = 300;
 const PNG_SIDE = 256;
+const LARGE_SIDE = 512;
 
 /** @typedef {{id: number, share: number, finished: boolean, reason: string | null, error: number | null, kept: number | null, place: string | null}} State */
 /** @typedef {{name: string, whole: ImageBitmap, left: number, top: number, width: number, height: number}} Opened */
@@ -43,16 +44,17 @@ export class Photographs {
     return state.id;
   }
 
-  /** The part that becomes the model's image, at most twice its size. @param {Opened} opened */
+  /** The part that becomes the model's image, at most twice its size; of large ones as large, as the server takes no more than 1 MiB. @param {Opened} opened */
   #part({ whole, left, top, width, height }) {
-    const scale = Math.min(1, (2 * this.size.width) / width);
+    const most = this.size.width > LARGE_SIDE ? this.size.width : 2 * this.size.width;
+    const scale = Math.min(1, most / width);
     const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
     const context = context2d(canvas);
     context.fillStyle = "#fff"; // what is transparent becomes white
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingQuality = "high";
     context.drawImage(whole, left, top, width, height, 0, 0, canvas.width, canvas.height);
-    return canvas.convertToBlob(canvas.width > PNG_SIDE ? { type: "image/jpeg", quality: 0.95 } : { type: "image/png" });
+    return canvas.convertToBlob(canvas.width > PNG_SIDE ? { type: "image/jpeg", quality: 0.9 } : { type: "image/png" });
   }
 
   /** The photograph at its own size, with the change of its image, which is enlarged. @param {number} id @param {ImageBitmap} before @param {ImageBitmap} after */
