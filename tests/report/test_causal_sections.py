@@ -215,10 +215,16 @@ WIDE: dict[str, tuple[str, tuple[str, ...]]] = {
     "accuracy": ("overall", ("change_error",)),
     "unit_accuracy": ("table", ("held_out_error",)),
     "repair": ("table", ("change_error",)),
+    "edit_photographs": ("table", ("change_error",)),
     "artifacts": ("samples", ("spread",)),
 }
 """For each experiment the errors of its effects, and the table that holds them."""
-NO_EFFECTS = {"best_setting": "shares of places", "quality": "distances", "trace": "places that see it: tested below"}
+NO_EFFECTS = {
+    "best_setting": "shares of places",
+    "invert": "how exactly photographs are drawn",
+    "quality": "distances",
+    "trace": "places that see it: tested below",
+}
 """What the others measure."""
 
 
