@@ -17,6 +17,7 @@ from ganatomy.experiments.causal.setting_places import FreeImages
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
+from ganatomy.experiments.inversion.edit import EditedImages
 from ganatomy.experiments.inversion.found import FoundLatents
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
@@ -385,6 +386,12 @@ CASES = [
         lambda images: (GAPS[images],),
         lambda: {"gain": GAPS},
         lambda: GainTable(CONCEPTS + 1),
+    ),
+    Case(
+        lambda: EditedImages(SHIFT.shape[1:]),
+        lambda images: (SHIFT[images], -SHIFT[images], 2 * SHIFT[images]),
+        lambda: {"before": SHIFT, "after": -SHIFT, "change": 2 * SHIFT},
+        lambda: EditedImages((UNITS + 1,)),
     ),
     Case(
         lambda: FoundLatents(UNITS, (1, 2, 2), (1, 1, 1)),

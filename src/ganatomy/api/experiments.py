@@ -921,12 +921,13 @@ def invert(
     >>> ganatomy.invert("study", image="photograph.png").table  # doctest: +SKIP
 
     Args:
-        layer: where an offset is added, of a generator whose latents are not found otherwise: the last layer of at most
-            8 × 8 places unless one is given.
+        layer: where an offset is added, of a generator whose latents are not found otherwise; the last layer of at most
+            8 × 8 places, if none is given.
         image: a photograph, or a directory of them; each is cut to the shape of the model's images.
         images: how many images of the model a photograph is compared with; it starts from the nearest of them (128).
         features: name of the feature network, as in `open_features`, by which they are compared (bundled:scenes).
-        prompt: of the photographs, one of the model's, where it draws from prompts; else that of the nearest image.
+        prompt: of the photographs, one of the model's, where it draws from prompts; that of the nearest image, if none
+            is given.
         steps: of optimisation, at most; a photograph whose loss stops falling takes fewer (80).
         batch: images a forward pass (4).
         shard: images between two savings (4).
@@ -942,8 +943,8 @@ def edit_photographs(
     *,
     edit: str | Path,
     inverted: str | Path,
-    batch: int = 32,
-    shard: int = 100,
+    batch: int = 4,
+    shard: int = 4,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -958,7 +959,8 @@ def edit_photographs(
     Args:
         edit: a file of edits, such as ``edit.json`` of a study, or one that the paint page saves.
         inverted: the study of ``ganatomy invert``.
-        study, shard, out, generator, segmenter: as of `ablate`.
-        batch, device, engine, progress: as of `dissect`.
+        study, out, generator, segmenter: as of `ablate`.
+        batch, shard: as of `invert`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("EditedPhotographs", run_experiment("edit_photographs", locals()))

@@ -102,9 +102,9 @@ def _grouped(commands: Any) -> str:
     texts = {action.dest: str(action.help) for action in commands._choices_actions}
     listed = {verb for own in GROUPS.values() for verb in own}
     groups = {**GROUPS, "Intervene": tuple(verb for verb in texts if verb not in listed)}
-    lines = []
+    lines, width = [], max(map(len, texts)) + 2
     for group, verbs_ in groups.items():
-        lines += [f"{group}:", *(f"  {verb:15}{texts[verb]}" for verb in verbs_), ""]
+        lines += [f"{group}:", *(f"  {verb:{width}}{texts[verb]}" for verb in verbs_), ""]
     return "\n".join([*lines, "ganatomy COMMAND --help lists the options of a command, with examples."])
 
 

@@ -1,6 +1,6 @@
 """What do edits do to photographs? Their change is put into each photograph, whose other pixels stay as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,22 +14,24 @@ from PIL import Image
 from torch import Tensor
 
 from ganatomy.core.blending import enlarged, with_change
-from ganatomy.core.progress import Progress
+from ganatomy.core.progress import Progress, report_progress
 from ganatomy.core.tensor_types import Images
 from ganatomy.core.vocabulary import Vocabulary
 from ganatomy.datasets.photographs import digest_of, part_used, photograph_files, whole
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
-from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.dissected_model import DissectedModel, JoinedRows, SampleSpec, at_least
 from ganatomy.experiments.causal.effects import edit_spec
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.trials import Edits
-from ganatomy.experiments.inversion.invert import Inversion
+from ganatomy.experiments.inversion.found import FoundLatents
+from ganatomy.experiments.inversion.invert import RUN, Inversion, photographs_of
 from ganatomy.experiments.inversion.photographs import AT_ONCE
 from ganatomy.experiments.result import Result
 from ganatomy.interventions import read_edits, write_edits
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.edited_photographs import edited_section, edited_tables
+from ganatomy.stats.base import concat
 from ganatomy.stats.regions import concept_counts
 
 IMAGES = "images"
@@ -55,8 +57,7 @@ class EditPhotographsSpec(SampleSpec):
         at_least(self, images=1)  # one photograph is enough
 
 
-@dataclass(frozen=True, eq=False)
-class EditedImages(Tensors):
+class EditedImages(JoinedRows):
     """Photographs at the size of the model's images, before and after.
 
     Attributes:
@@ -64,9 +65,10 @@ class EditedImages(Tensors):
         change: float32 [n, 3, H, W], what is added.
     """
 
-    before: Tensor
-    after: Tensor
-    change: Tensor
+    FIELDS: ClassVar = dict.fromkeys(("before", "after", "change"), concat)
+
+    def __init__(self, image: Sequence[int]) -> None:
+        self.before, self.after, self.change = (torch.zeros(0, *image) for _ in self.FIELDS)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,21 +126,31 @@ def run_edit(
 ) -> EditedPhotographs:
     """Edit photographs, given their inversion and the edits, and write them."""
     inversion, edits = given
-    generator, names = inversion.generator(source.models.generator), list(inversion.table.photograph)
-    files = _files_of(inversion)
+    names, files = list(inversion.table.photograph), _files_of(inversion)
     facts = {"photographs": names, "own_size": bool(files)}
     with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
-            z = generator.latents(range(spec.images), 0)
-            change = torch.cat([generator.change(part, edits).cpu() for part in torch.split(z, AT_ONCE)])
-            before = inversion.found.photographs
-            shown = study.step(IMAGES, EditedImages, lambda: EditedImages(before, with_change(before, change), change))
+            work = partial(edit_shard, source, inversion.found, inversion.facts, edits)
+            shown = study.sharded(IMAGES, EditedImages, work, source.run.shards(range(spec.images)))
             counts = [_counts(source, images) for images in (shown.before, shown.after)]
             study.write_table("changes", changes_table(source.dissection.vocabulary, *counts))
             write_edits(study.directory / "edit.json", edits, source.models.generator.fingerprint)
             _write_files(study.directory / IMAGES, names, files, shown)
             study.finish()
     return EditedPhotographs.open(directory)
+
+
+def edit_shard(
+    source: DissectedModel, found: FoundLatents, facts: Mapping[str, Any], edits: Edits, ids: range
+) -> EditedImages:
+    """Make edits in some of the photographs that were inverted."""
+    generator = photographs_of(source.models.generator, found, facts)
+    z, before = generator.latents(ids, 0), found.photographs[ids.start : ids.stop]
+    change = generator.change(z, edits).cpu()
+    rows = EditedImages(before.shape[1:])
+    rows.update(before, with_change(before, change), change)
+    report_progress(len(ids))
+    return rows
 
 
 def _files_of(inversion: Inversion) -> list[Path]:
@@ -229,5 +241,6 @@ EDIT = Experiment(
     result=EditedPhotographs,
     tables=edited_tables,
     section=edited_section,
+    run=RUN,
     example='ganatomy.edit_photographs("study", edit="edit.json", inverted="inversion").table',
 )

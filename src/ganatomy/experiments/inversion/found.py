@@ -24,13 +24,14 @@ class InvertSpec(SampleSpec):
     """Which photographs are inverted, and how.
 
     Attributes:
-        layer: where an offset is added, of a generator whose latents are not found otherwise: the last layer of at most
-            8 × 8 places unless one is given.
+        layer: where an offset is added, of a generator whose latents are not found otherwise; the last layer of at
+            most 8 × 8 places, if none is given.
         image: a photograph, or a directory of them; each is cut to the shape of the model's images.
         contents: sha256 of the photographs.
         images: how many images of the model a photograph is compared with; it starts from the nearest of them.
         features: name of the feature network, as in `open_features`, by which they are compared.
-        prompt: of the photographs, one of the model's, where it draws from prompts; else that of the nearest image.
+        prompt: of the photographs, one of the model's, where it draws from prompts; that of the nearest image, if none
+            is given.
         steps: of optimisation, at most; a photograph whose loss stops falling takes fewer.
     """
 

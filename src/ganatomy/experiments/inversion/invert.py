@@ -1,5 +1,6 @@
 """Which latents draw a photograph, how exactly, and how far is it from the images that the model draws? Inversion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -70,15 +71,19 @@ class Inversion(Result):
         """
         if base.fingerprint != self.facts["inputs"]["generator"]:
             raise BadValue(f"{self.study.directory} was made for another generator than the one that is given")
-        found, shape = self.found, self.facts["latent"]
-        z, offset, layer = found.z.reshape(-1, *shape), found.offset, self.facts["offset"]
-        return PhotographGenerator(base, z, offset, found.photographs, found.images, layer)
+        return photographs_of(base, self.found, self.facts)
 
     def _warnings(self) -> list[str]:
         far = self.table[self.table.place == FAR].photograph
         names = ", ".join(far.head(4)) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
         are = "is" if len(far) == 1 else "are"
         return [f"{names} {are} far outside of what the model draws; edits may do anything there."] if len(far) else []
+
+
+def photographs_of(base: Generator, found: FoundLatents, facts: Mapping[str, Any]) -> PhotographGenerator:
+    """Return photographs as a generator, given what was found, and the facts of that study."""
+    z = found.z.reshape(-1, *facts["latent"])
+    return PhotographGenerator(base, z, found.offset, found.photographs, found.images, facts["offset"])
 
 
 def run_invert(
