@@ -174,8 +174,8 @@ def farthest_images(features: Float[Tensor, "M d"], real: FeatureMoments, count:
 def _shown(compared: RealComparison, farthest: Tensor) -> ShownImages:
     first, count = compared.spec.first, len(farthest)
     worst = [next(compared.drawn(range(i, i + 1)))[0] for i in (first + farthest).tolist()]
-    usual = [images for images, _ in compared.drawn(range(first, first + count))]
-    rows = [torch.cat(worst), torch.cat(usual), compared.real(range(count))]
+    plain = [images for images, _ in compared.drawn(range(first, first + count))]
+    rows = [torch.cat(worst), torch.cat(plain), compared.real(range(count))]
     images = torch.stack([as_bytes(row.cpu()).permute(0, 2, 3, 1) for row in rows])
     return ShownImages(first + farthest, images)
 
