@@ -1,7 +1,7 @@
 // @ts-check
 /** An edit as the fragment of a URL: JSON, deflated, in URL-safe base64. */
 
-import { validImageId } from "./page.js";
+import { isPhotograph, validImageId } from "./page.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Study} Study */
@@ -52,9 +52,11 @@ export async function decodeEdit(text, study) {
   const strokes = all.slice(0, MAX_STROKES).map((/** @type {unknown} */ each) => readStroke(each, study)).filter((/** @type {Stroke | null} */ each) => each !== null);
   const layer = study.layers.some((each) => each.name === state?.layer) ? state.layer : study.layer;
   const dropped = all.length - strokes.length;
+  const id = Number(state?.id);
   const warning = state === null ? "The address holds no edit that can be read; part of it may be missing."
+    : isPhotograph(id) ? "The strokes of the address are of a photograph, which is not in it: open the photograph again."
     : dropped ? `${dropped} of ${all.length} strokes of the address cannot be done here and were left out: another study's layer or units, or over ${MAX_STROKES} strokes.` : "";
-  return { id: validImageId(Number(state?.id)), layer, brush: String(state?.brush ?? ""), strokes, warning };
+  return { id: isPhotograph(id) ? 0 : validImageId(id), layer, brush: String(state?.brush ?? ""), strokes, warning };
 }
 
 /** @param {any} given @param {Study} study @returns {Stroke | null} */

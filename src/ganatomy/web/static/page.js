@@ -3,8 +3,9 @@
 
 import { ApiError } from "./api.js";
 
-/** The greatest image id. */
-export const MAX_IMAGE_ID = Number.MAX_SAFE_INTEGER;
+/** Id of the first photograph, as the server numbers them, and the greatest id of an image of the model. */
+const FIRST_PHOTOGRAPH = 2 ** 52;
+export const MAX_IMAGE_ID = FIRST_PHOTOGRAPH - 1;
 const RATER_KEY = "ganatomy rater";
 
 /** The element with this id, which must be of this class. @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
@@ -32,8 +33,11 @@ export async function showErrors(name, job) {
   }
 }
 
+/** @param {number} id */
+export const isPhotograph = (id) => Number.isSafeInteger(id) && id >= FIRST_PHOTOGRAPH;
+
 /** The valid image id nearest to `id`. @param {number} id */
-export const validImageId = (id) => Math.min(MAX_IMAGE_ID, Math.max(0, Math.floor(id) || 0));
+export const validImageId = (id) => isPhotograph(id) ? id : Math.min(MAX_IMAGE_ID, Math.max(0, Math.floor(id) || 0));
 
 /** `count` consecutive image ids from `first` on; the last ids where there are too few. @param {number} first @param {number} count */
 export function imageIds(first, count) {

@@ -9,8 +9,8 @@ import { ClonePicker } from "./clone.js";
 import { Export } from "./export.js";
 import { History } from "./history.js";
 import { encode, MAX_STROKES, decodeEdit } from "./link.js";
-import { element, imageIds, isTyping, showErrors, validImageId } from "./page.js";
-import { isPhotograph, Photographs } from "./photograph.js";
+import { element, imageIds, isPhotograph, isTyping, showErrors, validImageId } from "./page.js";
+import { Photographs } from "./photograph.js";
 import { Tools } from "./tools.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */

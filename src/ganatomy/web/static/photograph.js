@@ -4,17 +4,12 @@
 import { fetchJson } from "./api.js";
 import { element } from "./page.js";
 
-/** Id of the first photograph, as the server numbers them. */
-const FIRST = 2 ** 52;
 const POLL_MS = 300;
 const PNG_SIDE = 256;
 const LARGE_SIDE = 512;
 
 /** @typedef {{id: number, share: number, finished: boolean, reason: string | null, error: number | null, kept: number | null, place: string | null}} State */
 /** @typedef {{name: string, whole: ImageBitmap, left: number, top: number, width: number, height: number}} Opened */
-
-/** @param {number} id */
-export const isPhotograph = (id) => id >= FIRST;
 
 export class Photographs {
   /** @param {string} api @param {{width: number, height: number}} size of the model's images @param {(text: string) => void} showStatus */
