@@ -163,7 +163,7 @@ class ProGAN(StepwiseGenerator):
         return standard_normal(ids, seed, [self._latent], self.device)
 
     def freeze(self) -> None:
-        """Promise that the weights change no more: an image of a server then costs a third less."""
+        """Promise that the weights change no more, so that kernels need not be made of them at every call."""
         for layer in self.network.children():
             if isinstance(layer, NormConv):
                 layer.freeze()
