@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from axe import violations
@@ -11,6 +12,9 @@ from proxies import serving
 from ganatomy.annotations import Annotations, open_annotations
 from ganatomy.report.html import write_report
 from ganatomy.web import Painter, create_app
+from ganatomy.web.pages import browse
+from ganatomy.web.pages.browse import top_images
+from ganatomy.web.readers import ImageBytes
 
 LOADED = "document.readyState === 'complete'"
 TEXT = "document.body.textContent"
@@ -165,6 +169,23 @@ def test_units_are_named_by_keys_skipped_and_asked_again(page: Page, served: str
     said = {f"labels {row.layer}/{row.unit}": row.words for row in labels[labels.rater == "ann"].itertuples()}
     assert said == {first: "green tree", second: "green tree", third: "door"}
     page.wait("document.getElementById('results').textContent.includes('People named 3 units')")
+
+
+def test_buttons_of_a_question_stay_where_they_are_while_images_are_slow(
+    page: Page, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> ImageBytes:
+        time.sleep(1)
+        return top_images(*arguments)
+
+    monkeypatch.setattr(browse, "top_images", slow)
+    begin(page, served, "eve", "labels")
+    page.click("#task-form button")
+    place = "document.getElementById('undo')?.offsetTop"
+    page.wait(place)
+    first = page.ask(place)
+    page.wait("document.querySelector('.unit-card')?.naturalWidth > 100")
+    assert page.ask(place) == first
 
 
 def test_flags_take_number_keys_and_people_are_compared(page: Page, served: str, kept: Annotations) -> None:

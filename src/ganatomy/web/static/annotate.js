@@ -43,17 +43,28 @@ async function askUnit(table) {
   const query = new URLSearchParams([["rater", value("rater")], ...skips.map((unit) => ["skip", String(unit)])]);
   const task = await fetchJson(`${api}/layers/${encodeURIComponent(layer)}/tasks/${table}?${query}`);
   if (task.unit === null) put(question, h("p", { class: "answer" }, `All ${task.of} units of ${task.layer} are done. Thank you.`), controls(null));
-  else showUnit(table, task);
+  else await showUnit(table, task);
+}
+
+/**
+ * Wait for the images of a question, so that its buttons do not move below the pointer. Without them it can still be skipped.
+ * @param {HTMLElement[]} shown
+ */
+async function loaded(shown) {
+  const images = shown.flatMap((each) => [...each.querySelectorAll("img")]);
+  await Promise.allSettled(images.map((image) => image.decode()));
 }
 
 /** Show the question about one unit. @param {"labels" | "flags"} table @param {UnitTask} task */
-function showUnit(table, task) {
+async function showUnit(table, task) {
+  const images = topImages(task);
+  await loaded([images]);
   const subject = { layer: task.layer, unit: task.unit, rater: value("rater") };
   const next = () => Promise.all([askUnit(table), results()]);
   /** @param {object} answer */
   const send = (answer) => showErrors("answer", async () => {
     await fetchJson(`${api}/${table}`, { ...subject, ...answer });
-    answered.push(async () => showUnit(table, task));
+    answered.push(() => showUnit(table, task));
     await next();
   });
   const skip = () => showErrors("answer", async () => {
@@ -64,7 +75,7 @@ function showUnit(table, task) {
   put(question,
     h("h2", { id: "question-title", tabindex: "-1" }, table === "labels" ? "What do the bright patches show? One or two words." : "Do these images show something broken where the unit is on?"),
     h("p", { class: "small" }, `${task.layer}/${task.unit}; you have done ${task.done} of ${task.of}.`),
-    topImages(task),
+    images,
     table === "labels" ? labelForm(send) : flagButtons(send),
     controls(skip));
   question.querySelector("input")?.focus();
@@ -137,10 +148,12 @@ async function askPair(again = null) {
     await askPair();
   });
   const sides = /** @type {["left" | "right", string, string][]} */ ([["left", "A", "1"], ["right", "B", "2"]]);
+  const buttons = sides.map(([side, letter, number]) => h("button", { type: "button", "data-key": number, "aria-keyshortcuts": number, click: () => send(side) },
+    h("img", { alt: "", src: `data:image/png;base64,${pair[side]}` }), h("span", {}, `${letter} `, h("kbd", { "aria-hidden": "true" }, number))));
+  await loaded(buttons);
   put(question,
     h("h2", { id: "question-title", tabindex: "-1" }, "Which image is more realistic?"),
-    h("div", { class: "pair" }, sides.map(([side, letter, number]) => h("button", { type: "button", "data-key": number, "aria-keyshortcuts": number, click: () => send(side) },
-      h("img", { alt: "", src: `data:image/png;base64,${pair[side]}` }), h("span", {}, `${letter} `, h("kbd", { "aria-hidden": "true" }, number))))),
+    h("div", { class: "pair" }, buttons),
     h("div", { class: "row" }, keyButton("3", "The same: I see no difference", () => send("same"), { id: "same" })),
     controls(skip));
   document.body.dataset.question = `pairs ${pair.image}`;
