@@ -29,9 +29,9 @@ from ganatomy.web.model_thread import Together
 from ganatomy.web.photographs import Photographs
 from ganatomy.web.png import png
 from ganatomy.web.raster import rasterized, softened
-from ganatomy.web.readers import ImageBytes, Reader, pixels
+from ganatomy.web.readers import ImageBytes, Reader, Seen, pixels
 from ganatomy.web.schemas import Changes, Painting, Ranking, Stroke
-from ganatomy.web.what_changed import Before, Seen, list_changes, place_jobs
+from ganatomy.web.what_changed import Before, list_changes, place_jobs
 
 KEPT, KEPT_CLONES = 1024, 64
 """Strokes whose edits are cached, those of dozens of people; one that clones holds features of its layers."""
@@ -113,19 +113,17 @@ class Painter(Reader):
         return self.describe(self.seen(id, seed, strokes), strokes)
 
     def seen(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Seen:
-        """Return what the segmenter sees in an image before and after strokes."""
-        cached = self._observe(id, seed)
-        images = self._edited(id, seed, self._edits_in_order(strokes))
-        difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
+        """Return an image before and after strokes, and those that are copied from."""
         taken = [(each.source.id, each.source.seed) for each in strokes if each.source is not None]
-        copied = {own: self._labels(self._observe(*own)) for own in taken}
-        before = Before(self._labels(cached), lambda each: copied[each.id, each.seed])
-        return Seen(before, self.source.models.segmenter(images), float(difference))
+        copied = {own: self._observe(*own) for own in taken}
+        return Seen(self._observe(id, seed), self._edited(id, seed, self._edits_in_order(strokes)), copied)
 
     def describe(self, seen: Seen, strokes: Sequence[Stroke]) -> Changes:
-        """Return the changes that are seen; it needs no model, so any thread may do it."""
-        found = list_changes(self.source, seen.before, seen.after, strokes)
-        return Changes(changes=found, pixels=seen.difference)
+        """Return the changes that the segmenter sees; another thread may do it than that of the generator."""
+        after = self.source.models.segmenter(seen.after)
+        before = Before(self._labels(seen.before), lambda each: self._labels(seen.copied[each.id, each.seed]))
+        difference = (as_bytes(seen.after).float() - as_bytes(seen.before.images).float()).abs().mean()
+        return Changes(changes=list_changes(self.source, before, after, strokes), pixels=float(difference))
 
     def brushes(self, layer: str) -> list[Brush]:
         """Return what can be painted at a layer: every scored concept for which a unit has any IoU.

@@ -5,10 +5,10 @@ an image is cached, so the next question about it costs only what is new.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,14 @@ class CachedImage:
         """Bytes held."""
         tensors = [self.z, self.images, *self.features.values(), *([] if self.labels is None else [self.labels])]
         return sum(t.nbytes for t in tensors)
+
+
+class Seen(NamedTuple):
+    """An image before and after strokes, and those that its clones copy from, by id and seed."""
+
+    before: CachedImage
+    after: Images
+    copied: Mapping[tuple[int, int], CachedImage]
 
 
 class Reader:

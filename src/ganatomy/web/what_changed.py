@@ -43,19 +43,6 @@ class Before(NamedTuple):
     of: Callable[[CloneSource], Labels]
 
 
-class Seen(NamedTuple):
-    """An image before and after strokes.
-
-    Attributes:
-        before, after: its labels [1, plane, H, W].
-        difference: mean absolute difference of the two, of 255.
-    """
-
-    before: Before
-    after: Labels
-    difference: float
-
-
 def list_changes(source: DissectedModel, before: Before, after: Labels, strokes: Sequence[Stroke]) -> list[Change]:
     """Return the change of every concept that is seen before or after, or was painted, or copied by a clone.
 
