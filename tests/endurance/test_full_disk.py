@@ -18,11 +18,12 @@ PASSING = re.compile(r"\.partial\.|steps/validation\.npz$")
 COMMANDS = {
     "dissect": (*DISSECT, "--out", "made"),
     "ablate": ("ablate", "study", "--layer", "layer2", "--units", "2", "--images", "20", "--out", "made"),
+    "ace": ("ace", "study", "--layer", "layer2", "--concept", "ball", "--top", "4", "--images", "16", "--out", "made"),
     "monitor": ("monitor", "planted:", "--steps", "1", *DISSECT[2:], "--out", "made"),
 }
 STEP = 96
 """Kilobytes by which the disk grows: less than most files, so that it fills up at nearly every one of them."""
-DIFFERS = {"monitor": ("times.csv",), "ablate": ("report.html",)}
+DIFFERS = {"monitor": ("times.csv",), "ablate": ("report.html",), "ace": ("report.html",)}
 """Files that log how long it took, or link to what lies on another disk."""
 
 
@@ -72,6 +73,28 @@ def test_a_disk_that_is_full_again_and_again_loses_nothing(
         assert apart.run(disk, *command).code == 0, "with room for all, pages link each other"
         found = apart.files(disk / "made")
         assert differing(whole, found, but=DIFFERS.get(verb, ())) == []
+    finally:
+        apart.shell("umount", str(disk))
+
+
+def test_a_disk_that_is_made_read_only_is_one_line_and_what_is_there_is_shown(
+    apart: Stage, stage: Stage, here: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    apart.shell("mount", "-t", "tmpfs", "tmpfs", str(disk))
+    try:
+        apart.shell("cp", "-r", str(here / "study"), str(disk))
+        before = apart.files(disk)
+        apart.shell("mount", "-o", "remount,ro", str(disk))
+        shown = apart.run(disk, "show", "study")
+        assert (shown.code, shown.err) == (0, "")
+        assert shown.out == stage.run(here, "show", "study").out
+        for command in (COMMANDS["ablate"], (*DISSECT, "--out", "made")):
+            refused = apart.run(disk, *command)
+            assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+            assert "cannot write made (Read-only file system)" in refused.err
+        assert apart.files(disk) == before
     finally:
         apart.shell("umount", str(disk))
 
