@@ -95,7 +95,9 @@ def test_commands_take_it(tmp_path: Path) -> None:
         return done.stdout
 
     few = ["--segmenter", "planted:", "--layers", "layer2", "--images", "16"]
-    command("dissect", "planted:", *few, "--out", "s3://studies/planted")
-    assert json.loads(files("s3://studies/planted")["study.json"])["finished"]
+    command("dissect", "planted:", *few, "--out", "s3://studies/runs/planted")
+    assert json.loads(files("s3://studies/runs/planted")["study.json"])["finished"]
     environment["GANATOMY_CACHE"] = str(tmp_path / "another")
-    assert "layer2" in command("show", "s3://studies/planted")
+    assert "layer2" in command("show", "s3://studies/runs/planted")
+    listed = command("list", "s3://studies/runs").splitlines()
+    assert [line.split()[0] for line in listed if "finished" in line] == ["planted"]
