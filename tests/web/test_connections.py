@@ -1,16 +1,20 @@
 """Connections that send nothing, or half a request, leave the server to others."""
 
 import contextlib
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
 
 from ganatomy.web import connections
-from ganatomy.web.connections import Connection
+from ganatomy.web.connections import server_config
 
 HALF = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-"
 
@@ -24,12 +28,13 @@ async def answer(scope, receive, send) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = uvicorn.Server(uvicorn.Config(answer, port=0, log_level="error", http=Connection, lifespan="off"))
-    thread = threading.Thread(target=server.run)
+    server = uvicorn.Server(server_config(answer))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=[[listening]])
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    yield listening.getsockname()[1]
     server.should_exit = True
     thread.join()
 
@@ -85,3 +90,31 @@ def test_the_limit_leaves_descriptors_to_the_rest(monkeypatch: pytest.MonkeyPatc
     assert connections.max_connections() == 1024 - connections.RESERVED
     monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
     assert connections.max_connections() == 8
+
+
+def test_more_than_there_are_descriptors_leave_it_quiet_and_quick(tmp_path: Path) -> None:
+    """Hundreds that come at once and send nothing, where a process may have 256 descriptors."""
+    serves = "import resource, socket, sys; sys.path.insert(0, sys.argv[1]); import uvicorn; "
+    serves += "from test_connections import answer; from ganatomy.web.connections import server_config; "
+    serves += "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); own = socket.create_server(('127.0.0.1', 0)); "
+    serves += "print(own.getsockname()[1], flush=True); uvicorn.Server(server_config(answer)).run(sockets=[own])"
+    command = [sys.executable, "-c", serves, str(Path(__file__).parent)]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as written,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=written, text=True) as server,
+        contextlib.ExitStack() as kept,
+    ):
+        kept.callback(server.terminate)
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        server.send_signal(signal.SIGSTOP)  # so that they wait together
+        for _ in range(600):
+            own = kept.enter_context(socket.socket())
+            own.setblocking(False)
+            own.connect_ex(("127.0.0.1", port))
+        server.send_signal(signal.SIGCONT)
+        began = time.monotonic()
+        assert b"200 OK" in ask(kept.enter_context(connect(port)))
+        assert time.monotonic() - began < 10
+        assert not log.read_text()

@@ -41,7 +41,7 @@ def serve(arguments: Namespace) -> None:
 
         from ganatomy.annotations import open_annotations
         from ganatomy.web import Painter, create_app
-        from ganatomy.web.connections import Connection
+        from ganatomy.web.connections import server_config
     except ModuleNotFoundError as error:
         if (error.name or "ganatomy").startswith("ganatomy"):
             raise  # a fault of ours
@@ -57,7 +57,6 @@ def serve(arguments: Namespace) -> None:
     kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
     how = {"measure": arguments.measure_brushes, "root_path": arguments.root_path}
     app = create_app(painters, token=token, annotations=kept, **how)
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, http=Connection)
     listening = _listen(host, arguments.port)
     address = f"http://{shown_host(host)}:{listening.getsockname()[1]}{arguments.root_path.rstrip('/')}/"
     sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
@@ -66,7 +65,7 @@ def serve(arguments: Namespace) -> None:
         held.enter_context(contextlib.suppress(KeyboardInterrupt))  # that is how it ends
         for directory in directories:
             held.enter_context(reading(directory))
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(server_config(app)).run(sockets=[listening])
     kept.close()
 
 

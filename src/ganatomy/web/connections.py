@@ -1,7 +1,9 @@
 """Connections of the server: those that send no whole request are closed, so that they cannot use up all of them."""
 
 import asyncio
+from typing import Any
 
+from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
@@ -9,6 +11,13 @@ HEADER_SECONDS = 10.0
 RESERVED = 128
 """File descriptors that are left to everything else: models, studies, annotations."""
 MOST = 1024
+ACCEPTED = 32
+"""Connections that are accepted at once, before one of them can be closed: a fraction of what is reserved."""
+
+
+def server_config(app: Any) -> Config:
+    """Return how an ASGI app is served: with these connections, and no log of requests."""
+    return Config(app, log_level="error", access_log=False, server_header=False, http=Connection, backlog=ACCEPTED)
 
 
 def max_connections() -> int:
