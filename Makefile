@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST ?= -n 2 --dist worksteal
-RUN := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest
+RUN := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: demo check test fast minimum newest lint scripts format docs bench wheel clean
 

@@ -35,7 +35,7 @@ WAITS = 30
 MEMORY = 1 << 30
 """Bytes that reading may take beyond what the process has already."""
 LONGEST = 2000
-BRIEF = 300
+BRIEF = 100
 """Samples of a target in the test suite; slow ones say how many."""
 TARGETS = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("[a-z]*.py"))
 

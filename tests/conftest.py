@@ -32,9 +32,10 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave the cache of whoever runs the tests alone: what was fetched, and what was agreed to."""
+    """Leave the cache of whoever runs the tests alone, which then has no bank of scenes: have a small one drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANATOMY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("ganatomy.scenes.places.BANK", 400)
         yield
 
 

@@ -8,7 +8,7 @@ import torch
 from mutations import Tree
 from seed_files import small_net, tree_of
 
-BRIEF = 100
+BRIEF = 60
 
 
 def seeds() -> list[Tree]:

@@ -9,7 +9,7 @@ from mutations import Tree
 from PIL import Image
 from seed_files import index_map
 
-BRIEF = 150
+BRIEF = 80
 SIDE = 24
 
 

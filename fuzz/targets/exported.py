@@ -7,7 +7,7 @@ import torch
 from mutations import Tree
 from seed_files import small_net, tree_of
 
-BRIEF = 60
+BRIEF = 30
 
 
 def seeds() -> list[Tree]:

@@ -8,7 +8,7 @@ from seed_files import tree_of
 SECONDS = 20
 MEMORY = 3 << 30
 
-BRIEF = 12
+BRIEF = 6
 
 
 def seeds() -> list[Tree]:

@@ -11,7 +11,7 @@ from mutations import Tree, packed
 from PIL import Image
 from seed_files import image_file
 
-BRIEF = 30
+BRIEF = 12
 SECONDS = 20
 MANY, SIDE = 500, 8
 

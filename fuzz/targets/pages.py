@@ -7,7 +7,7 @@ from seed_files import tree_of
 
 from targets.verbs import run_all
 
-BRIEF = 15
+BRIEF = 6
 SECONDS = 20
 
 

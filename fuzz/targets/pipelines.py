@@ -9,7 +9,7 @@ from seed_files import tree_of
 
 SECONDS = 20
 MEMORY = 3 << 30
-BRIEF = 12
+BRIEF = 8
 KINDS = ("StableDiffusionPipeline", "LDMPipeline")
 
 

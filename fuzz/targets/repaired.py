@@ -5,7 +5,7 @@ from pathlib import Path
 from mutations import Tree
 from seed_files import tree_of
 
-BRIEF = 150
+BRIEF = 60
 
 
 def seeds() -> list[Tree]:

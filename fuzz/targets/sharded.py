@@ -8,7 +8,7 @@ from seed_files import tree_of
 
 SECONDS = 20
 MEMORY = 3 << 30
-BRIEF = 30
+BRIEF = 16
 
 
 def seeds() -> list[Tree]:

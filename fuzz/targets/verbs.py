@@ -15,7 +15,7 @@ from seed_files import tree_of
 if TYPE_CHECKING:
     from ganatomy.cli.parser import Parser
 
-BRIEF = 20
+BRIEF = 8
 SECONDS = 20
 
 

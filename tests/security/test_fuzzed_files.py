@@ -1,4 +1,4 @@
-"""Damaged and hostile files, some hundred a target, always the same ones: an answer or one line, never more."""
+"""Damaged and hostile files, 6 to 120 a target, always the same ones: an answer or one line, never more."""
 
 import importlib
 import subprocess
