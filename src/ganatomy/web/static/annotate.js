@@ -52,7 +52,7 @@ async function askUnit(table) {
  */
 async function loaded(shown) {
   const images = shown.flatMap((each) => [...each.querySelectorAll("img")]);
-  await Promise.allSettled(images.map((image) => image.decode()));
+  await Promise.all(images.map((image) => image.decode().catch(() => {})));
 }
 
 /** Show the question about one unit. @param {"labels" | "flags"} table @param {UnitTask} task */
