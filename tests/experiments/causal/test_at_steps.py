@@ -217,6 +217,8 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
         (source.models.segmenter(images) == source.concept(concept)).any(1).double().mean()
         for images in (generator.edited(z, ()), generator.edited(z, own))
     ]
+    page = "".join(block.body for block in found.section().blocks)
+    assert page.count('data-unit="up1%403/') == 3, "cards are of the step that was dissected"
     curve = found.curve[(found.curve["by"] == "ace") & (found.curve.n == 3)].iloc[0]
     assert curve.relative == pytest.approx(float(shares[1] / shares[0] - 1), abs=1e-6)
     effect = ganatomy.ablate(

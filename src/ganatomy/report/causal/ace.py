@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import nearest_layers
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
@@ -266,6 +267,7 @@ def _unit(ace: "Ace", row: Any) -> str:
     label = tiles = ""
     if dissection is not None:
         known = dissection.units
+        layer = nearest_layers(dissection.layers, ace.spec.layers())[0]
         (own,) = rows(known[(known["layer"] == layer) & (known["unit"] == row.unit)])
         label = f'<span class="small">{escape(called(own))}</span>'
         tiles = row_of_images(top_tiles(dissection, layer, int(row.unit), _TOP, _SIDE))
