@@ -44,7 +44,10 @@ def test_names_that_open_nothing(words: str, code: str, fact: str) -> None:
 @pytest.fixture
 def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dissection and an ablation of it, as far as their records go."""
-    facts = {"layers": {"layer1": [2, 4, 4], "up1@2": [2, 4, 4]}, "vocabulary": [["nothing", "nothing"], ["tree", "object"]]}
+    facts = {
+        "layers": {"layer1": [2, 4, 4], "up1@2": [2, 4, 4]},
+        "vocabulary": [["nothing", "nothing"], ["tree", "object"]],
+    }
     for name, kind in (("demo", "dissect"), ("ablation", "effect")):
         (tmp_path / name).mkdir()
         record = {"experiment": kind, "facts": facts | ({"source": "demo"} if kind == "effect" else {})}
