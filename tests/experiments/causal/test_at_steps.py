@@ -231,6 +231,14 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
         ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)
 
 
+def test_a_ranking_is_of_a_dissected_step(dissected: Dissection, out: Path) -> None:
+    with mistake("unknown-name", "dissected layer", "up1@2", "up1@3"):
+        ganatomy.artifacts(
+            dissected.study.directory, "up1@2", real="scenes:church", images=257, reals=257, top=257, out=out
+        )
+    assert not (out / "steps").exists(), "nothing was measured"
+
+
 def test_a_model_without_steps_has_no_emergence(planted: Dissection) -> None:
     assert planted.emergence.empty
     assert "When does each concept appear?" not in report_html(planted)
