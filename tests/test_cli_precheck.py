@@ -44,7 +44,10 @@ def test_names_that_open_nothing(words: str, code: str, fact: str) -> None:
 @pytest.fixture
 def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dissection and an ablation of it, as far as their records go."""
-    facts = {"layers": {"layer1": [2, 4, 4]}, "vocabulary": [["nothing", "nothing"], ["tree", "object"]]}
+    facts = {
+        "layers": {"layer1": [2, 4, 4], "up1@2": [2, 4, 4]},
+        "vocabulary": [["nothing", "nothing"], ["tree", "object"]],
+    }
     for name, kind in (("demo", "dissect"), ("ablation", "effect")):
         (tmp_path / name).mkdir()
         record = {"experiment": kind, "facts": facts | ({"source": "demo"} if kind == "effect" else {})}
@@ -58,6 +61,7 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("ablate dem --layer layer1", "study-error", ("dem", "demo")),
         ("ablate demo --layer layer11", "unknown-name", ("layer11", "layer1")),
+        ("ablate demo --layer up9 --at-steps 1..4", "unknown-name", ("unknown block 'up9'; did you mean up1?",)),
         ("insert demo --layers layer1,leyer1 --concept tree", "unknown-name", ("leyer1", "layer1")),
         ("ace demo --layer layer1 --concept tre", "unknown-name", ("tre", "tree")),
         ("ablate ablation --layer layer1", "study-error", ("effect", "demo")),

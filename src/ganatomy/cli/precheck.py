@@ -74,6 +74,8 @@ def _check_question(given: Mapping[str, Any]) -> None:
         block, step = split_layer(layer)
         other = block in blocks and (step is not None or given.get("at_steps"))  # another step of a dissected block
         if layer not in layers and not other:
+            if given.get("at_steps") and step is None:
+                raise UnknownName("block", layer, sorted(blocks))
             raise UnknownName("layer", layer, layers)
     known = {each.name for each in concepts}
     for concept in _listed(given.get("concept")):

@@ -1,7 +1,7 @@
 """Names of layers of models that sample in steps, ``block@step``: split, and several steps of a block as one window."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ganatomy.core.errors import BadValue
@@ -38,6 +38,20 @@ def read_steps(text: str) -> range:
     if not steps or steps[0] < 1:
         raise BadValue(f"at_steps={text}: give the first step and the last, 1..8, or one step, 3")
     return steps
+
+
+def nearest_layers(layers: Collection[str], window: Sequence[str]) -> list[str]:
+    """Return those of a window that are among layers; else the step of its block nearest to its middle.
+
+    >>> nearest_layers(["up1@1", "up1@4", "up2@4"], ["up1@3", "up1@4"]), nearest_layers(["up1@1", "up1@4"], ["up1@3"])
+    (['up1@4'], ['up1@4'])
+    """
+    if inside := [layer for layer in window if layer in layers]:
+        return inside
+    block, first = split_layer(window[0])
+    middle = (first or 0) + (len(window) - 1) / 2
+    known = [part.step for part in map(split_layer, layers) if part.block == block and part.step]
+    return [f"{block}@{min(known, key=lambda step: abs(step - middle))}"]
 
 
 def is_window(layers: Sequence[str]) -> bool:

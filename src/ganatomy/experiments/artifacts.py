@@ -270,6 +270,7 @@ def run_artifacts(
     The real images are described once for all layers, and kept next to the dissection.
     """
     source.shape(spec.layer)
+    source.check_dissected(spec.layer)  # its labels stand beside the distances
     with comparison_study(spec, source, directory, engine, progress) as (study, compared):
         if not study.finished:
             real = describe_reals(compared, engine, progress)

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from ganatomy.core.errors import BadModel
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.foreign_code import foreign_errors
+from ganatomy.models.offloaded import execution_device, offloaded_weights
 from ganatomy.models.weights import check_finite
 
 _INSIDE = {
@@ -78,10 +79,11 @@ def check_ready(module: nn.Module, name: str) -> None:
     Raises:
         BadModel: it is lazy, or on the meta device.
     """
+    offloaded = offloaded_weights(module)
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(tensor):
             raise BadModel(f"{name}: {path} is lazy and has no size yet; run the module once, then load its weights")
-        if tensor.is_meta:
+        if tensor.is_meta and path not in offloaded:
             raise BadModel(
                 f"{name}: {path} is on the meta device and holds no numbers; call module.to_empty(device='cpu') and "
                 "load its weights"
@@ -101,7 +103,8 @@ def check_numbers(module: nn.Module, name: str) -> None:
             return torch.view_as_real(tensor.resolve_conj())
         return tensor.float() if tensor.is_floating_point() and tensor.dtype not in PLAIN else tensor
 
-    check_finite({path: comparable(tensor) for path, tensor in module.named_parameters()}, name)
+    weights = dict(module.named_parameters()) | offloaded_weights(module)
+    check_finite({path: comparable(tensor) for path, tensor in weights.items()}, name)
 
 
 def check_followed(name: str, layer: str) -> None:
@@ -141,7 +144,7 @@ def weights_fingerprint(module: nn.Module, *facts: object) -> str:
     Of the extra state of submodules, tensors and plain values count, and of other objects their types.
     """
     with foreign_errors("reading the state of a module"):
-        state = unwrapped(module).state_dict()
+        state = unwrapped(module).state_dict() | offloaded_weights(unwrapped(module))
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
     extra = {key: value for key, value in state.items() if key not in tensors}
     if not extra:
@@ -163,7 +166,9 @@ def _plain(value: Any, depth: int = 8) -> object:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return where a module computes: where its weights are."""
+    """Return where a module computes: where its weights are, or are moved to for a call."""
+    if (offloaded := execution_device(module)) is not None:
+        return offloaded
     return next((t.device for t in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
 
 

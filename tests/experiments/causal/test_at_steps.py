@@ -135,6 +135,7 @@ def test_trace_follows_the_edited_and_the_listed_layers(
 ) -> None:
     options = {"units": [1, 4], "images": 2, "pool": 16, "places": 2, "show": 0, "out": out}
     trace = ganatomy.trace(dissected.study.directory, "up1", named(dissected), at_steps="2..4", **options)
+    assert "inserted at up1@2..4" in trace.section().question
     assert trace.lines.layer.drop_duplicates().tolist() == ["up1@2", "up2@3", "up1@3", "up1@4"]
     generator, place = source.models.generator, trace.places.iloc[0]
     z = generator.latents(range(int(place.id), int(place.id) + 1), 0)
@@ -217,6 +218,9 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
         (source.models.segmenter(images) == source.concept(concept)).any(1).double().mean()
         for images in (generator.edited(z, ()), generator.edited(z, own))
     ]
+    assert "units of up1@2..4" in found.section().question
+    page = "".join(block.body for block in found.section().blocks)
+    assert page.count('data-unit="up1%403/') == 3, "cards are of the step that was dissected"
     curve = found.curve[(found.curve["by"] == "ace") & (found.curve.n == 3)].iloc[0]
     assert curve.relative == pytest.approx(float(shares[1] / shares[0] - 1), abs=1e-6)
     effect = ganatomy.ablate(
@@ -225,6 +229,14 @@ def test_ace_optimises_and_measures_units_at_each_step(dissected: Dissection, so
     assert list(effect.spec.units) == units
     with mistake("bad-value", "up1", "--at-steps 1..4"):
         ganatomy.ablate(directory, "up1", concept, at_steps="1..4", by="ace", top=3, images=4)
+
+
+def test_a_ranking_is_of_a_dissected_step(dissected: Dissection, out: Path) -> None:
+    with mistake("unknown-name", "dissected layer", "up1@2", "up1@3"):
+        ganatomy.artifacts(
+            dissected.study.directory, "up1@2", real="scenes:church", images=257, reals=257, top=257, out=out
+        )
+    assert not (out / "steps").exists(), "nothing was measured"
 
 
 def test_a_model_without_steps_has_no_emergence(planted: Dissection) -> None:

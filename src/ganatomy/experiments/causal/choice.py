@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import spanned, split_layer
+from ganatomy.core.layer_steps import nearest_layers, spanned, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -133,12 +133,7 @@ def take_window(source: DissectedModel, options: dict[str, Any]) -> list[str] | 
 
 def ranked_layers(source: DissectedModel, window: Sequence[str]) -> list[str]:
     """Return where the units of a window are ranked: at its dissected steps, or else the nearest one to its middle."""
-    inside = [layer for layer in window if layer in source.dissection.layers]
-    if inside:
-        return inside
-    block, first = split_layer(window[0])
-    middle = (first or 0) + (len(window) - 1) / 2
-    return [f"{block}@{min(source.dissected_steps(block), key=lambda step: abs(step - middle))}"]
+    return nearest_layers(source.dissection.layers, window)
 
 
 def take_layers(source: DissectedModel, options: dict[str, Any], default: bool = False) -> list[str]:

@@ -181,6 +181,15 @@ class DissectedModel:
             )
         return self.dissection.layers[layer]
 
+    def check_dissected(self, layer: str) -> None:
+        """Refuse a layer of which a dissection says nothing, such as a block at another step.
+
+        Raises:
+            UnknownName: it was not dissected.
+        """
+        if layer not in self.dissection.layers:
+            raise UnknownName("dissected layer", layer, self.dissection.layers)
+
     def dissected_steps(self, block: str) -> list[int]:
         """Return the steps at which a block was dissected; none, where it is no block of a model that samples."""
         parts = map(split_layer, self.dissection.layers)
@@ -249,8 +258,7 @@ class DissectedModel:
             BadValue: no unit of the layer has any.
             UnknownName: the layer was not dissected.
         """
-        if layer not in self.dissection.layers:
-            raise UnknownName("dissected layer", layer, self.dissection.layers)
+        self.check_dissected(layer)
         table = self.dissection.ranked(concept)
         table = table[table.layer == layer].sort_values("unit")
         ious = torch.from_numpy(table.iou.fillna(0).to_numpy(copy=True))

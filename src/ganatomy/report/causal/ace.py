@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import nearest_layers, spanned
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
@@ -77,7 +78,7 @@ def ace_section(ace: "Ace") -> Section:
     return Section(
         key=f"ace-{spec.concept}",
         short=f"ACE {spec.concept}",
-        question=f"Which units of {spec.layer} make {spec.concept} appear and vanish?",
+        question=f"Which units of {', '.join(spanned(spec.layers()))} make {spec.concept} appear and vanish?",
         answer=_answer(ace),
         blocks=[*_images(ace), _remaining(ace, curve), _units(ace), _terms(ace, terms), _others(ace), _history(ace)],
     )
@@ -255,7 +256,8 @@ def _units(ace: "Ace") -> Block:
         "what looks like the concept and what causes it are not the same list."
     )
     if ace.dissection is not None:
-        lead += " Their top images are those of the dissection, bright where the unit is on."
+        layer = nearest_layers(ace.dissection.layers, ace.spec.layers())[0]
+        lead += f" Their top images are those of the dissection of {layer}, bright where the unit is on."
     cards = "".join(f'<li class="card tiles">{_unit(ace, row)}</li>' for row in rows(top))
     return Block("The units", lead, f'<ol class="units">{cards}</ol>')
 
@@ -266,6 +268,7 @@ def _unit(ace: "Ace", row: Any) -> str:
     label = tiles = ""
     if dissection is not None:
         known = dissection.units
+        layer = nearest_layers(dissection.layers, ace.spec.layers())[0]
         (own,) = rows(known[(known["layer"] == layer) & (known["unit"] == row.unit)])
         label = f'<span class="small">{escape(called(own))}</span>'
         tiles = row_of_images(top_tiles(dissection, layer, int(row.unit), _TOP, _SIDE))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Block, Section, colours_of, figures, target_of
 from ganatomy.report.causal.tiles import WIDE, Box, Card, crop_tile, heat_tile, rows_of_tiles, scale_bar, sheet, tile
@@ -33,11 +34,11 @@ def trace_tables(trace: "Trace") -> list[Table]:
 
 def trace_section(trace: "Trace") -> Section:
     """Return the section of a trace."""
-    spec = trace.spec
+    spec, where = trace.spec, ", ".join(spanned(trace.spec.layers()))
     return Section(
         key=f"trace-{spec.concept}",
         short=f"trace {spec.concept}",
-        question=f"What becomes of a {spec.concept} inserted at {spec.layer} in the layers after it?",
+        question=f"What becomes of a {spec.concept} inserted at {where} in the layers after it?",
         answer=_answer(trace),
         blocks=[_lines(trace), _maps(trace)],
     )
@@ -97,7 +98,7 @@ def edited_cards(trace: "Trace") -> list[Card]:
 def save_trace(trace: "Trace", path: str | Path) -> None:
     """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
     heat: Titled = ("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32))
-    title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
+    title = f"Trace of {trace.spec.concept} from {', '.join(spanned(trace.spec.layers()))}, {trace.spec.generator}"
     write_text(path, as_file(title, (), [heat, ("By layer", trace_chart(trace))], WIDE))
 
 
