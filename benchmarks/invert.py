@@ -118,8 +118,8 @@ def matched(areas: Tensor, pool: Tensor) -> list[int]:
 class Benchmark:
     """Scenes, and the model that they are inverted for."""
 
-    def __init__(self, source: DissectedModel, count: int, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, source: DissectedModel, count: int, steps: int, latent_steps: int) -> None:
+        self.steps, self.latent_steps = steps, latent_steps
         self.source, self.generator, self.segmenter = source, source.models.generator, source.models.segmenter
         spec = InvertSpec(**source.names())
         size = self.generator.observe(self.generator.latents(range(1), 0), ()).images.shape[-1]
@@ -133,9 +133,13 @@ class Benchmark:
         self.images, self.truth = scenes.images(own, CropSpec(size)), scenes.labels(own, CropSpec(size))
         self.labels = self.segmenter(self.images)
 
+    def how(self, steps: int) -> Optimisation:
+        """Return how images are inverted in so many steps."""
+        return Optimisation(steps=steps, latent_steps=self.latent_steps)
+
     def invert(self, images: Images, steps: int, layer: str) -> tuple[Inverted, float]:
         """Invert images; return how many seconds of the processor each took, too."""
-        inverter = inverter_of(self.generator, self.photographs.network, layer, Optimisation(steps=steps))
+        inverter = inverter_of(self.generator, self.photographs.network, layer, self.how(steps))
         begun, found = process_time(), list[Inverted]()
         for part in torch.split(images, AT_ONCE):
             found.append(inverted(inverter, part, self.photographs.nearest(part, self.drawn)[0]))
@@ -241,13 +245,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photographs", type=int, default=24)
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 20, 40, 80])
+    parser.add_argument("--latent-steps", type=int, default=Optimisation.latent_steps, help="before those of --steps")
     parser.add_argument("--layers", nargs="*", default=["layer2", "layer6"], help="tried besides the default one")
     parser.add_argument("--concepts", nargs="+", default=["tree", "door"])
     parser.add_argument("--edited", default="layer5", help="the layer that is edited")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    benchmark = Benchmark(open_source(arguments.study, "cpu"), arguments.photographs, max(arguments.steps))
+    source = open_source(arguments.study, "cpu")
+    benchmark = Benchmark(source, arguments.photographs, max(arguments.steps), arguments.latent_steps)
     results, shown = list[Exactness](), [benchmark.images[:SHOWN]]
     optimised = isinstance(inverter_of(benchmark.generator, benchmark.photographs.network), OffsetInverter)
     for steps in sorted(arguments.steps) if optimised else [0]:
@@ -263,6 +269,7 @@ def main() -> None:
         "ganatomy": ganatomy.__version__,
         "generator": benchmark.source.dissection.spec.generator,
         "photographs": arguments.photographs,
+        "latent steps": arguments.latent_steps,
         "seconds once": benchmark.once,
         "exactness": [asdict(each) for each in results],
         "effects": [{**asdict(each), "agrees": each.agrees} for each in effects],

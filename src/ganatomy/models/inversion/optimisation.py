@@ -13,7 +13,6 @@ from torch import Tensor
 from ganatomy.core.errors import BadModel
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators import Generator, LayerShape
-from ganatomy.models.generators.photographs import Offset
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.models.inversion.protocol import Inverted
 
@@ -44,36 +43,48 @@ class Differentiable(Protocol):
 
 
 @dataclass(frozen=True)
-class Optimisation:
-    """How a latent and an offset are found.
+class Descent:
+    """How something is found by Adam.
 
     Attributes:
         steps: at most.
-        rate: the step of Adam, in standard deviations of each unit; it falls in the last 40 % of the steps.
-        latent_rate: that of the latent, in its standard deviations; with 0 it stays that of the near image.
+        rate: the step of Adam, in standard deviations; it falls in the last 40 % of the steps.
+        penalty: weight of the mean square of what is found, in standard deviations.
+    """
+
+    steps: int
+    rate: float
+    penalty: float
+
+    def rate_at(self, step: int) -> float:
+        """Return the rate of a step, from 0."""
+        return self.rate * min(1.0, (self.steps - step) / (0.4 * self.steps))
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a latent, and then an offset, are found.
+
+    Attributes:
+        steps: of the offset, at most.
+        latent_steps: of the latent before, at most.
+        rate, latent_rate, penalty, latent_penalty: see `Descent`.
         perceptual: weight of the difference of feature maps, each relative to its mean; that of pixels is 1.
-        penalty: weight of the mean square of the offset, in standard deviations.
-        latent_penalty: weight of the mean square of what the latent is moved by, in its standard deviations.
         patience: steps within which the loss must fall by `RISE`.
     """
 
     steps: int = 80
+    latent_steps: int = 40
     rate: float = 0.15
     latent_rate: float = 0.05
-    latent_steps: int = 0
     perceptual: float = 0.3
     penalty: float = 0.03
-    latent_penalty: float = 0.003
+    latent_penalty: float = 0.03
     patience: int = 20
-
-    def rates_at(self, step: int) -> tuple[float, float]:
-        """Return the rates of offset and latent in a step, from 0."""
-        share = min(1.0, (self.steps - step) / (0.4 * self.steps))
-        return self.rate * share * (step >= self.latent_steps), self.latent_rate * share
 
 
 class OffsetInverter:
-    """Adam on a latent, from that of a near image, and on an offset that is added to one layer; see `Inverter`.
+    """Adam on a latent, from that of a near image, then on an offset that is added to one layer; see `Inverter`.
 
     Entries of a latent that are whole numbers, such as the number of a class, stay as they are.
 
@@ -91,6 +102,8 @@ class OffsetInverter:
         self.layer = layer or offset_layer(generator.layers)
         self._generator, self._how = generator, how or Optimisation()
         self._maps = network.maps if isinstance(network, MapNetwork) else _smaller
+        steps = self._how.latent_steps if isinstance(generator, Differentiable) else 0
+        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
         z = generator.latents(range(SCALE_IMAGES), 0)
         self._scale = _spread(generator.observe(z, [self.layer]).features[self.layer], (0, 2, 3))
         self._latent_scale = _spread(z, tuple(range(z.ndim))) * (z != z.round()).any(0, keepdim=True)
@@ -101,57 +114,56 @@ class OffsetInverter:
         Raises:
             BadModel: the generator keeps no gradient, or the images become NaN or Inf.
         """
-        how = self._how
-        draw, found = self._drawing(start)
-        loss_of = _Loss(self._maps, photographs, how)
-        adam = torch.optim.Adam([{"params": [own]} for own in found])
-        best = _Best(found)
-        for step in range(how.steps + 1):
-            with torch.enable_grad():
-                losses = loss_of(draw(*found), found)
-            if best.update(losses.detach(), how.patience) or step == how.steps:
-                break
-            for group, rate in zip(adam.param_groups, how.rates_at(step), strict=False):
-                group["lr"] = rate
-            for own, gradient in zip(found, torch.autograd.grad(losses.sum(), found), strict=True):
-                own.grad = gradient
-            adam.step()
-            yield step / how.steps
+        generator, layer, how, z = self._generator, self.layer, self._how, start
+        loss_of = _Loss(self._maps, photographs, how.perceptual)
+        if self._latent.steps:
+            follow = generator.differentiable if isinstance(generator, Differentiable) else generator.edited
+            moves = self._latent_scale
+            moved = yield from self._descend(loss_of, lambda own: follow(start + own * moves, []), start, self._latent)
+            z = start + moved * moves
+        near = generator.observe(z, [layer]).features[layer]
+
+        def draw(own: Features) -> Images:
+            return generator.render(near + own * self._scale, layer, z)
+
+        offset = Descent(how.steps, how.rate, how.penalty)
+        own = yield from self._descend(loss_of, draw, near, offset, self._latent.steps)
         with torch.no_grad():
-            z = start + best.values[1] * self._latent_scale if len(found) > 1 else start
-            return Inverted(z, best.values[0] * self._scale, draw(*best.values), self.layer)
+            return Inverted(z, own * self._scale, draw(own), layer)
 
-    def _drawing(self, start: Latents) -> tuple[Callable[..., Images], list[Tensor]]:
-        """Return what draws images, and what is optimised: the offset, and what the latent is moved by, each scaled."""
-        generator, layer = self._generator, self.layer
-        near = generator.observe(start, [layer]).features[layer]
-        offset = torch.zeros_like(near, requires_grad=True)
-        if not (isinstance(generator, Differentiable) and self._how.latent_rate):
-            return lambda own: generator.render(near + own * self._scale, layer, start), [offset]
-
-        def draw(own: Features, moved: Latents) -> Images:
-            return generator.differentiable(start + moved * self._latent_scale, [Offset(layer, own * self._scale)])
-
-        return draw, [offset, torch.zeros_like(start, requires_grad=True)]
+    def _descend(
+        self, loss_of: "_Loss", draw: Callable[[Tensor], Images], like: Tensor, descent: Descent, done: int = 0
+    ) -> Pieces[float, None, Tensor]:
+        """Return values of least loss of each image, from 0 on; yield what share of all steps is done."""
+        own, every = torch.zeros_like(like, requires_grad=True), self._latent.steps + self._how.steps
+        adam, best = torch.optim.Adam([own]), _Best(like)
+        for step in range(descent.steps + 1):
+            with torch.enable_grad():
+                losses = loss_of(draw(own)) + descent.penalty * own.square().flatten(1).mean(1)
+            if best.update(own.detach(), losses.detach(), self._how.patience) or step == descent.steps:
+                break
+            adam.param_groups[0]["lr"] = descent.rate_at(step)
+            (own.grad,) = torch.autograd.grad(losses.sum(), [own])
+            adam.step()
+            yield (done + step) / every
+        return best.values
 
 
 class _Best:
     """The values of least loss of each image, up to where its loss stopped falling."""
 
-    def __init__(self, found: Sequence[Tensor]) -> None:
-        self._found, self.values = found, [torch.zeros_like(own) for own in found]
-        self._least = found[0].new_full((len(found[0]),), torch.inf)
-        self._done = torch.zeros_like(self._least, dtype=torch.bool)
+    def __init__(self, like: Tensor) -> None:
+        self.values = torch.zeros_like(like)
+        self._least = like.new_full((len(like),), torch.inf)
+        self._done = torch.zeros(len(like), dtype=torch.bool, device=like.device)
         self._losses: list[Tensor] = []
 
-    @torch.no_grad()
-    def update(self, losses: Float[Tensor, " b"], patience: int) -> bool:
+    def update(self, values: Tensor, losses: Float[Tensor, " b"], patience: int) -> bool:
         """Take in the next step; return whether all images have stopped."""
         if not bool(losses.isfinite().all()):
             raise BadModel("optimising gives images of NaN or Inf; give another layer")
         better = (losses < self._least) & ~self._done
-        for kept, own in zip(self.values, self._found, strict=True):
-            kept[better] = own[better]
+        self.values[better] = values[better]
         self._least = torch.where(better, losses, self._least)
         self._losses.append(losses)
         if len(self._losses) > patience:
@@ -160,22 +172,19 @@ class _Best:
 
 
 class _Loss:
-    """How far images are from photographs: mean absolute difference of pixels and of maps, and the penalty."""
+    """How far images are from photographs: mean absolute difference of pixels and of maps."""
 
-    def __init__(self, maps: Callable[[Images], Sequence[Tensor]], photographs: Images, how: Optimisation) -> None:
-        self._maps, self._photographs, self._how = maps, photographs, how
+    def __init__(self, maps: Callable[[Images], Sequence[Tensor]], photographs: Images, perceptual: float) -> None:
+        self._maps, self._photographs, self._perceptual = maps, photographs, perceptual
         with torch.no_grad():
             self._wanted = [each.detach() for each in maps(photographs)]
         self._means = [each.abs().mean((1, 2, 3)) + 1e-6 for each in self._wanted]
 
-    def __call__(self, images: Images, found: Sequence[Tensor]) -> Float[Tensor, " b"]:
-        """Return the loss of each image, given what is optimised."""
+    def __call__(self, images: Images) -> Float[Tensor, " b"]:
+        """Return the loss of each image."""
         pairs = zip(self._maps(images), self._wanted, self._means, strict=True)
         seen = torch.stack([(own - other).abs().mean((1, 2, 3)) / mean for own, other, mean in pairs]).sum(0)
-        pixels = (images - self._photographs).abs().mean((1, 2, 3))
-        weights = (self._how.penalty, self._how.latent_penalty)
-        far = [weight * own.square().flatten(1).mean(1) for own, weight in zip(found, weights, strict=False)]
-        return pixels + self._how.perceptual * seen + torch.stack(far).sum(0)
+        return (images - self._photographs).abs().mean((1, 2, 3)) + self._perceptual * seen
 
 
 def offset_layer(layers: Mapping[str, LayerShape]) -> str:
