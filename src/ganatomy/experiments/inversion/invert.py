@@ -157,7 +157,7 @@ def _seconds(source: DissectedModel, spec: InvertSpec) -> float:
     images = generator.observe(z, ()).images
     photographs.network.features(images)
     one = (perf_counter() - start) / 2
-    calls = {"optimisation": 4 * spec.steps, "steps": 10}.get(photographs.inverter.way, 1)
+    calls = {"optimisation": 4 * (spec.steps + spec.latent_steps), "steps": 10}.get(photographs.inverter.way, 1)
     return one * (spec.images + calls * len(photographs.files))
 
 

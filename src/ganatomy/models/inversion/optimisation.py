@@ -89,7 +89,7 @@ class OffsetInverter:
     Entries of a latent that are whole numbers, such as the number of a class, stay as they are.
 
     Args:
-        generator: `render` of which keeps gradients; where it has no method `differentiable`, only the offset is found.
+        generator: `render` of which keeps gradients; where its images keep none to the latents, those stay as they are.
         network: whose maps are compared, besides pixels; where it has no differentiable ones, images at half and a
             quarter of the size.
         layer: where the offset is added; else `offset_layer`.
@@ -102,11 +102,12 @@ class OffsetInverter:
         self.layer = layer or offset_layer(generator.layers)
         self._generator, self._how = generator, how or Optimisation()
         self._maps = network.maps if isinstance(network, MapNetwork) else _smaller
-        steps = self._how.latent_steps if isinstance(generator, Differentiable) else 0
-        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
         z = generator.latents(range(SCALE_IMAGES), 0)
-        self._scale = _spread(generator.observe(z, [self.layer]).features[self.layer], (0, 2, 3))
-        self._latent_scale = _spread(z, tuple(range(z.ndim))) * (z != z.round()).any(0, keepdim=True)
+        self._scale = _spread(generator.observe(z, [self.layer]).features[self.layer])
+        free = (z != z.round()).any(0)
+        self._latent_scale = free * z[:, free].std()
+        steps = self._how.latent_steps if bool(free.any()) and _follows_latents(generator, z[:1]) else 0
+        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
 
     def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
@@ -116,8 +117,8 @@ class OffsetInverter:
         """
         generator, layer, how, z = self._generator, self.layer, self._how, start
         loss_of = _Loss(self._maps, photographs, how.perceptual)
-        if self._latent.steps:
-            follow = generator.differentiable if isinstance(generator, Differentiable) else generator.edited
+        if self._latent.steps and isinstance(generator, Differentiable):
+            follow = generator.differentiable
             moves = self._latent_scale
             moved = yield from self._descend(loss_of, lambda own: follow(start + own * moves, []), start, self._latent)
             z = start + moved * moves
@@ -197,10 +198,23 @@ def offset_layer(layers: Mapping[str, LayerShape]) -> str:
     return coarse[-1] if coarse else next(iter(layers))
 
 
-def _spread(values: Tensor, over: tuple[int, ...]) -> Tensor:
-    """Return the standard deviation over some dimensions, which is never 0."""
-    found = values.std(over, keepdim=True)
+def _spread(features: Features) -> Tensor:
+    """Return the standard deviation of each unit, which is never 0."""
+    found = features.std((0, 2, 3), keepdim=True)
     return found + 1e-3 * found.mean() + 1e-8
+
+
+def _follows_latents(generator: Generator, z: Latents) -> bool:
+    """Return whether gradients of images come to the latents."""
+    if not isinstance(generator, Differentiable):
+        return False
+    moved = torch.zeros_like(z, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            images = generator.differentiable(z + moved, [])
+        return torch.autograd.grad(images.sum(), moved, allow_unused=True)[0] is not None
+    except (BadModel, RuntimeError):  # it was written to be run without gradients
+        return False
 
 
 def _smaller(images: Images) -> list[Tensor]:
