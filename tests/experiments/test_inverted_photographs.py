@@ -13,12 +13,13 @@ from PIL import Image
 import ganatomy
 from ganatomy.core.errors import BadFile
 from ganatomy.core.vocabulary import NOTHING, Concept
-from ganatomy.experiments.inversion import photographs as inverting
 from ganatomy.experiments.inversion.edit import changes_table, edited_whole
 from ganatomy.experiments.inversion.found import FoundLatents, ModelImages
 from ganatomy.experiments.inversion.tables import concepts_table, photographs_table
+from ganatomy.models.inversion import inverted
 
-SHORT = {"images": 16, "steps": 2, "latent_steps": 2}
+INVERTED = "ganatomy.experiments.inversion.photographs.inverted"
+SHORT: dict[str, Any] = {"images": 16, "steps": 2, "latent_steps": 2}
 WORDS = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
 
 
@@ -69,7 +70,7 @@ def save_photographs(directory: Path, count: int) -> Path:
 @pytest.mark.slow
 def test_an_interrupted_inversion_goes_on_after_the_last_shard(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_photographs(here / "photographs", 3)
-    inverted, rows = inverting.inverted, list[int]()
+    rows = list[int]()
 
     def stopping(last: int) -> Callable[..., Any]:
         def found(inverter: Any, images: torch.Tensor, start: torch.Tensor) -> Any:
@@ -81,10 +82,10 @@ def test_an_interrupted_inversion_goes_on_after_the_last_shard(here: Path, monke
         return found
 
     for last in (1, 2):
-        monkeypatch.setattr(inverting, "inverted", stopping(last))
+        monkeypatch.setattr(INVERTED, stopping(last))
         with pytest.raises(KeyboardInterrupt):
             ganatomy.invert("study", image=folder, shard=1, **SHORT)
-    monkeypatch.setattr(inverting, "inverted", stopping(9))
+    monkeypatch.setattr(INVERTED, stopping(9))
     found = ganatomy.invert("study", image=folder, shard=1, **SHORT)
     assert rows == [1, 1, 1], "each was inverted once"
     assert list(found.table.photograph) == ["0", "1", "2"]
@@ -95,7 +96,7 @@ def test_an_interrupted_inversion_goes_on_after_the_last_shard(here: Path, monke
 def test_a_file_that_is_no_image_is_refused_before_any_is_inverted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_photographs(here / "photographs", 1)
     (folder / "z.png").write_text("no image")
-    monkeypatch.setattr(inverting, "inverted", None)
+    monkeypatch.setattr(INVERTED, None)
     with pytest.raises(BadFile, match=r"z\.png: not a whole image"):
         ganatomy.invert("study", image=folder, shard=1, **SHORT)
 
