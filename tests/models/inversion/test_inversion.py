@@ -73,7 +73,11 @@ def test_the_latent_is_moved_first_and_whole_numbers_in_it_stay() -> None:
 
 def test_a_generator_without_gradients_to_its_latents_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = small_generator()
-    monkeypatch.setattr(generator, "differentiable", lambda z, _: generator.observe(z, ()).images)
+
+    def refusing(*_: object) -> None:
+        raise BadModel("it is written to be run without gradients")
+
+    monkeypatch.setattr(generator, "differentiable", refusing)
     start = generator.latents(range(2), 0)
     found = inverted(inverter_of(generator, None, "1", Optimisation(3, 3)), torch.zeros(2, 3, 16, 16), start)
     assert torch.equal(found.z, start)
