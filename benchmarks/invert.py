@@ -7,7 +7,8 @@ The photographs are rendered scenes that no model has seen, of the category that
 their labels are known exactly. Writes invert.json, invert.md and a sheet of photographs and reconstructions.
 
 Effects: for each concept the units of greatest IoU are ablated everywhere, and all units of a layer are set at one
-place to what they are where the concept is; both in samples of the model and in reconstructions of photographs.
+place to what they are where the concept is. Samples and the same samples inverted say what inversion changes;
+samples, all or those that show as much of the concept, and photographs say what the content changes.
 """
 
 import argparse
@@ -40,7 +41,9 @@ from ganatomy.models.weights import card
 
 SEED, FIRST = 3, 900_000
 """Of the scenes: no recipe trains on these."""
-AT_ONCE, SHOWN, TOP, CELL = 4, 8, 20, 4
+AT_ONCE, SHOWN, TOP, CELL, POOL = 4, 8, 20, 4, 4
+SAME, ANY, LIKE = "samples, the same inverted", "samples, photographs", "samples of like area, photographs"
+COLUMNS = ("one", "other", "difference")
 
 
 @dataclass(frozen=True)
@@ -63,51 +66,91 @@ class Exactness:
 
 
 @dataclass(frozen=True)
-class EffectPair:
-    """What an edit does to the share of a concept, in samples and in photographs, with standard errors."""
+class Comparison:
+    """What an edit does to the share of pixels that show a concept, in two groups of images, with standard errors.
+
+    Attributes:
+        groups: which images: those of `one`, and those of `other`.
+        difference: other - one; its error is that of pairs, where the groups are pairs.
+    """
 
     edit: str
     concept: str
-    samples: float
-    samples_error: float
-    photographs: float
-    photographs_error: float
+    groups: str
+    one: float
+    one_error: float
+    other: float
+    other_error: float
+    difference: float
+    difference_error: float
+
+    @classmethod
+    def of(cls, names: tuple[str, str, str], one: Tensor, other: Tensor, *, pairs: bool) -> "Comparison":
+        """Return the comparison of changes, one number an image; `names` are edit, concept and groups."""
+        means, errors = [float(each.mean()) for each in (one, other)], [error_of(each) for each in (one, other)]
+        error = error_of(other - one) if pairs else math.hypot(*errors)
+        return cls(*names, means[0], errors[0], means[1], errors[1], means[1] - means[0], error)
 
     @property
     def agrees(self) -> bool:
         """Whether the two differ by no more than two standard errors of their difference."""
-        error = math.hypot(self.samples_error, self.photographs_error)
-        return abs(self.samples - self.photographs) <= 2 * error
+        return abs(self.difference) <= 2 * self.difference_error
+
+
+def error_of(values: Tensor) -> float:
+    """Return the standard error of a mean."""
+    return float(values.std() / len(values) ** 0.5)
+
+
+def matched(areas: Tensor, pool: Tensor) -> list[int]:
+    """Return for each area the place of one as great in a pool, each at most once: the nearest, great areas first.
+
+    >>> matched(torch.tensor([0.1, 0.5]), torch.tensor([0.5, 0.45, 0.2]))
+    [2, 0]
+    """
+    found, left = [0] * len(areas), pool.clone()
+    for i in areas.argsort(descending=True).tolist():
+        found[i] = int((left - areas[i]).abs().argmin())
+        left[found[i]] = torch.inf
+    return found
 
 
 class Benchmark:
     """Scenes, and the model that they are inverted for."""
 
-    def __init__(self, source: DissectedModel, count: int) -> None:
+    def __init__(self, source: DissectedModel, count: int, steps: int, latent_steps: int) -> None:
+        self.steps, self.latent_steps = steps, latent_steps
         self.source, self.generator, self.segmenter = source, source.models.generator, source.models.segmenter
         spec = InvertSpec(**source.names())
         size = self.generator.observe(self.generator.latents(range(1), 0), ()).images.shape[-1]
         self.photographs = Photographs(source, spec, (), (size, size))
         start = process_time()
-        drawn = self.photographs.drawn()
+        self.drawn = self.photographs.drawn()
         self.once = process_time() - start
         name = source.dissection.spec.generator.partition("?")[0].partition(":")[2]
         scenes = open_images(f"scenes:{card(name)['category']}")
         own = scenes.sample_indices(range(FIRST, FIRST + count), SEED)
         self.images, self.truth = scenes.images(own, CropSpec(size)), scenes.labels(own, CropSpec(size))
         self.labels = self.segmenter(self.images)
-        parts = [self.photographs.nearest(part, drawn) for part in torch.split(self.images, AT_ONCE)]
-        self.start = torch.cat([z for z, _ in parts])
 
-    def invert(self, steps: int, layer: str) -> tuple[Inverted, Exactness]:
-        """Invert all scenes."""
-        inverter = inverter_of(self.generator, self.photographs.network, layer, Optimisation(steps=steps))
-        start, found = process_time(), list[Inverted]()
-        for images, z in zip(torch.split(self.images, AT_ONCE), torch.split(self.start, AT_ONCE), strict=True):
-            found.append(inverted(inverter, images, z))
-        seconds = (process_time() - start) / len(self.images)
-        z, offset, images = (torch.cat([getattr(own, name) for own in found]) for name in ("z", "offset", "images"))
-        return Inverted(z, offset, images, inverter.layer), self._exactness(inverter.layer, steps, seconds, images)
+    def how(self, steps: int) -> Optimisation:
+        """Return how images are inverted in so many steps."""
+        return Optimisation(steps=steps, latent_steps=self.latent_steps)
+
+    def invert(self, images: Images, steps: int, layer: str) -> tuple[Inverted, float]:
+        """Invert images; return how many seconds of the processor each took, too."""
+        inverter = inverter_of(self.generator, self.photographs.network, layer, self.how(steps))
+        begun, found = process_time(), list[Inverted]()
+        for part in torch.split(images, AT_ONCE):
+            found.append(inverted(inverter, part, self.photographs.nearest(part, self.drawn)[0]))
+        seconds = (process_time() - begun) / len(images)
+        z, offset, drawn = (torch.cat([getattr(own, name) for own in found]) for name in ("z", "offset", "images"))
+        return Inverted(z, offset, drawn, inverter.layer), seconds
+
+    def exactness(self, steps: int, layer: str) -> tuple[Inverted, Exactness]:
+        """Invert all scenes, and say how exactly they are drawn."""
+        found, seconds = self.invert(self.images, steps, layer)
+        return found, self._exactness(found.layer, steps, seconds, found.images)
 
     def _exactness(self, layer: str, steps: int, seconds: float, images: Images) -> Exactness:
         again = self.segmenter(images)
@@ -120,22 +163,30 @@ class Benchmark:
             error=float(difference.abs().mean()),
             psnr=float((-10 * difference.square().mean((1, 2, 3)).log10()).mean()),
             kept=float(kept.mean()),
-            kept_error=float(kept.std() / len(kept) ** 0.5),
+            kept_error=error_of(kept),
             right=float((again == self.truth).double().mean()),
         )
 
-    def effects(self, found: Inverted, concepts: Sequence[str], layer: str) -> list[EffectPair]:
-        """Compare the effects of edits of a layer in samples and in photographs."""
-        samples = self.generator.latents(range(self.photographs.spec.first, self.photographs.spec.first + 96), 0)
-        pairs = []
+    def effects(self, found: Inverted, concepts: Sequence[str], layer: str) -> list[Comparison]:
+        """Compare the effects of edits of a layer in samples, in the same samples inverted, and in photographs."""
+        count, spec = len(found.z), self.photographs.spec
+        first = spec.first + spec.images  # no inversion starts from these
+        samples = self.generator.latents(range(first, first + POOL * count), spec.seed)
+        again, _ = self.invert(self.generator.observe(samples[:count], ()).images.clamp(-1, 1), self.steps, "")
+        comparisons = []
         for concept in concepts:
             c = self.source.concept(concept)
-            for name, edit in self._edits(concept, c, layer, samples):
-                rows = [self._changes(samples, [], edit, c)]
-                rows.append(self._changes(found.z, [found.offset] if found.layer else [], edit, c, found.layer))
-                numbers = [x for row in rows for x in (float(row.mean()), float(row.std() / len(row) ** 0.5))]
-                pairs.append(EffectPair(name, concept, *numbers))
-        return pairs
+            for name, edit in self._edits(concept, c, layer, samples[:96]):
+                areas, changes = self._changes(samples, [], edit, c)
+                _, inverted_changes = self._changes(again.z, _offsets(again), edit, c)
+                own_areas, own = self._changes(found.z, _offsets(found), edit, c)
+                near = matched(own_areas, areas)
+                comparisons += [
+                    Comparison.of((name, concept, SAME), changes[:count], inverted_changes, pairs=True),
+                    Comparison.of((name, concept, ANY), changes, own, pairs=False),
+                    Comparison.of((name, concept, LIKE), changes[near], own, pairs=True),
+                ]
+        return comparisons
 
     def _edits(self, concept: str, c: int, layer: str, samples: Latents) -> list[tuple[str, Intervention]]:
         shape = self.source.shape(layer)
@@ -152,16 +203,20 @@ class Benchmark:
             (f"insert at {row},{column} of {layer}", Intervention.insert(layer, shape, every, k, where)),
         ]
 
-    def _changes(self, z: Latents, offsets: Sequence[Tensor], edit: Edit, c: int, layer: str = "") -> Tensor:
-        """Return the change of the share of pixels that show a concept, of each image."""
-        changes = []
+    def _changes(self, z: Latents, offsets: Sequence[Offset], edit: Edit, c: int) -> tuple[Tensor, Tensor]:
+        """Return the share of pixels that show a concept, and how an edit changes it, of each image."""
+        shares = []
         for first in range(0, len(z), AT_ONCE):
             rows = slice(first, first + AT_ONCE)
-            own: list[Edit] = [Offset(layer, each[rows]) for each in offsets]
+            own: list[Edit] = [Offset(each.layer, each.values[rows]) for each in offsets]
             drawn = [self.generator.edited(z[rows], edits) for edits in (own, [*own, edit])]
-            before, after = ((self.segmenter(each) == c).any(1).double().mean((1, 2)) for each in drawn)
-            changes.append(after - before)
-        return torch.cat(changes)
+            shares.append(torch.stack([(self.segmenter(each) == c).any(1).double().mean((1, 2)) for each in drawn]))
+        before, after = torch.cat(shares, 1)
+        return before, after - before
+
+
+def _offsets(found: Inverted) -> list[Offset]:
+    return [Offset(found.layer, found.offset)] if found.layer else []
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -173,11 +228,11 @@ def markdown(found: dict[str, Any]) -> str:
         f"{100 * x['kept']:.1f} ± {100 * x['kept_error']:.1f} % | {100 * x['right']:.1f} % |\n"
         for x in found["exactness"]
     ]
-    effects = "\n| edit | concept | in samples | in photographs | |\n|---|---|--:|--:|---|\n"
+    effects = "\n| edit | concept | compared | one | other | difference | |\n|---|---|---|--:|--:|--:|---|\n"
     rows = [
-        f"| {x['edit']} | {x['concept']} | {100 * x['samples']:+.2f} ± {100 * x['samples_error']:.2f} % | "
-        f"{100 * x['photographs']:+.2f} ± {100 * x['photographs_error']:.2f} % | "
-        f"{'agree' if x['agrees'] else 'differ'} |\n"
+        f"| {x['edit']} | {x['concept']} | {x['groups']} | "
+        + " | ".join(f"{100 * x[name]:+.2f} ± {100 * x[f'{name}_error']:.2f} %" for name in COLUMNS)
+        + f" | {'agree' if x['agrees'] else 'differ'} |\n"
         for x in found["effects"]
     ]
     return head + "".join(lines) + effects + "".join(rows)
@@ -190,21 +245,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photographs", type=int, default=24)
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 20, 40, 80])
-    parser.add_argument("--layers", nargs="+", default=["layer2", "layer6"], help="tried besides the default one")
+    parser.add_argument("--latent-steps", type=int, default=Optimisation.latent_steps, help="before those of --steps")
+    parser.add_argument("--layers", nargs="*", default=["layer2", "layer6"], help="tried besides the default one")
     parser.add_argument("--concepts", nargs="+", default=["tree", "door"])
     parser.add_argument("--edited", default="layer5", help="the layer that is edited")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    benchmark = Benchmark(open_source(arguments.study, "cpu"), arguments.photographs)
+    source = open_source(arguments.study, "cpu")
+    benchmark = Benchmark(source, arguments.photographs, max(arguments.steps), arguments.latent_steps)
     results, shown = list[Exactness](), [benchmark.images[:SHOWN]]
     optimised = isinstance(inverter_of(benchmark.generator, benchmark.photographs.network), OffsetInverter)
     for steps in sorted(arguments.steps) if optimised else [0]:
-        found, exactness = benchmark.invert(steps, "")
+        found, exactness = benchmark.exactness(steps, "")
         results.append(exactness)
         shown.append(found.images[:SHOWN])
     for layer in arguments.layers if optimised else ():
-        other, exactness = benchmark.invert(max(arguments.steps), layer)
+        other, exactness = benchmark.exactness(max(arguments.steps), layer)
         results.append(exactness)
         shown.append(other.images[:SHOWN])
     effects = benchmark.effects(found, arguments.concepts, arguments.edited)
@@ -212,6 +269,7 @@ def main() -> None:
         "ganatomy": ganatomy.__version__,
         "generator": benchmark.source.dissection.spec.generator,
         "photographs": arguments.photographs,
+        "latent steps": arguments.latent_steps,
         "seconds once": benchmark.once,
         "exactness": [asdict(each) for each in results],
         "effects": [{**asdict(each), "agrees": each.agrees} for each in effects],

@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "artifacts": {"layer": "layer1", "top": 15, **REAL},
     "quality": {"textures": 8, **REAL},
     "repair": {"layer": "layer1", "units": [1], "top": 15, "textures": 0, "random": 1, **REAL},
-    "invert": {"image": "real", "images": 6, "features": "unet:net.safetensors", "steps": 3},
+    "invert": {"image": "real", "images": 6, "features": "unet:net.safetensors", "steps": 3, "latent_steps": 3},
     "edit_photographs": {"edit": "edit.json", "inverted": "studies/inverted"},
 }  # fmt: skip
 """The options of each, in a place made by `make_place`; all in several shards."""

@@ -1,16 +1,25 @@
 """What an inversion says of photographs, and what edits of them keep."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+import ganatomy
+from ganatomy.core.errors import BadFile
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.inversion.edit import changes_table, edited_whole
 from ganatomy.experiments.inversion.found import FoundLatents, ModelImages
 from ganatomy.experiments.inversion.tables import concepts_table, photographs_table
+from ganatomy.models.inversion import inverted
 
+INVERTED = "ganatomy.experiments.inversion.photographs.inverted"
+SHORT: dict[str, Any] = {"images": 16, "steps": 2, "latent_steps": 2}
 WORDS = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
 
 
@@ -49,3 +58,54 @@ def test_a_change_is_enlarged_into_the_middle_of_a_photograph_and_the_rest_keeps
     assert (edited[0:4, 24:28] > photograph[0:4, 24:28]).all()
     assert (edited[:, :24] == photograph[:, :24]).all()
     assert (edited[16:] == photograph[16:]).all()
+
+
+def save_photographs(directory: Path, count: int) -> Path:
+    directory.mkdir()
+    for i in range(count):
+        Image.new("RGB", (40, 30), (40 * i, 90, 200)).save(directory / f"{i}.png")
+    return directory
+
+
+@pytest.mark.slow
+def test_an_interrupted_inversion_goes_on_after_the_last_shard(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_photographs(here / "photographs", 3)
+    rows = list[int]()
+
+    def stopping(last: int) -> Callable[..., Any]:
+        def found(inverter: Any, images: torch.Tensor, start: torch.Tensor) -> Any:
+            if len(rows) == last:
+                raise KeyboardInterrupt
+            rows.append(len(images))
+            return inverted(inverter, images, start)
+
+        return found
+
+    for last in (1, 2):
+        monkeypatch.setattr(INVERTED, stopping(last))
+        with pytest.raises(KeyboardInterrupt):
+            ganatomy.invert("study", image=folder, shard=1, **SHORT)
+    monkeypatch.setattr(INVERTED, stopping(9))
+    found = ganatomy.invert("study", image=folder, shard=1, **SHORT)
+    assert rows == [1, 1, 1], "each was inverted once"
+    assert list(found.table.photograph) == ["0", "1", "2"]
+    whole = ganatomy.invert("study", image=folder, out=here / "whole", **SHORT)
+    assert np.allclose(found.table.error, whole.table.error, atol=1e-4)
+
+
+def test_a_file_that_is_no_image_is_refused_before_any_is_inverted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_photographs(here / "photographs", 1)
+    (folder / "z.png").write_text("no image")
+    monkeypatch.setattr(INVERTED, None)
+    with pytest.raises(BadFile, match=r"z\.png: not a whole image"):
+        ganatomy.invert("study", image=folder, shard=1, **SHORT)
+
+
+def test_how_far_outside_a_photograph_is() -> None:
+    table = pd.DataFrame({"photograph": ["a", "b"], "distance": [2.25, 0.5], "place": ["far outside", "inside"]})
+    warnings = object.__new__(ganatomy.Inversion)
+    object.__setattr__(warnings, "table", table)
+    assert warnings._warnings() == [
+        "a is far outside of what the model draws, 2.2 times as far from its images as they are from each other; "
+        "edits may do anything there."
+    ]

@@ -53,7 +53,8 @@ def test_a_photograph_is_painted_on_as_any_image(client: TestClient, painter: Pa
 
 
 def test_what_is_no_image_is_refused(client: TestClient) -> None:
-    for content, reason in ((b"", "the body is empty"), (b"no image", "not a whole image")):
+    cut = file_of(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))[:5000]
+    for content, reason in ((b"", "the body is empty"), (b"no image", "not a whole image"), (cut, "is truncated")):
         answer = client.post(f"{BASE}/photographs", content=content)
         assert answer.status_code == 422
         assert reason in answer.json()["reason"]

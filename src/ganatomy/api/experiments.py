@@ -907,6 +907,7 @@ def invert(
     features: str = "bundled:scenes",
     prompt: str | None = None,
     steps: int = 80,
+    latent_steps: int = 40,
     batch: int = 4,
     shard: int = 4,
     out: "str | Path | None" = None,
@@ -928,7 +929,8 @@ def invert(
         features: name of the feature network, as in `open_features`, by which they are compared (bundled:scenes).
         prompt: of the photographs, one of the model's, where it draws from prompts; that of the nearest image, if none
             is given.
-        steps: of optimisation, at most; a photograph whose loss stops falling takes fewer (80).
+        steps: of optimisation of the offset, at most; a photograph whose loss stops falling takes fewer (80).
+        latent_steps: of optimisation of the latent before, at most; with 0 it stays that of the nearest image (40).
         batch: images a forward pass (4).
         shard: images between two savings (4).
         study, first, seed, out, generator, segmenter: as of `ablate`.

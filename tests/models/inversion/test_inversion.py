@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers_models import save_autoencoder
 from tiny_words import save_words
 from torch import nn
 
@@ -12,7 +13,7 @@ from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators import as_generator
 from ganatomy.models.generators.flow import RealNVP
-from ganatomy.models.generators.photographs import PhotographGenerator
+from ganatomy.models.generators.photographs import Offset, PhotographGenerator
 from ganatomy.models.inversion import Inverted, inverted, inverter_of
 from ganatomy.models.inversion.optimisation import OffsetInverter, Optimisation
 from ganatomy.models.inversion.steps import StepInverter
@@ -35,15 +36,68 @@ def test_optimisation_comes_nearer_than_the_start_with_an_offset_at_the_asked_la
     generator = small_generator()
     z, other = generator.latents(range(2), 0), generator.latents(range(5, 7), 0)
     photographs, near = generator.observe(z, ()).images, generator.observe(other, ()).images
-    inverter = inverter_of(generator, None, "1", Optimisation(steps=60, rate=0.3, perceptual=0, penalty=0))
+    inverter = inverter_of(generator, None, "1", Optimisation(60, 20, rate=0.3, perceptual=0, penalty=0))
     assert isinstance(inverter, OffsetInverter)
     shares = list(inverter.pieces(photographs, other))
     assert shares == sorted(shares)
-    assert len(shares) <= 60
+    assert len(shares) <= 80
     found = inverted(inverter, photographs, other)
     assert found.layer == "1"
     assert found.offset.shape == (2, *generator.layers["1"])
     assert bool((error(found, photographs) < 0.5 * (near - photographs).abs().mean((1, 2, 3))).all())
+
+
+def test_the_latent_is_moved_first_and_whole_numbers_in_it_stay() -> None:
+    generator = small_generator()
+    own = generator.latents
+
+    def numbered(ids: range, seed: int) -> torch.Tensor:
+        z = own(ids, seed)
+        z.flatten(1)[:, -1] = torch.tensor([300.0 * (i % 3) for i in ids])
+        return z
+
+    generator.latents = numbered  # type: ignore[method-assign]
+    z = generator.latents(range(2), 0)
+    photographs = generator.observe(z, ()).images
+    start = z + 0.3 * torch.randn_like(z) * (z != z.round())
+    found = {}
+    for latent_steps in (0, 30):
+        how = Optimisation(1, latent_steps, rate=1e-6, latent_rate=0.05, latent_penalty=0)
+        found[latent_steps] = inverted(inverter_of(generator, None, "", how), photographs, start)
+    assert torch.equal(found[0].z, start)
+    assert bool((error(found[30], photographs) < 0.8 * error(found[0], photographs)).all())
+    assert torch.equal(found[30].z.flatten(1)[:, -1], z.flatten(1)[:, -1])
+    again = generator.edited(found[30].z, [Offset(found[30].layer, found[30].offset)])
+    assert torch.allclose(again, found[30].images, atol=1e-4)
+
+
+def test_a_generator_without_gradients_to_its_latents_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = small_generator()
+
+    def refusing(*_: object) -> None:
+        raise BadModel("it is written to be run without gradients")
+
+    monkeypatch.setattr(generator, "differentiable", refusing)
+    start = generator.latents(range(2), 0)
+    found = inverted(inverter_of(generator, None, "1", Optimisation(3, 3)), torch.zeros(2, 3, 16, 16), start)
+    assert torch.equal(found.z, start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kl", "tiny"])
+def test_the_decoder_of_diffusers_is_inverted_by_its_encoder(tmp_path: Path, name: str) -> None:
+    generator = ganatomy.open_generator(f"diffusers:{save_autoencoder(tmp_path, name)}?size=16")
+    torch.manual_seed(0)
+    photographs = torch.rand(2, 3, 16, 16) * 2 - 1
+    start = generator.latents(range(2), 0)
+    inverter = inverter_of(generator, None)
+    assert (inverter.way, inverter.layer) == ("encoder", "")
+    found = inverted(inverter, photographs, start)
+    assert found.z.shape == start.shape
+    assert torch.allclose(found.images, generator.observe(found.z, ()).images)
+    both = inverted(inverter, photographs.flip(0), start)
+    assert torch.allclose(both.z, found.z.flip(0), atol=1e-5)
+    assert not torch.allclose(found.z[0], found.z[1], atol=1e-3), "they are latents of the photographs"
 
 
 def test_a_photograph_does_not_depend_on_those_beside_it() -> None:

@@ -32,7 +32,8 @@ class InvertSpec(SampleSpec):
         features: name of the feature network, as in `open_features`, by which they are compared.
         prompt: of the photographs, one of the model's, where it draws from prompts; that of the nearest image, if none
             is given.
-        steps: of optimisation, at most; a photograph whose loss stops falling takes fewer.
+        steps: of optimisation of the offset, at most; a photograph whose loss stops falling takes fewer.
+        latent_steps: of optimisation of the latent before, at most; with 0 it stays that of the nearest image.
     """
 
     layer: str = ""
@@ -42,10 +43,11 @@ class InvertSpec(SampleSpec):
     features: str = FEATURES
     prompt: str | None = None
     steps: int = Optimisation.steps
+    latent_steps: int = Optimisation.latent_steps
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, steps=1)
+        at_least(self, steps=1, latent_steps=0)
 
 
 class FoundLatents(JoinedRows):

@@ -13,7 +13,7 @@ import torch
 from ganatomy.core.errors import BadValue
 from ganatomy.core.progress import Progress
 from ganatomy.core.tensor_types import Images, Labels
-from ganatomy.datasets.photographs import digest_of, photograph_files
+from ganatomy.datasets.photographs import digest_of, photograph_files, whole
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.dissected_model import DissectedModel, default_directory
@@ -74,10 +74,14 @@ class Inversion(Result):
         return photographs_of(base, self.found, self.facts)
 
     def _warnings(self) -> list[str]:
-        far = self.table[self.table.place == FAR].photograph
-        names = ", ".join(far.head(4)) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
-        are = "is" if len(far) == 1 else "are"
-        return [f"{names} {are} far outside of what the model draws; edits may do anything there."] if len(far) else []
+        far = self.table[self.table.place == FAR]
+        names = ", ".join(far.photograph.head(4)) + (f" and {len(far) - 4} more" if len(far) > 4 else "")
+        if not len(far):
+            return []
+        return [
+            f"{names} {'is' if len(far) == 1 else 'are'} far outside of what the model draws, {far.distance.min():.1f} "
+            "times as far from its images as they are from each other; edits may do anything there."
+        ]
 
 
 def photographs_of(base: Generator, found: FoundLatents, facts: Mapping[str, Any]) -> PhotographGenerator:
@@ -137,6 +141,8 @@ class _Photograph:
 def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[Inversion]:
     path = local_path(options.pop("image"))
     files = photograph_files(path)
+    for file in files:
+        whole(file)  # one that cannot be read is refused before any is inverted
     generator = source.models.generator
     if options.get("prompt") is not None:
         prompt_number(generator, options["prompt"])
@@ -144,7 +150,7 @@ def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[In
     spec = InvertSpec(**source.names(), layer=inverter.layer, image=str(path), contents=digest_of(files), **options)
     name = f"invert-{path.stem}-{spec.contents:.8}"
     directory = default_directory(source, spec, name)
-    work = f"invert {len(files)} photograph{'s' * (len(files) != 1)} by {inverter.way}, compared with"
+    work = f"invert {len(files)} photograph{'s' * (len(files) != 1)} by {inverter.way}"
     return Plan(spec, directory, partial(run_invert, spec, source), work, 0, partial(_seconds, source, spec))
 
 
@@ -157,7 +163,7 @@ def _seconds(source: DissectedModel, spec: InvertSpec) -> float:
     images = generator.observe(z, ()).images
     photographs.network.features(images)
     one = (perf_counter() - start) / 2
-    calls = {"optimisation": 4 * spec.steps, "steps": 10}.get(photographs.inverter.way, 1)
+    calls = {"optimisation": 4 * (spec.steps + spec.latent_steps), "steps": 10}.get(photographs.inverter.way, 1)
     return one * (spec.images + calls * len(photographs.files))
 
 

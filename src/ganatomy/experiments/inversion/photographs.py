@@ -47,7 +47,7 @@ class Photographs:
     @cached_property
     def inverter(self) -> Inverter:
         """What inverts them."""
-        how = Optimisation(steps=self.spec.steps)
+        how = Optimisation(self.spec.steps, self.spec.latent_steps)
         return inverter_of(self.source.models.generator, self.network, self.spec.layer, how)
 
     def read(self, ids: range) -> Images:

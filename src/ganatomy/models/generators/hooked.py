@@ -141,6 +141,12 @@ class HookedGenerator:
         """Return the images with edits at any layers, of one forward pass without gradients."""
         return self.observe(z, (), edits).images
 
+    def differentiable(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Return the images with edits; they are differentiable in z where the module is, and in the edits' values."""
+        planned = edits_by_layer(edits)
+        self.check_layers(list(planned))
+        return self._draw(z, (), planned, {})[0]
+
     def check_layers(self, layers: Sequence[str]) -> None:
         """Refuse what is no layer.
 

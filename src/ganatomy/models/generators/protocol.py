@@ -135,6 +135,12 @@ class StepwiseGenerator:
         """Return the images with edits at any layers, of one forward pass without gradients."""
         return self.observe(z, (), edits).images
 
+    def differentiable(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Return the images with edits; they are differentiable in z, and in the values of the edits."""
+        planned = edits_by_layer(edits)
+        check_layers(list(planned), self.layers)
+        return self.draw(z, lambda name, x: applied(planned.get(name, ()), x))
+
 
 def check_layers(names: Sequence[str], layers: Mapping[str, LayerShape]) -> None:
     """Refuse names that are not among the layers.

@@ -1,4 +1,4 @@
-"""Inversion of any generator by optimisation: the latent of a near image, and an offset at one layer (GANs)."""
+"""Inversion of any generator by optimisation: of its latent, from that of a near image, and an offset at one layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Generator as Pieces
@@ -13,6 +13,7 @@ from torch import Tensor
 from ganatomy.core.errors import BadModel
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators import Generator, LayerShape
+from ganatomy.models.generators.protocol import Edit
 from ganatomy.models.inversion.protocol import Inverted
 
 PLACES = 8
@@ -32,34 +33,63 @@ class MapNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class Differentiable(Protocol):
+    """A generator whose images are differentiable in its latents, too."""
+
+    def differentiable(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Return images with edits, with gradients to z and to what edits add."""
+        ...
+
+
 @dataclass(frozen=True)
-class Optimisation:
-    """How an offset is found.
+class Descent:
+    """How something is found by Adam.
 
     Attributes:
         steps: at most.
-        rate: the step of Adam, in standard deviations of each unit; it falls in the last 40 % of the steps.
-        perceptual: weight of the difference of feature maps, each relative to its mean; that of pixels is 1.
-        penalty: weight of the mean square of the offset, in standard deviations.
-        patience: steps within which the loss must fall by `RISE`.
+        rate: the step of Adam, in standard deviations; it falls in the last 40 % of the steps.
+        penalty: weight of the mean square of what is found, in standard deviations.
     """
 
-    steps: int = 80
-    rate: float = 0.15
-    perceptual: float = 0.3
-    penalty: float = 0.03
-    patience: int = 20
+    steps: int
+    rate: float
+    penalty: float
 
     def rate_at(self, step: int) -> float:
         """Return the rate of a step, from 0."""
         return self.rate * min(1.0, (self.steps - step) / (0.4 * self.steps))
 
 
+@dataclass(frozen=True)
+class Optimisation:
+    """How a latent, and then an offset, are found.
+
+    Attributes:
+        steps: of the offset, at most.
+        latent_steps: of the latent before, at most.
+        rate, latent_rate, penalty, latent_penalty: see `Descent`.
+        perceptual: weight of the difference of feature maps, each relative to its mean; that of pixels is 1.
+        patience: steps within which the loss must fall by `RISE`.
+    """
+
+    steps: int = 80
+    latent_steps: int = 40
+    rate: float = 0.15
+    latent_rate: float = 0.05
+    perceptual: float = 0.3
+    penalty: float = 0.03
+    latent_penalty: float = 0.03
+    patience: int = 20
+
+
 class OffsetInverter:
-    """Adam on an offset that is added to one layer of a near image; see `Inverter`.
+    """Adam on a latent, from that of a near image, then on an offset that is added to one layer; see `Inverter`.
+
+    Entries of a latent that are whole numbers, such as the number of a class, stay as they are.
 
     Args:
-        generator: `render` of which keeps gradients.
+        generator: `render` of which keeps gradients; where its images keep none to the latents, those stay as they are.
         network: whose maps are compared, besides pixels; where it has no differentiable ones, images at half and a
             quarter of the size.
         layer: where the offset is added; else `offset_layer`.
@@ -72,9 +102,12 @@ class OffsetInverter:
         self.layer = layer or offset_layer(generator.layers)
         self._generator, self._how = generator, how or Optimisation()
         self._maps = network.maps if isinstance(network, MapNetwork) else _smaller
-        seen = generator.observe(generator.latents(range(SCALE_IMAGES), 0), [self.layer]).features[self.layer]
-        self._scale = seen.std((0, 2, 3), keepdim=True)
-        self._scale = self._scale + 1e-3 * self._scale.mean() + 1e-8
+        z = generator.latents(range(SCALE_IMAGES), 0)
+        self._scale = _spread(generator.observe(z, [self.layer]).features[self.layer])
+        free = (z != z.round()).any(0)
+        self._latent_scale = free * z[:, free].std()
+        steps = self._how.latent_steps if bool(free.any()) and _follows_latents(generator, z[:1]) else 0
+        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
 
     def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
@@ -82,40 +115,56 @@ class OffsetInverter:
         Raises:
             BadModel: the generator keeps no gradient, or the images become NaN or Inf.
         """
-        how, layer = self._how, self.layer
-        near = self._generator.observe(start, [layer]).features[layer]
-        loss_of = _Loss(self._maps, photographs, how)
-        own = torch.zeros_like(near, requires_grad=True)
-        adam, best = torch.optim.Adam([own], lr=how.rate), _Best(near)
-        for step in range(how.steps + 1):
+        generator, layer, how, z = self._generator, self.layer, self._how, start
+        loss_of = _Loss(self._maps, photographs, how.perceptual)
+        if self._latent.steps and isinstance(generator, Differentiable):
+            follow = generator.differentiable
+            moves = self._latent_scale
+            moved = yield from self._descend(loss_of, lambda own: follow(start + own * moves, []), start, self._latent)
+            z = start + moved * moves
+        near = generator.observe(z, [layer]).features[layer]
+
+        def draw(own: Features) -> Images:
+            return generator.render(near + own * self._scale, layer, z)
+
+        offset = Descent(how.steps, how.rate, how.penalty)
+        own = yield from self._descend(loss_of, draw, near, offset, self._latent.steps)
+        with torch.no_grad():
+            return Inverted(z, own * self._scale, draw(own), layer)
+
+    def _descend(
+        self, loss_of: "_Loss", draw: Callable[[Tensor], Images], like: Tensor, descent: Descent, done: int = 0
+    ) -> Pieces[float, None, Tensor]:
+        """Return values of least loss of each image, from 0 on; yield what share of all steps is done."""
+        own, every = torch.zeros_like(like, requires_grad=True), self._latent.steps + self._how.steps
+        adam, best = torch.optim.Adam([own]), _Best(like)
+        for step in range(descent.steps + 1):
             with torch.enable_grad():
-                losses = loss_of(self._generator.render(near + own * self._scale, layer, start), own)
-            if best.update(own.detach(), losses.detach(), how.patience) or step == how.steps:
+                losses = loss_of(draw(own)) + descent.penalty * own.square().flatten(1).mean(1)
+            if best.update(own.detach(), losses.detach(), self._how.patience) or step == descent.steps:
                 break
-            adam.param_groups[0]["lr"] = how.rate_at(step)
+            adam.param_groups[0]["lr"] = descent.rate_at(step)
             (own.grad,) = torch.autograd.grad(losses.sum(), [own])
             adam.step()
-            yield step / how.steps
-        with torch.no_grad():
-            offset = best.values * self._scale
-            return Inverted(start, offset, self._generator.render(near + offset, layer, start), layer)
+            yield (done + step) / every
+        return best.values
 
 
 class _Best:
-    """The offset of least loss of each image, up to where its loss stopped falling."""
+    """The values of least loss of each image, up to where its loss stopped falling."""
 
-    def __init__(self, like: Features) -> None:
+    def __init__(self, like: Tensor) -> None:
         self.values = torch.zeros_like(like)
         self._least = like.new_full((len(like),), torch.inf)
         self._done = torch.zeros(len(like), dtype=torch.bool, device=like.device)
         self._losses: list[Tensor] = []
 
-    def update(self, offsets: Features, losses: Float[Tensor, " b"], patience: int) -> bool:
+    def update(self, values: Tensor, losses: Float[Tensor, " b"], patience: int) -> bool:
         """Take in the next step; return whether all images have stopped."""
         if not bool(losses.isfinite().all()):
-            raise BadModel("optimising an offset gives images of NaN or Inf; give another layer")
+            raise BadModel("optimising gives images of NaN or Inf; give another layer")
         better = (losses < self._least) & ~self._done
-        self.values = torch.where(better[:, None, None, None], offsets, self.values)
+        self.values[better] = values[better]
         self._least = torch.where(better, losses, self._least)
         self._losses.append(losses)
         if len(self._losses) > patience:
@@ -124,20 +173,19 @@ class _Best:
 
 
 class _Loss:
-    """How far images are from photographs: mean absolute difference of pixels and of maps, and the penalty."""
+    """How far images are from photographs: mean absolute difference of pixels and of maps."""
 
-    def __init__(self, maps: Callable[[Images], Sequence[Tensor]], photographs: Images, how: Optimisation) -> None:
-        self._maps, self._photographs, self._how = maps, photographs, how
+    def __init__(self, maps: Callable[[Images], Sequence[Tensor]], photographs: Images, perceptual: float) -> None:
+        self._maps, self._photographs, self._perceptual = maps, photographs, perceptual
         with torch.no_grad():
             self._wanted = [each.detach() for each in maps(photographs)]
         self._means = [each.abs().mean((1, 2, 3)) + 1e-6 for each in self._wanted]
 
-    def __call__(self, images: Images, offsets: Features) -> Float[Tensor, " b"]:
+    def __call__(self, images: Images) -> Float[Tensor, " b"]:
         """Return the loss of each image."""
         pairs = zip(self._maps(images), self._wanted, self._means, strict=True)
         seen = torch.stack([(own - other).abs().mean((1, 2, 3)) / mean for own, other, mean in pairs]).sum(0)
-        pixels = (images - self._photographs).abs().mean((1, 2, 3))
-        return pixels + self._how.perceptual * seen + self._how.penalty * offsets.square().mean((1, 2, 3))
+        return (images - self._photographs).abs().mean((1, 2, 3)) + self._perceptual * seen
 
 
 def offset_layer(layers: Mapping[str, LayerShape]) -> str:
@@ -148,6 +196,25 @@ def offset_layer(layers: Mapping[str, LayerShape]) -> str:
     """
     coarse = [name for name, shape in layers.items() if max(shape.height, shape.width) <= PLACES]
     return coarse[-1] if coarse else next(iter(layers))
+
+
+def _spread(features: Features) -> Tensor:
+    """Return the standard deviation of each unit, which is never 0."""
+    found = features.std((0, 2, 3), keepdim=True)
+    return found + 1e-3 * found.mean() + 1e-8
+
+
+def _follows_latents(generator: Generator, z: Latents) -> bool:
+    """Return whether gradients of images come to the latents."""
+    if not isinstance(generator, Differentiable):
+        return False
+    moved = torch.zeros_like(z, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            images = generator.differentiable(z + moved, [])
+        return torch.autograd.grad(images.sum(), moved, allow_unused=True)[0] is not None
+    except (BadModel, RuntimeError):  # it was written to be run without gradients
+        return False
 
 
 def _smaller(images: Images) -> list[Tensor]:
