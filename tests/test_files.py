@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.core.files import atomic_write, read_json, read_text, write_text
+from ganatomy.core.files import atomic_write, loads_json, read_json, read_text, write_text
 from ganatomy.core.vocabulary import read_vocabulary
 from ganatomy.models.generators.classifier import read_classes
 from ganatomy.models.segmenters.ade20k import read_names
@@ -82,3 +82,9 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path, encoding: str) -
     assert read_names(tmp_path, 2) == ["wall", "door"]
     written("labels.json", '["sky", "tree"]')
     assert read_names(tmp_path, 2) == ["sky", "tree"]
+
+
+def test_half_a_letter_is_no_text_and_both_halves_are_one() -> None:
+    with pytest.raises(ValueError, match="half a letter"):
+        loads_json('{"name": "\\uD800"}')
+    assert loads_json('["\\ud83d\\ude00", "\\\\ud800"]') == ["\U0001f600", "\\ud800"]

@@ -67,6 +67,11 @@ def test_the_digest_is_of_the_class_and_every_field() -> None:
     assert to_json(CountSpec()) == {"seed": 0, "layers": ["a", "b"], "smallest": 0.1}
 
 
+def test_names_of_bytes_that_are_no_text_are_refused() -> None:
+    with mistake("bad-value", "net.pth", "UTF-8"):
+        to_json(CountSpec(layers=("\udcff net.pth",)))
+
+
 # ---------------------------------------------------------------- steps
 
 

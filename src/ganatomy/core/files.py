@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 import struct
@@ -25,6 +26,8 @@ DAMAGE = (
     *(MemoryError, struct.error),
 )
 """Raised by readers of damaged or hostile files."""
+_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
+"""How JSON escapes either half of a letter beyond the first 65,536."""
 
 
 @contextlib.contextmanager
@@ -83,11 +86,16 @@ def read_json(path: Path, most: int = MOST) -> Any:
 
 
 def loads_json(text: str | bytes) -> Any:
-    """Return what JSON says."""
+    """Return what JSON says; raises ValueError for what is none, and for half a letter, which no file can hold."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        if _SURROGATE.search(text if isinstance(text, str) else text.decode(errors="replace")):
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except UnicodeEncodeError:
+        raise ValueError("half a letter") from None
+    return found
 
 
 def check_zip_ratio(archive: ZipFile, size: int) -> None:

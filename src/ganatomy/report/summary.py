@@ -1,7 +1,6 @@
 """What a page says of itself in its head, so that an index shows it without opening what the page was made of."""
 
 import io
-import json
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from ganatomy.core.files import loads_json
 from ganatomy.report.binary_packing import base64_text, jpeg, reduced
 from ganatomy.report.page import script_json
 
@@ -91,7 +91,7 @@ def read_summary(page: Path) -> Summary | None:
         with page.open("rb") as file:
             found = _SUMMARY.search(file.read(HEAD).decode("utf-8", errors="replace"))
         if found:
-            held = json.loads(found[1])
+            held = loads_json(found[1])
             texts = [str(held[name]) for name in ("question", "answer", "chart")]
             warnings, images = (tuple(map(str, held.get(name, ()))) for name in ("warnings", "images"))
             return Summary(texts[0], texts[1], warnings, texts[2], images)

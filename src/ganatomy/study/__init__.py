@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from ganatomy.core.errors import BadFile, StudyError, StudyMismatch
+from ganatomy.core.errors import BadFile, BadValue, StudyError, StudyMismatch
 from ganatomy.core.files import write_text
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.tensor_files import SUFFIX
@@ -66,8 +66,18 @@ R = TypeVar("R")
 
 
 def to_json(spec: Any) -> dict[str, Any]:
-    """Return the fields of a Spec as JSON values."""
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
+    """Return the fields of a Spec as JSON values.
+
+    Raises:
+        BadValue: one names a file by bytes that are no text.
+    """
+    text = json.dumps(dataclasses.asdict(spec), allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        near = ascii(text[max(0, error.start - 20) : error.end + 20])
+        raise BadValue(f"{near} is part of a name that is no UTF-8, which no study can hold; rename it") from None
+    fields: dict[str, Any] = json.loads(text)
     return fields
 
 
