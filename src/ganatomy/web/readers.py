@@ -1,7 +1,8 @@
 """The models behind the pages: draw images, and read the activations of their units.
 
-A `Reader`, and the `Painter` that extends it, is used by one thread at a time, the `ModelThread`. What was computed of
-an image is cached, so the next question about it costs only what is new.
+A `Reader`, and the `Painter` that extends it, is used by one thread at a time, the `ModelThread`; but for
+`Painter.describe`, which labels images in another. What was computed of an image is cached, so the next question about
+it costs only what is new.
 """
 
 from collections import OrderedDict

@@ -12,7 +12,7 @@ from ganatomy.core.vocabulary import Vocabulary
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A semantic segmentation with several kinds of label at once.
+    """A semantic segmentation with several kinds of label at once; the web app calls it in two threads.
 
     Attributes:
         vocabulary: the concepts; entry 0 is nothing.
