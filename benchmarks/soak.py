@@ -7,8 +7,9 @@
     python benchmarks/soak.py --json > soak.json
 
 Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
-pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. The means over the
-second and over the last tenth of the images are compared, for each step of a run by itself, because steps hold
+pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted, after the C library
+has handed back what is free: how much of that it keeps goes up and down by a fifth, whatever is held. The means over
+the second and over the last tenth of the images are compared, for each step of a run by itself, because steps hold
 different tables. In the first tenth kernels are compiled and buffers find their size; a server's cache of images fills
 in the first half, so there it is the sixth tenth that is compared. The growth a thousand images is the slope of a line
 through what comes after the warm-up.
@@ -94,6 +95,9 @@ class Watch:
         """Look, if it is time."""
         before, self._done = self._done, self._done + pieces
         if before // self.every != self._done // self.every:
+            from ganatomy.engines.memory import trim_heap
+
+            trim_heap(0)
             self.steps[self._step].append(Sample.of(self._done))
 
     def end(self) -> None:
