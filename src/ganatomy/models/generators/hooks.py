@@ -18,16 +18,35 @@ from ganatomy.models.generators.protocol import Edit, applied
 from ganatomy.models.wrapped import check_followed
 
 
+class TokenGrid(NamedTuple):
+    """Which tokens of [b, tokens, units] are the places of an image, row by row.
+
+    Attributes:
+        height: of the image, in places.
+        width: of the image, in places.
+        first: tokens before them, such as those of a text.
+    """
+
+    height: int
+    width: int
+    first: int = 0
+
+    @property
+    def places(self) -> slice:
+        """Return the tokens of the image."""
+        return slice(self.first, self.first + self.height * self.width)
+
+
 class MapForm(NamedTuple):
     """Where the feature map is in what a submodule returns, and how it is written there.
 
     Attributes:
         position: its number among the tensors that are returned.
-        grid: height and width, where the tensor is [b, places, units]; None where it is [b, units, height, width].
+        grid: of the map, where the tensor is [b, tokens, units]; None where it is [b, units, height, width].
     """
 
     position: int
-    grid: tuple[int, int] | None = None
+    grid: TokenGrid | None = None
 
     def find(self, output: Any) -> Tensor | None:
         """Return the tensor that holds the map, in what the submodule returned."""
@@ -35,11 +54,17 @@ class MapForm(NamedTuple):
 
     def read(self, own: Tensor) -> Features:
         """Return the tensor as a map, in its own number format."""
-        return own if self.grid is None else own.transpose(1, 2).reshape(len(own), -1, *self.grid)
+        if self.grid is None:
+            return own
+        tokens = own[:, self.grid.places].transpose(1, 2)
+        return tokens.reshape(len(own), -1, self.grid.height, self.grid.width)
 
-    def written(self, r: Features) -> Tensor:
-        """Return a map as such a tensor."""
-        return r if self.grid is None else r.flatten(2).transpose(1, 2)
+    def written(self, r: Features, own: Tensor) -> Tensor:
+        """Return a map as such a tensor, in its number format; tokens that are no places are as in `own`."""
+        if self.grid is None:
+            return r.to(own.dtype, copy=True)
+        tokens, places = r.flatten(2).transpose(1, 2).to(own.dtype), self.grid.places
+        return torch.cat([own[:, : places.start], tokens, own[:, places.stop :]], 1)
 
 
 class Halves(NamedTuple):
@@ -130,7 +155,7 @@ class LayerHook:
         if plan.followed:
             check_followed(self._name, name)
         for half, each in maps.items():
-            parts[half] = form.written(each).to(own.dtype, copy=True)
+            parts[half] = form.written(each, parts[half])
         return replaced(output, own, parts[0] if halves.rows == 1 else torch.cat(parts))
 
     def check_done(self) -> None:

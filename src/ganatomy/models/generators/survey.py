@@ -2,18 +2,27 @@
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganatomy.models.generators.hooks import ONE, Halves, MapForm
+from ganatomy.models.generators.hooks import ONE, Halves, MapForm, TokenGrid
 from ganatomy.models.generators.nested_tensors import tensors
 from ganatomy.models.generators.protocol import LayerShape
 
-GridOf = Callable[[int], tuple[int, int] | None]
-"""Returns height and width of a grid of so many places, if there is one."""
+GridOf = Callable[[Sequence[int]], TokenGrid | None]
+"""Returns the grid of a row of a tensor, of shape [tokens, units] or [units, height, width], if it is a feature map."""
+
+
+def map_grid(shape: Sequence[int]) -> TokenGrid | None:
+    """Return the grid of a feature map [units, height, width]; tokens have none.
+
+    >>> map_grid((8, 4, 6)), map_grid((24, 8))
+    (TokenGrid(height=4, width=6, first=0), None)
+    """
+    return TokenGrid(*shape[1:]) if len(shape) == 3 else None
 
 
 class _Map(NamedTuple):
@@ -46,13 +55,13 @@ class Survey:
     Args:
         images: how many there are.
         halves: which rows of a call are theirs.
-        grid_of: returns the grid of so many places, where [b, places, units] is a feature map too.
+        grid_of: says which tensors are feature maps.
 
     Attributes:
         others: the submodules that are no layers, each with the reason.
     """
 
-    def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = lambda _: None) -> None:
+    def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = map_grid) -> None:
         self._batch, self._halves, self._grid_of = images * halves.rows, halves, grid_of
         self._maps: dict[str, _Map] = {}
         self._calls: dict[str, list[_Call]] = defaultdict(list)
@@ -84,8 +93,8 @@ class Survey:
         """Return how a tensor holds a map, if it does."""
         if output.ndim not in (3, 4) or not output.is_floating_point():
             return None
-        grid = self._grid_of(output.shape[1]) if output.ndim == 3 else None
-        return MapForm(position, grid) if grid or output.ndim == 4 else None
+        grid = self._grid_of(output.shape[1:])
+        return None if grid is None else MapForm(position, grid if output.ndim == 3 else None)
 
     def _add(self, name: str, form: MapForm, output: Tensor) -> None:
         same = next((other for other, seen in self._maps.items() if seen.is_still(output)), None)

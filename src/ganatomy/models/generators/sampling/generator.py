@@ -16,13 +16,13 @@ from ganatomy.core.layer_steps import split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
-from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, MapForm, hooked, readable
+from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, MapForm, TokenGrid, hooked, readable
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
 from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
-from ganatomy.models.generators.survey import Survey
+from ganatomy.models.generators.survey import GridOf, Survey, map_grid
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
 
 HALVES = {"cond": Halves(2, 1, (1,)), "uncond": Halves(2, 0, (0,)), "both": Halves(2, 1, (0, 1))}
@@ -42,7 +42,7 @@ class SampledGenerator:
 
     Its layers are the submodules of the network that return a feature map, as in `HookedGenerator`, each at every step:
     ``up1@3`` is what ``up1`` returns at the third call. Tokens [b, places, units] are a feature map where the places
-    are a grid that the noise, made smaller, has. One call of the network is surveyed, at the first step; the others
+    are a grid that the noise, made smaller, has, or where the sampler says so. One call of the network is surveyed, at the first step; the others
     must return maps of the same shapes.
 
     An edit at a step costs the calls from there on: the states between the steps of the last batches are kept, and
@@ -262,12 +262,14 @@ class SampledGenerator:
         Return the survey, and the shape of an image.
         """
         surveys: list[Survey] = []
+        smaller: GridOf = partial(grid_of, size=self.sampler.shape[1:])
+        find: GridOf = getattr(self.sampler, "grid_of", smaller)
 
         def hook_all(hook: Hook) -> contextlib.AbstractContextManager[None]:
             return hooked(self.network, readable(self.network), hook)
 
         def step(z: Latents) -> Tensor:
-            survey = Survey(len(z), self._halves, partial(grid_of, size=self.sampler.shape[1:]))
+            survey = Survey(len(z), self._halves, find)
             with hook_all(survey):
                 state, _ = self._run(self._start(z), 1, LayerPlan())
             surveys.append(survey)
@@ -286,17 +288,17 @@ class SampledGenerator:
         return survey, self._images(self._run(self._start(z[:1]), 1, LayerPlan())[0]).shape[1:]
 
 
-def grid_of(places: int, size: Sequence[int]) -> tuple[int, int] | None:
-    """Return height and width of so many places, if maps of this size have as many when they are made smaller.
+def grid_of(shape: Sequence[int], size: Sequence[int]) -> TokenGrid | None:
+    """Return the grid of a feature map; tokens are one where maps of this size have as many places when made smaller.
 
-    >>> grid_of(256, (32, 32)), grid_of(24, (32, 48)), grid_of(77, (64, 64)), grid_of(1, (64, 64))
-    ((16, 16), (4, 6), None, None)
+    >>> [grid_of((tokens, 8), (32, 48)) for tokens in (24, 77, 1)]
+    [TokenGrid(height=4, width=6, first=0), None, None]
     """
-    for factor in range(1, max(size)):
+    for factor in range(1, max(size)) if len(shape) == 2 else ():
         height, width = (-(-side // factor) for side in size)  # rounded up, as strides do
-        if height * width == places:
-            return height, width
-    return None
+        if height * width == shape[0]:
+            return TokenGrid(height, width)
+    return map_grid(shape)
 
 
 def few_blocks(blocks: Mapping[str, LayerShape]) -> list[str]:
