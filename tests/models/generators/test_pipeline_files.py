@@ -22,7 +22,8 @@ from single_files import single_file
 from ganatomy.core.registry import join_name
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers import encoding
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, open_pipeline
+from ganatomy.models.generators.diffusers.families import PipelineOptions
+from ganatomy.models.generators.diffusers.pipeline import open_pipeline
 from ganatomy.models.generators.diffusers.pipeline_index import PIPELINES
 from ganatomy.models.generators.sampling import SampledGenerator
 

@@ -16,7 +16,8 @@ from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.families import PipelineOptions
+from ganatomy.models.generators.diffusers.pipeline import PipelineSampler, open_pipeline
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
 

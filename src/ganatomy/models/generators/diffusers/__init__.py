@@ -9,11 +9,13 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.generators.diffusers.decoder import Decoder
 from ganatomy.models.generators.diffusers.denoiser import Denoiser
+from ganatomy.models.generators.diffusers.families import PipelineOptions
 from ganatomy.models.generators.diffusers.part import PartOptions, open_part
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import PipelineSampler, open_pipeline
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
+from ganatomy.models.generators.sampling.generator import spread
 from ganatomy.models.generators.sampling.prompts import read_prompts
 
 __all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]
@@ -104,7 +106,9 @@ def open_diffusers(
         with foreign_errors(f"opening {argument}"):  # of whose configs anything may be odd
             sampler = open_pipeline(argument, whole, device)
             shown = (show or "final", half or "cond", listed.blocks, sampler.name)
-            return SampledGenerator(sampler, listed.steps, *shown, pairs=bool(pairs))
+            blocks = [sampler.blocks[number - 1] for number in spread(len(sampler.blocks))]
+            few = () if listed.blocks else blocks
+            return SampledGenerator(sampler, listed.steps, *shown, few, pairs=bool(pairs))
     _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")

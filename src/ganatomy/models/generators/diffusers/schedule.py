@@ -7,7 +7,8 @@ tensors are in the `State`. So a step can be done again, on other rows, or from 
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,10 +37,12 @@ SCHEDULERS = (*EXACT, *NOISY)
 PREDICTS = ("epsilon", "sample", "v_prediction")
 FIXED = ("fixed_small", "fixed_small_log", "fixed_large")
 """Variances of DDPM that are not learned."""
+SHIFTED = "use_dynamic_shifting"
+"""Setting of times that are shifted by as much as ``mu`` says."""
 SETTINGS = {
     "thresholding": (None, False),
     "stochastic_sampling": (None, False),
-    "use_dynamic_shifting": (None, False),
+    SHIFTED: (None, False),
     "variance_type": (None, *FIXED),
 }
 """Settings of which only these values can be used."""
@@ -59,8 +62,10 @@ class Schedule:
         scheduler: of diffusers.
         count: steps as the pipelines count them; PNDM and Heun call the network more often.
         channels: of x.
+        times: what the scheduler is told of the times beside their number, such as their shift ``mu``.
 
     Attributes:
+        is_flow: whether the network predicts a velocity from noise to image.
         steps: calls of the network.
         draws: how often noise is added.
         facts: what the steps depend on.
@@ -70,11 +75,13 @@ class Schedule:
         BadValue: it cannot make that many steps.
     """
 
-    def __init__(self, scheduler: Any, count: int, channels: int) -> None:
+    def __init__(
+        self, scheduler: Any, count: int, channels: int, times: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self._config, self._name = scheduler.config, type(scheduler).__name__
-        self._is_flow = self._name.startswith("FlowMatch") or bool(self._config.get("use_flow_sigmas"))
-        self._check()
-        self._scheduler = _with_steps(scheduler, count)
+        self.is_flow = self._name.startswith("FlowMatch") or bool(self._config.get("use_flow_sigmas"))
+        self._check(times)
+        self._scheduler = _with_steps(scheduler, count, times)
         self.times: Tensor = scheduler.timesteps.cpu()
         self.steps = len(self.times)
         self._noisy = [self._adds_noise(number) for number in range(1, self.steps + 1)]
@@ -110,15 +117,15 @@ class Schedule:
         memory = tuple(tensor for key, value in kept.items() for tensor in _taken(value, vars(scheduler)[key]))
         return State(after.to(x.dtype), state.prompt, clean, (*noises, *memory))
 
-    def _check(self) -> None:
+    def _check(self, times: Mapping[str, Any]) -> None:
         """Refuse what would not be a function of the state, or is not known to give what the pipeline gives."""
         if self._name not in SCHEDULERS:
             raise BadModel(f"{self._name} cannot be used; give another, such as scheduler={EXACT[0]} or {EXACT[1]}")
         predicts = self._config.get("prediction_type", "epsilon")
-        if predicts not in PREDICTS and not self._is_flow:
+        if predicts not in PREDICTS and not self.is_flow:
             raise BadModel(f"{self._name} for {predicts} cannot be used; it must be for {', '.join(PREDICTS)}")
         for key, usable in SETTINGS.items():
-            if self._config.get(key) not in usable:
+            if self._config.get(key) not in usable and not (key == SHIFTED and "mu" in times):
                 raise BadModel(f"{self._name} with {key}={self._config[key]} cannot be used; give another scheduler=")
 
     def _adds_noise(self, number: int) -> bool:
@@ -154,7 +161,7 @@ class Schedule:
     def _clean(self, x: Tensor, predicted: Tensor, number: int) -> Tensor:
         """Return the estimate of x₀, in float32, of a scheduler that does not say it."""
         x, predicted = x.float(), predicted.float()
-        if self._is_flow:
+        if self.is_flow:
             return x - float(self._scheduler.sigmas[number - 1]) * predicted
         signal, noise = self._signal_and_noise(number)
         match self._config.get("prediction_type", "epsilon"):
@@ -191,14 +198,14 @@ class Schedule:
         return mean / (1 - alpha) + math.sqrt(max(spread, 1e-20)) * noise
 
 
-def _with_steps(scheduler: Any, count: int) -> Any:
+def _with_steps(scheduler: Any, count: int, times: Mapping[str, Any]) -> Any:
     name = type(scheduler).__name__
     most = int(scheduler.config.get("num_train_timesteps") or 1000)
     if not 1 <= count <= most:
         raise BadValue(f"steps={count}: {name} makes from 1 to {most}")
     try:
         with quiet(library()):
-            scheduler.set_timesteps(count)
+            scheduler.set_timesteps(count, **times)
     except Exception as error:  # whatever theirs raises of so many
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadValue(f"steps={count}: {name} cannot make so many ({reason})") from error
