@@ -36,7 +36,6 @@ class PipelineSampler:
         schedule: its steps.
         decoder: of latents; None where x are images.
         conditions: its prompts.
-        size: height and width of x.
 
     Attributes:
         name: of the pipeline's class.
@@ -53,19 +52,18 @@ class PipelineSampler:
         schedule: Schedule,
         decoder: nn.Module | None,
         conditions: Conditions,
-        size: int,
     ) -> None:
         self.name = family.index.pipeline
         self.network: nn.Module = network
         self._family, self._schedule, self._decoder, self._conditions = family, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
-        self.shape = (family.channels * (1 + schedule.draws), size, size)
+        self.shape = (family.channels * (1 + schedule.draws), family.size, family.size)
         lists = {name: getattr(network, name) for name in family.blocks}
         self.blocks = [f"{name}.{i}" for name, own in lists.items() for i in range(len(own))]
         self._scale, self._shift = torch.ones(()), torch.zeros(())
         drawn: tuple[object, ...] = ()
         if decoder is not None:
-            self._scale, self._shift = scale_and_shift(decoder, size)
+            self._scale, self._shift = scale_and_shift(decoder, family.size)
             drawn = (weights_fingerprint(decoder), self._scale.tolist(), self._shift.tolist(), str(dtype_of(decoder)))
         guided = (conditions.guidance, conditions.halves, conditions.facts)
         self.facts: tuple[object, ...] = (str(dtype_of(network)), schedule.facts, guided, drawn, self.name)
@@ -90,7 +88,7 @@ class PipelineSampler:
 
     def grid_of(self, shape: Sequence[int]) -> TokenGrid | None:
         """Return where a row of a tensor has the places of an image; see `Family.token_grid`."""
-        return self._family.token_grid(shape, self.shape[1], self._conditions.texts)
+        return self._family.token_grid(shape, self._conditions.texts)
 
     def estimate(self, state: State) -> Images:
         """Return the images of the estimate of x₀ after the last step done."""
@@ -141,21 +139,18 @@ def _open(name: str, options: PipelineOptions, device: torch.device) -> Pipeline
     """
     index = read_index(name, options.weights)
     kind, network = index.kind, index.network()
-    family = FAMILIES[kind.network](index, network.config, options)
     decoder = index.part(kind.decoder, LATENT_DECODERS) if kind.decoder else None
-    down = _enlargement(decoder)
-    size = _size(options.size, family, down)
-    family.check(None if decoder is None else decoder.config.get("latent_channels", family.channels), size)
-    schedule = _schedule(index, family, network, options, size)
-    conditions = family.conditions(size * down, device)
-    family.check_texts(conditions.texts, size)
+    family = FAMILIES[kind.network](index, network.config, options, _enlargement(decoder), device)
+    family.check(None if decoder is None else decoder.config.get("latent_channels", family.channels))
+    schedule = _schedule(family, network)
+    conditions = family.conditions()
+    family.check_texts(conditions.texts)
     return PipelineSampler(
         nn.Module.to(network.model(), device, options.dtype),
         family,
         schedule,
         None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, options.dtype)),
         conditions,
-        size,
     )
 
 
@@ -167,23 +162,13 @@ def _enlargement(decoder: Checkpoint | None) -> int:
     return int(2 ** (len(blocks) - 1))
 
 
-def _size(size: int | None, family: Family, down: int) -> int:
-    """Return height and width of x."""
-    own, whole = family.side, down * family.multiple
-    if size is None and own is None:
-        raise BadValue(f"its config does not say how large its images are; give size={64 * down}")
-    if size is not None and size % whole:
-        what = "by which its decoder enlarges latents" if whole == down else "a token of the network"
-        raise BadValue(f"size={size}: give a multiple of {whole}, {what}")
-    return own or 1 if size is None else size // down
-
-
-def _schedule(index: Index, family: Family, network: Checkpoint, options: PipelineOptions, size: int) -> Schedule:
+def _schedule(family: Family, network: Checkpoint) -> Schedule:
     """Return the steps: those of the pipeline's own scheduler, or of another with the same settings."""
+    index, options = family.index, family.options
     scheduler = _scheduler(index, network, options.scheduler or "")
     count = index.kind.steps if options.steps is None else options.steps
     taken = inspect.signature(scheduler.set_timesteps).parameters
-    times = family.times(scheduler.config, max(count, 1), size)
+    times = family.times(scheduler.config, max(count, 1))
     schedule = Schedule(scheduler, count, family.channels, {key: times[key] for key in times if key in taken})
     if family.is_flow and not schedule.is_flow:
         own = type(scheduler).__name__

@@ -42,8 +42,8 @@ class SampledGenerator:
 
     Its layers are the submodules of the network that return a feature map, as in `HookedGenerator`, each at every step:
     ``up1@3`` is what ``up1`` returns at the third call. Tokens [b, places, units] are a feature map where the places
-    are a grid that the noise, made smaller, has, or where the sampler says so. One call of the network is surveyed, at the first step; the others
-    must return maps of the same shapes.
+    are a grid that the noise, made smaller, has, or where the sampler says so. One call of the network is surveyed, at
+    the first step; the others must return maps of the same shapes.
 
     An edit at a step costs the calls from there on: the states between the steps of the last batches are kept, and
     gone on with to the same bits. `render` keeps gradients through all steps after the layer; each is computed twice.

@@ -20,7 +20,7 @@ class DiT(Transformer):
 
     has_variance = True
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Return the classes that prompts name, or each in turn."""
         if self.options.negative is not None:
             raise BadValue("negative= is for pipelines that read prompts; leave it out")

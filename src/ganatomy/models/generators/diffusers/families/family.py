@@ -37,8 +37,12 @@ class Family:
         index: of a pipeline of the family.
         config: of its network.
         options: what is asked for.
+        enlargement: by how much images are larger than x.
+        device: where encoders compute.
 
     Attributes:
+        size: height and width of x.
+        pixels: height and width of the images.
         is_flow: whether the network predicts a velocity from noise to image.
         is_single_file: whether the weights of all parts may be in a single file.
         blocks: the lists of modules of the network that are its blocks; empty where it is no sequence of them.
@@ -48,10 +52,19 @@ class Family:
     is_single_file = False
     blocks: tuple[str, ...] = ()
 
-    def __init__(self, index: Index, config: Mapping[str, Any], options: PipelineOptions) -> None:
-        self.index, self.config, self.options = index, config, options
+    def __init__(
+        self,
+        index: Index,
+        config: Mapping[str, Any],
+        options: PipelineOptions,
+        enlargement: int,
+        device: torch.device,
+    ) -> None:
+        self.index, self.config, self.options, self._device = index, config, options, device
         if options.weights and not self.is_single_file:
             raise BadValue(f"weights={options.weights}: each part of a {index.pipeline} has its own; leave it out")
+        self.size = self._size(enlargement)
+        self.pixels = self.size * enlargement
 
     @property
     def channels(self) -> int:
@@ -73,12 +86,12 @@ class Family:
         """What height and width of x are multiples of."""
         return 1
 
-    def check(self, latents: int | None, size: int) -> None:
+    def check(self, latents: int | None) -> None:
         """Refuse a network that does not fit its decoder, of so many channels; None where x are images.
 
         Raises:
             BadModel: names what is wrong.
-            BadValue: it cannot draw x of that height and width.
+            BadValue: it cannot draw x of that size.
         """
         channels = self.channels
         if latents not in (None, channels) or self.returned != channels or (latents is None and channels not in (1, 3)):
@@ -88,23 +101,19 @@ class Family:
                 f"and must map {what} to as many"
             )
 
-    def check_texts(self, texts: int, size: int) -> None:
-        """Refuse prompts of so many tokens with x of that height and width, if the two could be mistaken.
+    def check_texts(self, texts: int) -> None:
+        """Refuse prompts of so many tokens, if they could be taken for an image.
 
         Raises:
             BadValue: an image has as many tokens.
         """
 
-    def times(self, settings: Mapping[str, Any], count: int, size: int) -> dict[str, Any]:
-        """Return what a scheduler with these settings is told of the times, for x of that height and width."""
+    def times(self, settings: Mapping[str, Any], count: int) -> dict[str, Any]:  # noqa: ARG002  for families
+        """Return what a scheduler with these settings is told of so many times."""
         return {}
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts.
-
-        Args:
-            size: height and width of the images in pixels.
-            device: where encoders compute.
 
         Raises:
             BadFile: a part is missing, or its weights do not fit.
@@ -124,12 +133,11 @@ class Family:
         """
         raise NotImplementedError
 
-    def token_grid(self, shape: Sequence[int], size: int, texts: int) -> TokenGrid | None:
+    def token_grid(self, shape: Sequence[int], texts: int) -> TokenGrid | None:
         """Return where a row of a tensor has the places of an image, if it has them; see `survey.GridOf`.
 
         Args:
             shape: [tokens, units] or [units, height, width].
-            size: height and width of x.
             texts: tokens of a prompt.
         """
         raise NotImplementedError
@@ -159,8 +167,18 @@ class Family:
             raise BadValue("negative= is for guidance above 1, which leads away from it; leave it out")
         return texts_of(options.prompts, (options.negative or "") if guided else None)
 
-    def _encode(self, part: str, reader: Reader, texts: Sequence[str], device: torch.device) -> Encoded:
-        return encode(self.index, part, reader, texts, device, self.options.dtype)
+    def _encode(self, part: str, reader: Reader, texts: Sequence[str]) -> Encoded:
+        return encode(self.index, part, reader, texts, self._device, self.options.dtype)
+
+    def _size(self, enlargement: int) -> int:
+        """Return height and width of x."""
+        size, own, whole = self.options.size, self.side, enlargement * self.multiple
+        if size is None and own is None:
+            raise BadValue(f"its config does not say how large its images are; give size={64 * whole}")
+        if size is not None and size % whole:
+            what = "by which its decoder enlarges latents" if whole == enlargement else "the side of a token in pixels"
+            raise BadValue(f"size={size}: give a multiple of {whole}, {what}")
+        return own or 1 if size is None else size // enlargement
 
 
 def chosen(given: Mapping[str, Tensor], row: int | None) -> dict[str, Tensor]:

@@ -48,23 +48,23 @@ class Flux(Transformer):
         """Channels that the network returns, as those of x."""
         return super().returned // self.patch**2
 
-    def times(self, settings: Mapping[str, Any], count: int, size: int) -> dict[str, Any]:
+    def times(self, settings: Mapping[str, Any], count: int) -> dict[str, Any]:
         """Return where the times are, and their shift where it depends on the size."""
         found: dict[str, Any] = {}
         if not settings.get("use_flow_sigmas"):
             found["sigmas"] = torch.linspace(1, 1 / count, count, dtype=torch.float64).tolist()
         if settings.get("use_dynamic_shifting"):
-            found["mu"] = self._shift((size // self.patch) ** 2, count, settings)
+            found["mu"] = self._shift(settings, count)
         return found
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts: their words by T5, the whole of each by CLIP."""
         if self.options.negative is not None:
             raise BadValue(f"negative=: a {self.index.pipeline} leads away from nothing; leave it out")
         guidance = self._embedded()
         texts, (clip, t5) = self._texts(guided=False), self.index.kind.encoders
-        whole = self._encode(clip, WHOLE_CLIP, texts.texts, device)
-        words = self._encode(t5, replace(T5, limit=WORDS), texts.texts, device)
+        whole = self._encode(clip, WHOLE_CLIP, texts.texts)
+        words = self._encode(t5, replace(T5, limit=WORDS), texts.texts)
         given = {"words": words.last}
         if whole.pooled is not None:
             given["pooled"] = whole.pooled
@@ -108,6 +108,6 @@ class Flux(Transformer):
         places = torch.cartesian_prod(torch.zeros(1), torch.arange(float(side)), torch.arange(float(side)))
         return torch.zeros(texts, 3), places
 
-    def _shift(self, tokens: int, count: int, settings: Mapping[str, Any]) -> float:
-        """Return how far times are shifted for images of so many tokens, in so many steps."""
-        return linear_shift(tokens, settings)
+    def _shift(self, settings: Mapping[str, Any], count: int) -> float:  # noqa: ARG002  for FLUX.2
+        """Return how far a scheduler with these settings shifts so many times."""
+        return linear_shift((self.size // self.patch) ** 2, settings)

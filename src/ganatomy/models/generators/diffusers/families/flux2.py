@@ -23,14 +23,14 @@ LARGE = 4300
 class Flux2(Flux):
     """A transformer as FLUX.1, guided by a second row unless it was distilled."""
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance, distilled = self._guidance(), bool(self.index.settings.get("is_distilled"))
         if distilled and self.options.guidance is not None and guidance > 1:
             raise BadValue(f"guidance={guidance}: {self.index.name} was distilled, and takes none; leave it out")
         texts = self._texts(guidance > 1 and not distilled)
         asked = [CHAT.format(text) for text in texts.texts]
-        found = self._encode(self.index.kind.encoders[0], READER, asked, device)
+        found = self._encode(self.index.kind.encoders[0], READER, asked)
         given, kept = {"words": found.layers}, 1.0 if distilled else guidance
         without = chosen(given, texts.last)
         return Conditions(self.options.prompts, texts.rows, given, without, kept, (texts.texts, found.facts))
@@ -41,8 +41,9 @@ class Flux2(Flux):
         words = torch.arange(float(texts))
         return torch.cartesian_prod(one, one, one, words), torch.cartesian_prod(one, many, many, one)
 
-    def _shift(self, tokens: int, count: int, settings: Mapping[str, Any]) -> float:
+    def _shift(self, settings: Mapping[str, Any], count: int) -> float:  # noqa: ARG002  as in FLUX.1
         """Return how far times are shifted: lines in the tokens for 10 and 200 steps, and between them one in steps."""
+        tokens = (self.size // self.patch) ** 2
         at_200 = 0.00016927 * tokens + 0.45666666
         if tokens > LARGE:
             return at_200

@@ -23,18 +23,18 @@ class PixArt(Transformer):
 
     has_variance = True
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance = self._guidance()
         texts = self._texts(guidance > 1)
         reader = replace(T5, limit=WORDS[self.index.pipeline], masked=True)
         read = [text.lower().strip() for text in texts.texts]
-        found = self._encode(self.index.kind.encoders[0], reader, read, device)
+        found = self._encode(self.index.kind.encoders[0], reader, read)
         given = {"words": found.last, "mask": found.mask}
         if self._sized:
-            numbers = torch.tensor([size, size, 1.0]).to(found.last.dtype)
+            numbers = torch.tensor([self.pixels, self.pixels, 1.0]).to(found.last.dtype)
             given["size"] = numbers.expand(len(texts.texts), -1)
-        facts = (texts.texts, size, found.facts)
+        facts = (texts.texts, self.pixels if self._sized else 0, found.facts)
         return Conditions(self.options.prompts, texts.rows, given, chosen(given, texts.last), guidance, facts)
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:

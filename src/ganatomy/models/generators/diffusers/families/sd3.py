@@ -22,28 +22,28 @@ class SD3(Transformer):
 
     is_flow = True
 
-    def check(self, latents: int | None, size: int) -> None:
+    def check(self, latents: int | None) -> None:
         """Refuse a size beyond the network's places."""
         most = int(self.config.get("pos_embed_max_size") or 0)
-        if size // self.patch > most > 0:
-            raise BadValue(f"{self.index.name}: draws latents of {most * self.patch} places a side, not {size}")
-        super().check(latents, size)
+        if self.size // self.patch > most > 0:
+            raise BadValue(f"{self.index.name}: draws latents of {most * self.patch} places a side, not {self.size}")
+        super().check(latents)
 
-    def times(self, settings: Mapping[str, Any], count: int, size: int) -> dict[str, Any]:
+    def times(self, settings: Mapping[str, Any], count: int) -> dict[str, Any]:  # noqa: ARG002  for families
         """Return the shift of times, where it depends on the size."""
         if not settings.get("use_dynamic_shifting"):
             return {}
-        return {"mu": linear_shift((size // self.patch) ** 2, settings)}
+        return {"mu": linear_shift((self.size // self.patch) ** 2, settings)}
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance, index = self._guidance(), self.index
         texts = self._texts(guidance > 1)
         *clips, t5 = index.kind.encoders
-        both = [self._encode(part, PROJECTED_CLIP, texts.texts, device) for part in clips]
+        both = [self._encode(part, PROJECTED_CLIP, texts.texts) for part in clips]
         found = both
         if t5 in index.parts:
-            found = [*both, self._encode(t5, replace(T5, limit=WORDS), texts.texts, device)]
+            found = [*both, self._encode(t5, replace(T5, limit=WORDS), texts.texts)]
             last = found[-1].last
         else:
             last = torch.zeros(len(texts.texts), WORDS, int(self.config["joint_attention_dim"]))

@@ -36,16 +36,16 @@ class Transformer(Family):
         found = super().returned
         return self.channels if self.has_variance and found == 2 * self.channels else found
 
-    def check_texts(self, texts: int, size: int) -> None:
+    def check_texts(self, texts: int) -> None:
         """Refuse prompts of as many tokens as an image, which could not be told apart in what a layer returns."""
-        if texts == (size // self.patch) ** 2:
+        if texts == (self.size // self.patch) ** 2:
             raise BadValue(f"{self.index.name}: an image has {texts} tokens, and so has a prompt; give another size=")
 
-    def token_grid(self, shape: Sequence[int], size: int, texts: int) -> TokenGrid | None:
+    def token_grid(self, shape: Sequence[int], texts: int) -> TokenGrid | None:
         """Return where a row has the places of an image: of so many tokens, alone or after those of the text."""
-        height = size // self.patch
+        height = self.size // self.patch
         if len(shape) == 3:
-            return TokenGrid(*shape[1:]) if tuple(shape[1:]) in ((height, height), (size, size)) else None
+            return TokenGrid(*shape[1:]) if tuple(shape[1:]) in ((height, height), (self.size, self.size)) else None
         firsts = {height**2 + texts: texts, height**2: 0}
         return TokenGrid(height, height, firsts[shape[0]]) if shape[0] in firsts else None
 

@@ -23,15 +23,15 @@ class UNet(Family):
 
     is_single_file = True
 
-    def token_grid(self, shape: Sequence[int], size: int, texts: int) -> TokenGrid | None:
+    def token_grid(self, shape: Sequence[int], texts: int) -> TokenGrid | None:  # noqa: ARG002  for families
         """Return the grid of a map or of tokens, which may be smaller than x."""
-        return grid_of(shape, (size, size))
+        return grid_of(shape, (self.size, self.size))
 
 
 class ClassUNet(UNet):
     """A UNet without words: of a network that was trained with classes, each is a prompt."""
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Return the classes that prompts name, or each in turn; or one prompt that says nothing."""
         options, count = self.options, int(self.config.get("num_class_embeds") or 0)
         if options.guidance is not None or options.negative is not None:
@@ -53,7 +53,7 @@ class ClassUNet(UNet):
 class WordUNet(UNet):
     """A UNet that is given the words of a prompt; SDXL also the whole prompt and the size of the image."""
 
-    def check(self, latents: int | None, size: int) -> None:
+    def check(self, latents: int | None) -> None:
         """Refuse networks that want more than their pipeline gives."""
         index = self.index
         more = {
@@ -65,20 +65,22 @@ class WordUNet(UNet):
             if self.config.get(key) != usable:
                 own = f"{key}={self.config.get(key)}"
                 raise BadModel(f"{index.name}: the unet of a {index.pipeline} with {own} cannot be used")
-        super().check(latents, size)
+        super().check(latents)
 
-    def conditions(self, size: int, device: torch.device) -> Conditions:
+    def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance, encoders = self._guidance(), self.index.kind.encoders
         embedded = int(self.config.get("time_cond_proj_dim") or 0)
         texts = self._texts(guidance > 1 and not embedded)
         readers = (CLIP, PROJECTED_CLIP)
-        found = [self._encode(part, readers[i], texts.texts, device) for i, part in enumerate(encoders)]
+        found = [self._encode(part, readers[i], texts.texts) for i, part in enumerate(encoders)]
         whole = len(found) > 1
         given = {"words": torch.cat([each.layers for each in found], -1) if whole else found[0].last}
         if whole and found[-1].pooled is not None:
             given["pooled"] = found[-1].pooled
-            sizes = torch.tensor([size, size, 0, 0, size, size])  # of the original and the image, and where it was cut
+            sizes = torch.tensor(
+                [self.pixels, self.pixels, 0, 0, self.pixels, self.pixels]
+            )  # of the original and the image, and where it was cut
             given["sizes"] = sizes.to(given["words"].dtype).expand(len(texts.texts), -1)
         if embedded:
             waves = _waves(guidance - 1, embedded).to(given["words"])
@@ -87,7 +89,7 @@ class WordUNet(UNet):
         without = chosen(given, texts.last)
         for name in ("words", "pooled") if without and zeros else ():
             without[name] = torch.zeros_like(without[name])
-        facts = (texts.texts, size if whole else 0, zeros, *(each.facts for each in found))
+        facts = (texts.texts, self.pixels if whole else 0, zeros, *(each.facts for each in found))
         return Conditions(self.options.prompts, texts.rows, given, without, guidance, facts)
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
