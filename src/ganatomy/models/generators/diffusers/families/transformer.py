@@ -17,7 +17,7 @@ class Transformer(Family):
         has_variance: whether the network may return a variance beside its prediction, in as many channels more.
     """
 
-    blocks = ("transformer_blocks",)
+    blocks: tuple[str, ...] = ("transformer_blocks",)
     has_variance = False
 
     @property
@@ -64,7 +64,7 @@ def unpacked(tokens: Tensor, like: Tensor) -> Tensor:
     (torch.Size([1, 4, 12]), True)
     """
     height, width = (side // 2 for side in like.shape[2:])
-    return nn.functional.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (height, width)), 2)
+    return nn.functional.pixel_shuffle(tokens.transpose(1, 2).reshape(len(tokens), -1, height, width), 2)
 
 
 def linear_shift(tokens: int, settings: Mapping[str, Any]) -> float:
