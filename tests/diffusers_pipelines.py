@@ -6,12 +6,9 @@ from typing import Any
 import torch
 from diffusers_encoders import WIDTH, save_tokenizer, text_encoder
 from diffusers_models import AUTOENCODERS, build_unet, seeded, settings
-from diffusers_transformers import FLOW, TRANSFORMERS, transformer_parts
+from diffusers_transformers import PROMPTS, STABLE
 
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
-
-PROMPTS = ("a tree", "a door", "the sky over a church")
-STABLE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
 
 
 def vae() -> Any:
@@ -44,10 +41,6 @@ def made_scheduler(name: str, **config: Any) -> Any:
 def pipeline(kind: str, directory: Path, scheduler: str = "DDIMScheduler", **config: Any) -> Any:
     """Return a pipeline; its tokenizers lie in the directory."""
     package, steps = library(), made_scheduler(scheduler, **(STABLE | config))
-    if kind in TRANSFORMERS:
-        with quiet(package):
-            steps = made_scheduler("FlowMatchEulerDiscreteScheduler", **FLOW) if TRANSFORMERS[kind] else steps
-            return getattr(package, kind)(**transformer_parts(kind, directory), scheduler=steps)
     if kind in ("DDPMPipeline", "DDIMPipeline", "LDMPipeline"):
         with seeded(2):
             unet = build_unet(**({"in_channels": 4, "out_channels": 4, "sample_size": 8} if kind[0] == "L" else {}))
@@ -81,7 +74,7 @@ def save_pipeline(kind: str, directory: Path, scheduler: str = "DDIMScheduler", 
     """Save a pipeline and a file of prompts beside it; return its directory."""
     made = pipeline(kind, directory, scheduler, **config)
     with quiet(library()), torch.no_grad():
-        for weight in (made.unet if hasattr(made, "unet") else made.transformer).parameters():
+        for weight in made.unet.parameters():
             weight *= 1 + 0.1 * seed
         made.save_pretrained(directory / "model")
     (directory / "prompts.txt").write_text("\n".join(PROMPTS) + "\n")

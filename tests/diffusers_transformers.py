@@ -14,7 +14,10 @@ from diffusers_encoders import (
 )
 from diffusers_models import AUTOENCODERS, seeded, settings
 
-from ganatomy.models.generators.diffusers.checkpoint import library
+from ganatomy.core.registry import join_name
+from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.diffusers.checkpoint import library, quiet
+from ganatomy.models.generators.sampling import SampledGenerator
 
 TRANSFORMERS = {
     "StableDiffusion3Pipeline": True,
@@ -26,10 +29,19 @@ TRANSFORMERS = {
 }
 """Their pipelines, and whether each is a flow."""
 FLOW = {"shift": 3.0, "use_dynamic_shifting": True}
+PROMPTS = ("a tree", "a door", "the sky over a church")
+CLASSES = ("3", "5", "999")
+STABLE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+"""Settings of a scheduler that is none of a flow."""
 SMALL: dict[str, Any] = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 8}
 """What makes a transformer a small one, of 16 units."""
 WORDS = 24
 """Numbers of a word of T5."""
+
+
+def prompts_of(kind: str) -> tuple[str, ...]:
+    """Return prompts that a pipeline takes."""
+    return CLASSES if kind == "DiTPipeline" else PROMPTS
 
 
 def latents(name: str = "kl", **more: Any) -> Any:
@@ -131,3 +143,30 @@ def _dit(_directory: Path, more: dict[str, Any]) -> dict[str, Any]:
     labels["3"] = "white shark, man-eater"
     parts = {"vae": latents(shift_factor=None), "id2label": labels}
     return parts | {"transformer": network("DiTTransformer2DModel", config, more)}
+
+
+def save_transformer(
+    kind: str,
+    directory: Path,
+    scheduler: Any = None,
+    without: tuple[str, ...] = (),
+    distilled: bool = False,
+    **more: Any,
+) -> Path:
+    """Save a pipeline of these settings of its network, without some of its parts; return its directory."""
+    parts = transformer_parts(kind, directory, **more) | dict.fromkeys(without)
+    name, config = ("FlowMatchEulerDiscreteScheduler", FLOW) if TRANSFORMERS[kind] else ("DDIMScheduler", STABLE)
+    with quiet(library()):
+        steps = scheduler or getattr(library(), name).from_config(config)
+        settings = {"is_distilled": True} if distilled else {}
+        getattr(library(), kind)(**parts, **settings, scheduler=steps).save_pretrained(directory / "model")
+    (directory / "prompts.txt").write_text("\n".join(prompts_of(kind)) + "\n")
+    return directory / "model"
+
+
+def opened_transformer(directory: Path, **options: object) -> SampledGenerator:
+    asked = {"prompts": directory.parent / "prompts.txt", "steps": 2, "size": 16} | options
+    kept = {key: str(value) for key, value in asked.items() if value is not None}
+    generator = open_generator(join_name("diffusers", str(directory), kept))
+    assert isinstance(generator, SampledGenerator)
+    return generator

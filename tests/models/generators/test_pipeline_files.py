@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers_models import save_pipeline as save_ddpm
-from diffusers_pipelines import PROMPTS
+from diffusers_transformers import PROMPTS
 from mistakes import mistake
 from safetensors.torch import load_file, save_file
 from single_files import single_file

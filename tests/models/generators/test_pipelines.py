@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers_pipelines import PROMPTS, STABLE, made_scheduler
+from diffusers_pipelines import made_scheduler
+from diffusers_transformers import PROMPTS, STABLE
 from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import DissectSpec
