@@ -112,34 +112,98 @@ def click(page: Page, selector: str) -> None:
     settled(page, before)
 
 
-def test_a_photograph_is_opened_painted_on_where_the_brush_was(page: Page, served: str) -> None:
-    studio(page, served)
+def photograph(page: Page) -> Any:
+    """Choose a rendered church as the photograph; return its pixels [256, 256, 3]."""
+    image = render("church", range(9, 10), 256, seed=5).images[0].transpose(1, 2, 0)
     buffer = io.BytesIO()
-    Image.fromarray(render("church", range(9, 10), 256, seed=5).images[0].transpose(1, 2, 0)).save(buffer, "png")
+    Image.fromarray(image).save(buffer, "png")
     sent = base64.b64encode(buffer.getvalue()).decode()
-    before = drawn(page)
     page.ask(
         f"""(async () => {{
           const bytes = Uint8Array.from(atob("{sent}"), c => c.charCodeAt(0));
           const files = new DataTransfer();
-          files.items.add(new File([bytes], "holiday.png", {{ type: "image/png" }}));
+          files.items.add(window.holiday = new File([bytes], "holiday.png", {{ type: "image/png" }}));
           const input = document.getElementById("photograph");
           input.files = files.files;
           input.dispatchEvent(new Event("change", {{ bubbles: true }}));
         }})()"""
     )
+    return image
+
+
+def about_photograph(page: Page) -> str:
     page.wait("!document.getElementById('about-photograph').hidden", 180)
+    return str(page.ask("document.getElementById('about-photograph').textContent"))
+
+
+def saved_at_its_own_size(page: Page) -> Any:
+    """Save the photograph, and return what the file holds."""
+    page.ask("window.saved = new Promise(done => { URL.createObjectURL = blob => { done(blob); return '#' } }); 0")
+    page.ask("document.getElementById('save-whole').click()")
+    content = page.ask(
+        """window.saved.then(blob => new Promise(done => {
+          const reader = new FileReader();
+          reader.onload = () => done(reader.result.split(',')[1]);
+          reader.readAsDataURL(blob);
+        }))"""
+    )
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"), dtype=int)
+
+
+def test_a_photograph_is_opened_painted_on_saved_and_there_after_a_reload(page: Page, served: str) -> None:
+    studio(page, served)
+    before = drawn(page)
+    own = photograph(page).astype(int)
+    about = about_photograph(page)
     settled(page, before)
-    assert "holiday" in page.ask("document.getElementById('about-photograph').textContent")
-    assert "256 × 256" in page.ask("document.getElementById('about-photograph').textContent")
+    assert "holiday" in about
+    assert "256 × 256" in about
     plain = pixels(page)
     small = render("church", range(9, 10), 64, seed=5).images[0].transpose(1, 2, 0).astype(int)
     assert plain.shape == small.shape
     assert np.abs(plain - small).mean() < 12  # it is the photograph
     paint_a_tree(page)
-    changed = np.abs(pixels(page) - plain).max(2) > 8
+    painted = pixels(page)
+    changed = np.abs(painted - plain).max(2) > 8
     assert changed.any()
     assert not changed[: len(changed) // 4].any()  # the sky stays the photograph's
+    saved = saved_at_its_own_size(page)
+    assert saved.shape == own.shape
+    assert np.array_equal(saved[:64], own[:64])
+    change = (saved - own).reshape(64, 4, 64, 4, 3).mean((1, 3))
+    where = change.max(2, where=changed[..., None], initial=0)
+    assert abs(where.sum() / (painted - plain).max(2, where=changed[..., None], initial=0).sum() - 1) < 0.2
+    for width, dark in ((1440, False), (390, True)):
+        assert violations(page, width, dark=dark) == []
+    page.look(1440, 950)
+    page.wait("location.hash.length > 9")
+    page.ask("delete document.body.dataset.ready; location.reload()")
+    page.wait("document.body?.dataset.ready")
+    assert about_photograph(page) == about
+    settled(page, 0)
+    assert np.array_equal(pixels(page), painted)
+    assert np.array_equal(saved_at_its_own_size(page), saved)
+
+
+def test_a_photograph_that_the_server_forgot_is_opened_again_from_the_browsers_copy(page: Page, served: str) -> None:
+    studio(page, served)
+    before = drawn(page)
+    photograph(page)
+    about = about_photograph(page)
+    settled(page, before)
+    forgotten, unknown = 2**53 - 5, 2**53 - 7
+    page.ask(f"import('/static/kept_files.js').then(m => m.keepFile({forgotten}, window.holiday))")
+    page.open("about:blank", LOADED)
+    page.open(f"{served}/paint/church{link({'id': forgotten, 'strokes': [STROKE]})}")
+    assert about_photograph(page) == about
+    assert int(page.ask("document.getElementById('id').value")) not in (forgotten, 0)
+    assert page.ask("document.querySelectorAll('#strokes li').length") == 1
+    page.open("about:blank", LOADED)
+    page.open(f"{served}/paint/church{link({'id': unknown, 'strokes': [STROKE]})}")
+    page.wait("document.getElementById('id').value === '0'")
+    assert "open the photograph again" in page.ask("document.body.innerText")
+    assert all("404" in error for error in page.errors), "the server does not know them"
+    page.errors.clear()
 
 
 def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: Page, served: str) -> None:

@@ -1,5 +1,6 @@
 """Photographs that people open in the studio: inverted piece by piece, then painted on as any image of the model."""
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Generator as Pieces
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ganatomy.web.paint_sessions import Painter
 
 FIRST = 1 << 52
-"""Id of the first photograph; no image of a model that is painted on has so great a one."""
+"""The lowest id of a photograph; no image of a model that is painted on has so great a one."""
 KEPT = 32
 """Photographs that are kept; the one that was opened first goes first."""
 
@@ -97,13 +98,11 @@ class Photographs:
     def __init__(self, painter: "Painter") -> None:
         self._painter = painter
         self._opened: OrderedDict[int, _Opened] = OrderedDict()
-        self._count = 0
         self._drawn: tuple[ModelImages, Latents, FeatureNetwork] | None = None
 
     def add(self, photograph: Images) -> PhotographState:
         """Take in a photograph [1, 3, H, W]; `advance` inverts it."""
-        id = FIRST + self._count
-        self._count += 1
+        id = FIRST + secrets.randbelow(FIRST)  # nobody finds another's by counting
         state = PhotographState(id=id, share=0.0, finished=False)
         self._opened[id] = _Opened(state, self._invert(state, photograph))
         if len(self._opened) > KEPT:
@@ -146,7 +145,8 @@ class Photographs:
         labels = [painter.source.models.segmenter(images) for images in (photograph, found.images)]
         state.kept = float((labels[0] == labels[1]).double().mean())
         state.error = float((found.images.clamp(-1, 1) - photograph).abs().mean() / 2)
-        state.place = place_among(float(distances.min()), drawn.nearest)
+        distance = float(distances.min())
+        state.place, state.distance = place_among(distance, drawn.nearest), distance / float(drawn.nearest.median())
         state.share, state.finished = 1.0, True
 
     def _model_images(self) -> tuple[ModelImages, Tensor, FeatureNetwork]:

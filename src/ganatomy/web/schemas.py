@@ -40,6 +40,9 @@ class PhotographState(BaseModel):
     place: str | None = Field(
         default=None, description="among the images of the model: inside, at the edge, far outside"
     )
+    distance: float | None = Field(
+        default=None, description="from the nearest image of the model, as a multiple of what is usual among them"
+    )
 
 
 class CloneSource(Strict):

@@ -11,7 +11,7 @@ from toy_sampler import ToySampler
 
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators import Generator
-from ganatomy.models.generators.sampling import SampledGenerator, Sampler, State
+from ganatomy.models.generators.sampling import SampledGenerator, Sampler, State, kept_states
 from ganatomy.models.generators.sampling.kept_states import KeptStates
 
 
@@ -156,6 +156,20 @@ def test_states_are_kept_within_a_bound(sampler: ToySampler) -> None:
     sampler.calls = 0
     assert torch.equal(generator.edited(z, off(generator, "up@6")), expected)
     assert sampler.calls == 2
+
+
+def test_long_runs_keep_the_states_of_the_last_images_only(
+    sampler: ToySampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_states, "IMAGES", 12)
+    generator = SampledGenerator(sampler)
+    for first in range(0, 30, 6):
+        generator.observe(generator.latents(range(first, first + 6), 1), ())
+    sampler.calls = 0
+    generator.edited(generator.latents(range(18, 24), 1), off(generator, "up@6"))
+    assert (sampler.calls, generator._kept.images) == (1, 12)
+    generator.edited(generator.latents(range(6, 12), 1), off(generator, "up@6"))
+    assert sampler.calls == 1 + sampler.steps
 
 
 def test_render_has_the_gradient_of_all_remaining_steps(generator: SampledGenerator) -> None:

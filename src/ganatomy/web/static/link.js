@@ -1,7 +1,7 @@
 // @ts-check
 /** An edit as the fragment of a URL: JSON, deflated, in URL-safe base64. */
 
-import { isPhotograph, validImageId } from "./page.js";
+import { validImageId } from "./page.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Study} Study */
@@ -54,9 +54,8 @@ export async function decodeEdit(text, study) {
   const dropped = all.length - strokes.length;
   const id = Number(state?.id);
   const warning = state === null ? "The address holds no edit that can be read; part of it may be missing."
-    : isPhotograph(id) ? "The strokes of the address are of a photograph, which is not in it: open the photograph again."
     : dropped ? `${dropped} of ${all.length} strokes of the address cannot be done here and were left out: another study's layer or units, or over ${MAX_STROKES} strokes.` : "";
-  return { id: isPhotograph(id) ? 0 : validImageId(id), layer, brush: String(state?.brush ?? ""), strokes, warning };
+  return { id: validImageId(id), layer, brush: String(state?.brush ?? ""), strokes, warning };
 }
 
 /** @param {any} given @param {Study} study @returns {Stroke | null} */

@@ -71,10 +71,20 @@ class Studio {
     this.#actionChanged();
     this.history = new History(edit.strokes);
     this.#showPasted([]);
-    showStatus(`Drawing image ${edit.id}…`);
-    await this.goTo(edit.id);
+    const id = await this.#imageOf(edit);
+    showStatus(`Drawing image ${id}…`);
+    await this.goTo(id);
     showStatus("");
-    await showErrors("link", () => { if (edit.warning) throw new Error(edit.warning); });
+  }
+
+  /** The image of an edit; image 0 where its photograph cannot be had. @param {import("./link.js").Edit} edit */
+  async #imageOf(edit) {
+    let id = isPhotograph(edit.id) ? 0 : edit.id;
+    await showErrors("link", async () => {
+      if (isPhotograph(edit.id)) id = await this.photographs.reopen(edit.id);
+      if (edit.warning) throw new Error(edit.warning);
+    });
+    return id;
   }
 
   /** Update the page after a change of strokes. */
@@ -261,7 +271,7 @@ class Studio {
   async #link() {
     window.history.replaceState(null, "", `#${await this.#encoded()}`);
     const copied = await navigator.clipboard?.writeText(window.location.href).then(() => true, () => false);
-    const without = isPhotograph(this.id) ? " It holds the strokes, and not the photograph." : "";
+    const without = isPhotograph(this.id) ? " Whoever opens it sees the photograph, as long as the server keeps it." : "";
     showStatus(`The address of this page is the link${copied ? "; it was copied" : ": copy it from there"}.${without}`);
   }
 

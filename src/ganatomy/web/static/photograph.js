@@ -1,14 +1,15 @@
 // @ts-check
 /** A photograph of one's own: opened, inverted by the server, and saved at its own size with the change on it. */
 
-import { fetchJson } from "./api.js";
+import { ApiError, fetchJson } from "./api.js";
+import { keepFile, keptFile } from "./kept_files.js";
 import { element } from "./page.js";
 
 const POLL_MS = 300;
 const PNG_SIDE = 256;
 const LARGE_SIDE = 512;
 
-/** @typedef {{id: number, share: number, finished: boolean, reason: string | null, error: number | null, kept: number | null, place: string | null}} State */
+/** @typedef {{id: number, share: number, finished: boolean, reason: string | null, error: number | null, kept: number | null, place: string | null, distance: number | null}} State */
 /** @typedef {{name: string, whole: ImageBitmap, left: number, top: number, width: number, height: number}} Opened */
 
 export class Photographs {
@@ -23,20 +24,42 @@ export class Photographs {
 
   /** Open a file; resolves to the id of its image once it is inverted. @param {File} file */
   async open(file) {
-    const whole = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => { throw new Error(`${file.name} is not an image that this browser can read.`); });
-    const opened = { name: file.name.replace(/\.\w+$/, ""), whole, ...middle(whole, this.size) };
     this.showStatus(`Opening ${file.name}…`);
+    const opened = await read(file, this.size);
     /** @type {State} */
-    let state = await fetchJson(`${this.api}/photographs`, await this.#part(opened));
+    const state = await fetchJson(`${this.api}/photographs`, await this.#part(opened));
+    await this.#finish(state, opened);
+    await keepFile(state.id, file);
+    return state.id;
+  }
+
+  /**
+   * Take up a photograph again, after a reload or from a link; resolves to its id, another one where the server had
+   * forgotten it and this browser has the file.
+   * @param {number} id
+   */
+  async reopen(id) {
+    if (this.opened.has(id)) return id;
+    const file = await keptFile(id);
+    /** @type {State | null} */
+    const state = await fetchJson(`${this.api}/photographs/${id}`).catch(unlessUnknown);
+    if (!state && file) return this.open(file);
+    if (!state) throw new Error("The strokes of the address are of a photograph that the server does not have: open the photograph again.");
+    await this.#finish(state, file ? await read(file, this.size) : null);
+    return id;
+  }
+
+  /** Wait until a photograph is inverted, and say what is known of it. @param {State} state @param {Opened | null} opened */
+  async #finish(state, opened) {
+    const name = opened?.name ?? "The photograph";
     while (!state.finished) {
       if (state.reason) throw new Error(state.reason);
-      this.showStatus(`Finding how the model draws ${file.name}: ${Math.round(100 * state.share)} %`);
+      this.showStatus(`Finding how the model draws ${name}: ${Math.round(100 * state.share)} %`);
       await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
       state = await fetchJson(`${this.api}/photographs/${state.id}`);
     }
-    this.opened.set(state.id, opened);
-    element("about-photograph", HTMLElement).textContent = about(state, opened, this.size);
-    return state.id;
+    if (opened) this.opened.set(state.id, opened);
+    element("about-photograph", HTMLElement).textContent = `${name}${about(state, opened, this.size)}`;
   }
 
   /** The part that becomes the model's image, at most twice its size; of large ones as large, as the server takes no more than 1 MiB. @param {Opened} opened */
@@ -55,7 +78,7 @@ export class Photographs {
   /** The photograph at its own size, with the change of its image, which is enlarged. @param {number} id @param {ImageBitmap} before @param {ImageBitmap} after */
   async saved(id, before, after) {
     const opened = this.opened.get(id);
-    if (!opened) throw new Error("This photograph was opened on another page; open it again to save it at its own size.");
+    if (!opened) throw new Error("This browser does not have the photograph's file; open it again to save it at its own size.");
     const { whole, left, top, width, height } = opened;
     const canvas = new OffscreenCanvas(whole.width, whole.height);
     const context = context2d(canvas);
@@ -107,9 +130,22 @@ function pixels(image) {
 /** @param {OffscreenCanvas} canvas */
 const context2d = (canvas) => /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
 
-/** What to know of an opened photograph. @param {State} state @param {Opened} opened @param {{width: number, height: number}} size */
-function about(state, { name, width, height }, size) {
-  const smaller = width > size.width ? ` The model paints ${size.width} × ${size.height} pixels; saved at its own size, the change is enlarged to ${width} × ${height}.` : "";
-  const far = state.place === "inside" ? "" : ` It is ${state.place} of what the model draws: edits may fail.`;
-  return `${name}: the model draws it with a mean error of ${(100 * (state.error ?? 0)).toFixed(1)} %, and ${Math.round(100 * (state.kept ?? 0))} % of its pixels keep their label.${far}${smaller} What you do not paint on stays the photograph's.`;
+/** What to know of an opened photograph. @param {State} state @param {Opened | null} opened @param {{width: number, height: number}} size */
+function about(state, opened, size) {
+  const smaller = opened && opened.width > size.width ? ` The model paints ${size.width} × ${size.height} pixels; saved at its own size, the change is enlarged to ${opened.width} × ${opened.height}.` : "";
+  const times = (state.distance ?? 0).toFixed(1);
+  const far = state.place === "inside" ? "" : ` It is ${state.place} of what the model draws, ${times} times as far from its images as they are from each other: edits may fail.`;
+  return `: the model draws it with a mean error of ${(100 * (state.error ?? 0)).toFixed(1)} %, and ${Math.round(100 * (state.kept ?? 0))} % of its pixels keep their label.${far}${smaller} What you do not paint on stays the photograph's.`;
+}
+
+/** Nothing, of an id that the server does not know. @param {unknown} error */
+function unlessUnknown(error) {
+  if (error instanceof ApiError && error.status === 404) return null;
+  throw error;
+}
+
+/** @param {File} file @param {{width: number, height: number}} size @returns {Promise<Opened>} */
+async function read(file, size) {
+  const whole = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => { throw new Error(`${file.name} is not an image that this browser can read.`); });
+  return { name: file.name.replace(/\.\w+$/, ""), whole, ...middle(whole, size) };
 }

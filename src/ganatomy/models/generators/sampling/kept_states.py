@@ -11,6 +11,8 @@ from ganatomy.models.generators.sampling.protocol import State
 ROOM = 1 << 28
 """Bytes of states that are kept. Where those after every step of a batch take more than half, every second, third …
 is."""
+IMAGES = 256
+"""Images whose states are kept: what is edited comes again soon, and long runs soon have what they ever hold."""
 
 
 class KeptStates:
@@ -29,7 +31,7 @@ class KeptStates:
         apart = -(-self._steps * state.nbytes // (self.room // 2))  # rounded up
         if done % max(apart, 1) == 0:
             self._batches.setdefault(_key(z), {})[done] = state
-        while len(self._batches) > 1 and self.nbytes > self.room:
+        while len(self._batches) > 1 and (self.nbytes > self.room or self.images > IMAGES):
             self._batches.popitem(last=False)
 
     def find(self, z: Latents, done: int) -> tuple[int, State] | None:
@@ -40,6 +42,11 @@ class KeptStates:
             return None
         self._batches.move_to_end(_key(z))
         return max(known), own[max(known)]
+
+    @property
+    def images(self) -> int:
+        """Images of all batches."""
+        return sum(len(next(iter(own.values()))) for own in self._batches.values())
 
     @property
     def nbytes(self) -> int:
