@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.answers import answer, progress
 from ganatomy.core.errors import UnknownName
-from ganatomy.core.layer_steps import split_layer
+from ganatomy.core.layer_steps import at_step, split_layer
 
 if TYPE_CHECKING:
     from ganatomy.models.generators.sampling import SampledGenerator
@@ -114,7 +114,7 @@ def _steps_line(layer: str, sampled: "SampledGenerator") -> str:
     blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in sampled.listed))
     few = f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')}"
     return (
-        f"\neach at every step, {block}@1 to {block}@{sampled.last}; a dissection that names no layers takes {blocks} "
+        f"\neach at every step, {at_step(block, 1)} to {at_step(block, sampled.last)}; a dissection that names no layers takes {blocks} "
         f"at {few} (step={steps} of the model's name)"
     )
 

@@ -17,11 +17,21 @@ class LayerAtStep(NamedTuple):
 def split_layer(layer: str) -> LayerAtStep:
     """Return block and step of a layer.
 
-    >>> split_layer("up1@3"), split_layer("layer4")
-    (LayerAtStep(block='up1', step=3), LayerAtStep(block='layer4', step=None))
+    >>> split_layer("up1@3"), split_layer("layer4"), split_layer("attn2@3:words")
+    (LayerAtStep(block='up1', step=3), LayerAtStep(block='layer4', step=None), LayerAtStep(block='attn2:words', step=3))
     """
-    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})", layer)
-    return LayerAtStep(found[1], int(found[2])) if found else LayerAtStep(layer)
+    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})(:\w+)?", layer)
+    return LayerAtStep(found[1] + (found[3] or ""), int(found[2])) if found else LayerAtStep(layer)
+
+
+def at_step(block: str, step: int | str) -> str:
+    """Return the layer of a block at a step, or at steps that follow on each other.
+
+    >>> at_step("up1", 3), at_step("attn2:words", "1..8")
+    ('up1@3', 'attn2@1..8:words')
+    """
+    name, part = re.fullmatch(r"(.+?)(:\w+)?", block, re.DOTALL).groups("")
+    return f"{name}@{step}{part}"
 
 
 def read_steps(text: str) -> range:
@@ -51,7 +61,7 @@ def nearest_layers(layers: Collection[str], window: Sequence[str]) -> list[str]:
     block, first = split_layer(window[0])
     middle = (first or 0) + (len(window) - 1) / 2
     known = [part.step for part in map(split_layer, layers) if part.block == block and part.step]
-    return [f"{block}@{min(known, key=lambda step: abs(step - middle))}"]
+    return [at_step(block, min(known, key=lambda step: abs(step - middle)))]
 
 
 def is_window(layers: Sequence[str]) -> bool:
@@ -86,4 +96,4 @@ def _written(group: Sequence[LayerAtStep]) -> str:
     first, last = group[0], group[-1]
     if first.step is None:
         return first.block
-    return f"{first.block}@{first.step}" + (f"..{last.step}" if len(group) > 1 else "")
+    return at_step(first.block, f"{first.step}..{last.step}" if len(group) > 1 else first.step)

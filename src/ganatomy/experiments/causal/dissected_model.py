@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import read_steps, spanned, split_layer
+from ganatomy.core.layer_steps import at_step, read_steps, spanned, split_layer
 from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -206,7 +206,7 @@ class DissectedModel:
         if not self.dissected_steps(block):
             known = dict.fromkeys(part.block for part in map(split_layer, self.dissection.layers) if part.step)
             raise UnknownName("block that was dissected at a step", block, known)
-        layers = [f"{block}@{step}" for step in steps]
+        layers = [at_step(block, step) for step in steps]
         if layers[-1] not in self.models.subject.layers:
             raise BadValue(f"at_steps={text}: the model has steps 1 to {self.last_step(block)}")
         return layers

@@ -15,6 +15,7 @@ from ganatomy.core.tensor_types import Features
 from ganatomy.models.generators.batches import Hook
 from ganatomy.models.generators.nested_tensors import replaced, tensors
 from ganatomy.models.generators.protocol import Edit, applied
+from ganatomy.models.generators.word_maps import name_of, path_of
 from ganatomy.models.wrapped import check_followed
 
 
@@ -178,8 +179,9 @@ def not_computed(name: str, layer: str) -> BadModel:
 
 
 def readable(module: nn.Module) -> list[str]:
-    """Return the paths of the submodules whose output can be read: all but TorchScript."""
-    return [path for path, part in module.named_modules() if path and not isinstance(part, torch.jit.ScriptModule)]
+    """Return the names of the submodules whose output can be read: all but TorchScript."""
+    parts = [(path, part) for path, part in module.named_modules() if path]
+    return [name_of(path, part) for path, part in parts if not isinstance(part, torch.jit.ScriptModule)]
 
 
 @contextlib.contextmanager
@@ -200,5 +202,5 @@ def hooked(module: nn.Module, paths: Iterable[str], hook: Hook) -> Iterator[None
 
     with contextlib.ExitStack() as hooks:
         for path in paths:
-            hooks.callback(module.get_submodule(path).register_forward_hook(counted(path), with_kwargs=True).remove)
+            hooks.callback(module.get_submodule(path_of(path)).register_forward_hook(counted(path), with_kwargs=True).remove)
         yield

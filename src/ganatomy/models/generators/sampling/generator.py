@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
-from ganatomy.core.layer_steps import split_layer
+from ganatomy.core.layer_steps import at_step, split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
@@ -172,12 +172,12 @@ class SampledGenerator:
                 block, step = split_layer(layer)
                 if block in self.blocks and step is not None:
                     raise BadValue(f"{layer}: {self._name} has steps 1 to {self.last}")
-                near = [f"{layer}@{own}" for own in self.steps] if layer in self.blocks else []
+                near = [at_step(layer, own) for own in self.steps] if layer in self.blocks else []
                 raise UnknownName(f"layer of {self._name}", layer, self.layers, near)
 
     def _at(self, steps: Sequence[int], blocks: Sequence[str] = ()) -> dict[str, LayerShape]:
         own = {block: shape for block, shape in self.blocks.items() if block in blocks or not blocks}
-        return {f"{block}@{step}": shape for step in steps for block, shape in own.items()}
+        return {at_step(block, step): shape for step in steps for block, shape in own.items()}
 
     def _numbers(self, z: Latents) -> Tensor:
         return z[:, -1].round().long() % len(self.sampler.prompts)
@@ -193,7 +193,7 @@ class SampledGenerator:
         features = {}
         for number in range(done + 1, self.last + 1):
             state, read = self._step(state, number, by_step.get(number, LayerPlan()))
-            features |= {f"{block}@{number}": r for block, r in read.items()}
+            features |= {at_step(block, number): r for block, r in read.items()}
             if plain and number < changed:
                 self._kept.add(z, number, state)
         if torch.is_grad_enabled() and any(r.requires_grad for r in plan.put.values()) and not state.x.requires_grad:
