@@ -202,5 +202,6 @@ def hooked(module: nn.Module, paths: Iterable[str], hook: Hook) -> Iterator[None
 
     with contextlib.ExitStack() as hooks:
         for path in paths:
-            hooks.callback(module.get_submodule(path_of(path)).register_forward_hook(counted(path), with_kwargs=True).remove)
+            part = module.get_submodule(path_of(path))
+            hooks.callback(part.register_forward_hook(counted(path), with_kwargs=True).remove)
         yield

@@ -23,6 +23,7 @@ from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_r
 from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
 from ganatomy.models.generators.survey import GridOf, Survey, map_grid
+from ganatomy.models.generators.word_maps import SUFFIX
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
 
 HALVES = {"cond": Halves(2, 1, (1,)), "uncond": Halves(2, 0, (0,)), "both": Halves(2, 1, (0, 1))}
@@ -128,6 +129,12 @@ class SampledGenerator:
         """Memory of the process at most while the sampler was opened, where it says that."""
         found: int = getattr(self.sampler, "opening_bytes", 0)
         return found
+
+    @property
+    def unit_names(self) -> dict[str, Sequence[str]]:
+        """What the units of layers are called, where they are words: see `WordMaps`."""
+        words: Sequence[str] = getattr(self.sampler, "words", ())
+        return {layer: words for layer in self.layers if split_layer(layer).block.endswith(SUFFIX)}
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
