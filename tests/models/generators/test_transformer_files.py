@@ -1,6 +1,8 @@
 """Folders of pipelines of transformers: what opens, and what is refused in one line."""
 
 import json
+import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +159,25 @@ def test_as_many_tokens_of_text_as_of_the_image_are_refused(
     monkeypatch.setattr("ganatomy.models.generators.diffusers.families.sd3.WORDS", 4)
     with mistake("bad-value", "16 tokens", "size="):
         opened_transformer(copied(SD3))
+
+
+class Malice:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder_2"])
+def test_code_in_weights_is_not_run(
+    copied: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = copied(FLUX)
+    for file in (directory / part).glob("*.safetensors"):
+        file.unlink()
+    name = "diffusion_pytorch_model.bin" if part == "transformer" else "pytorch_model.bin"
+    (directory / part / name).write_bytes(pickle.dumps({"weight": Malice()}))
+    with mistake("bad-file", name, "mkdir"):
+        opened_transformer(directory)
+    assert not (tmp_path / "ran").exists(), "code ran"
