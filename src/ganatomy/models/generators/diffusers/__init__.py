@@ -73,7 +73,7 @@ def open_diffusers(
             filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers, or
             names that the pipeline has for them.
         negative: the prompt that guidance leads away from; else an empty one.
-        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline's own call has it, such as 7.5.
+        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline's own call has it.
         scheduler: the class of another scheduler, with the settings of the pipeline's own, else its own.
         half: which rows of a guided call are read and edited, ``cond``, ``uncond`` or ``both``; else ``cond``.
         show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.
