@@ -139,9 +139,7 @@ def _pixart(_directory: Path, more: dict[str, Any]) -> dict[str, Any]:
 
 def _dit(_directory: Path, more: dict[str, Any]) -> dict[str, Any]:
     config = {"sample_size": 8, "in_channels": 4, "out_channels": 8, "num_embeds_ada_norm": 1000}
-    labels = {str(i): f"thing {i}" for i in range(1000)}
-    labels["3"] = "white shark, man-eater"
-    parts = {"vae": latents(shift_factor=None), "id2label": labels}
+    parts = {"vae": latents(shift_factor=None)}
     return parts | {"transformer": network("DiTTransformer2DModel", config, more)}
 
 

@@ -203,7 +203,12 @@ SPOILT: list[tuple[str, Callable[[Path], object], str, list[str]]] = [
         "bad-model",
         ["EDMEulerScheduler", "scheduler=DDIMScheduler"],
     ),
-    ("another class", lambda d: edit(d / "model_index.json", _class_name="FluxPipeline"), "bad-model", [*PIPELINES]),
+    (
+        "another class",
+        lambda d: edit(d / "model_index.json", _class_name="WanPipeline"),
+        "bad-model",
+        ["WanPipeline", *PIPELINES],
+    ),
     (
         "from images",
         lambda d: edit(d / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),

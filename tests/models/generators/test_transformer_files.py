@@ -1,6 +1,8 @@
 """Folders of pipelines of transformers: what opens, and what is refused in one line."""
 
 import json
+import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +23,9 @@ def copied(saved_transformer: Callable[[str], Path], tmp_path: Path) -> Callable
     return lambda kind: Path(shutil.copytree(saved_transformer(kind), tmp_path / kind)) / "model"
 
 
-def test_classes_have_names_and_numbers(saved_transformer: Callable[[str], Path]) -> None:
-    directory = saved_transformer(DIT) / "model"
+def test_classes_have_names_and_numbers(copied: Callable[[str], Path]) -> None:
+    directory = copied(DIT)
+    edit(directory / "model_index.json", id2label={"3": "white shark, man-eater", "5": "thing 5"})
     named, numbered = (opened_transformer(directory, prompts=text) for text in ("white shark;thing 5", "3;5"))
     assert named.prompts == ("white shark", "thing 5")
     assert torch.equal(*(each.observe(each.latents(range(2), 0), ()).images for each in (named, numbered)))
@@ -70,13 +73,13 @@ SPOILT: list[tuple[str, Callable[[Path], None], str, list[str]]] = [
         "bad-model",
         ["transformer", "SD3Transformer2DModel"],
     ),
-    (SD3, remove("transformer"), "bad-file", ["transformer"]),
+    (SD3, remove("transformer"), "bad-file", ["transformer/config.json"]),
     (SD3, index(text_encoder=None), "bad-file", ["text_encoder"]),
     (SD3, index(text_encoder=["transformers", "CLIPTextModel"]), "bad-model", ["CLIPTextModelWithProjection"]),
     (SD3, index(tokenizer_3=None), "bad-file", ["tokenizer_3"]),
     (SD3, remove("tokenizer_3/tokenizer.json"), "bad-file", ["tokenizer.json", "T5TokenizerFast"]),
     (SD3, tuned(in_channels=8), "bad-model", ["transformer", "latents of 4 channels"]),
-    (SD3, tuned(num_layers=3), "bad-file", ["transformer_blocks.2"]),
+    (SD3, tuned(num_layers=3), "bad-file", ["transformer_blocks.1.attn.to_add_out.weight"]),
     (SD3, tuned(attention_head_dim="many"), "bad-model", ["SD3Transformer2DModel"]),
     (
         FLUX,
@@ -84,7 +87,7 @@ SPOILT: list[tuple[str, Callable[[Path], None], str, list[str]]] = [
         "bad-model",
         ["text_encoder_2", "T5EncoderModel"],
     ),
-    (FLUX, tuned(joint_attention_dim=20), "bad-file", ["context_embedder"]),
+    (FLUX, tuned(joint_attention_dim=20), "bad-file", ["context_embedder.weight"]),
     (FLUX, index(scheduler=["diffusers", "DDIMScheduler"]), "bad-model", ["DDIMScheduler", "velocity"]),
     (
         FLUX2,
@@ -92,12 +95,17 @@ SPOILT: list[tuple[str, Callable[[Path], None], str, list[str]]] = [
         "bad-model",
         ["Qwen3ForCausalLM"],
     ),
-    (FLUX2, lambda d: edit(d / "text_encoder/config.json", num_hidden_layers=20), "bad-file", ["text_encoder"]),
+    (FLUX2, lambda d: edit(d / "text_encoder/config.json", hidden_size=24), "bad-file", ["text_encoder"]),
     (FLUX2, index(vae=["diffusers", "AutoencoderKLWan"]), "bad-model", ["vae", "AutoencoderKLWan"]),
     (ALPHA, index(tokenizer=["transformers", "CLIPTokenizer"]), "bad-model", ["T5Tokenizer"]),
-    (ALPHA, tuned(caption_channels=20), "bad-file", ["caption_projection"]),
-    (DIT, tuned(num_embeds_ada_norm=10), "bad-file", ["class_embedder"]),
-    (DIT, index(_class_name="Flux2Pipeline"), "bad-model", ["Flux2Pipeline", FLUX2, DIT]),
+    (ALPHA, tuned(caption_channels=20), "bad-file", ["caption_projection.linear_1.weight"]),
+    (
+        DIT,
+        tuned(num_embeds_ada_norm=10),
+        "bad-file",
+        ["[1001, 16]", "[11, 16]"],
+    ),
+    (DIT, index(_class_name="Flux2Pipeline"), "bad-model", ["Flux2Pipeline", "Mistral", FLUX2, DIT]),
 ]
 
 
@@ -151,3 +159,25 @@ def test_as_many_tokens_of_text_as_of_the_image_are_refused(
     monkeypatch.setattr("ganatomy.models.generators.diffusers.families.sd3.WORDS", 4)
     with mistake("bad-value", "16 tokens", "size="):
         opened_transformer(copied(SD3))
+
+
+class Malice:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder_2"])
+def test_code_in_weights_is_not_run(
+    copied: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = copied(FLUX)
+    for file in (directory / part).glob("*.safetensors"):
+        file.unlink()
+    name = "diffusion_pytorch_model.bin" if part == "transformer" else "pytorch_model.bin"
+    (directory / part / name).write_bytes(pickle.dumps({"weight": Malice()}))
+    with mistake("bad-file", name, "mkdir"):
+        opened_transformer(directory)
+    assert not (tmp_path / "ran").exists(), "code ran"

@@ -70,10 +70,10 @@ def open_diffusers(
             number of calls that make its input from noise.
         layers: the layers to offer, ``a,b``; else all.
         prompts: a file with a prompt on each line, or prompts separated by semicolons; ``{tree|door}`` is a slot,
-            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers.
+            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers, or
+            names that the pipeline has for them.
         negative: the prompt that guidance leads away from; else an empty one.
-        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline has it: 7.5, of SDXL 5, of
-            latent consistency models 8.5.
+        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline's own call has it.
         scheduler: the class of another scheduler, with the settings of the pipeline's own, else its own.
         half: which rows of a guided call are read and edited, ``cond``, ``uncond`` or ``both``; else ``cond``.
         show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.

@@ -19,11 +19,12 @@ from ganatomy.models.generators.diffusers.conditions import Conditions
 from ganatomy.models.generators.diffusers.decoder import modes, scale_and_shift
 from ganatomy.models.generators.diffusers.families import FAMILIES, Family, PipelineOptions
 from ganatomy.models.generators.diffusers.pipeline_index import Index, read_index
-from ganatomy.models.generators.diffusers.schedule import SCHEDULERS, Schedule
+from ganatomy.models.generators.diffusers.schedule import SCHEDULERS, Schedule, is_flow
 from ganatomy.models.generators.hooks import TokenGrid
 from ganatomy.models.generators.sampling import State
 from ganatomy.models.wrapped import dtype_of, weights_fingerprint
 
+FLOW = "FlowMatchEulerDiscreteScheduler"
 LATENT_DECODERS = ("AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny", "VQModel")
 
 
@@ -166,16 +167,13 @@ def _schedule(family: Family, network: Checkpoint) -> Schedule:
     """Return the steps: those of the pipeline's own scheduler, or of another with the same settings."""
     index, options = family.index, family.options
     scheduler = _scheduler(index, network, options.scheduler or "")
+    if family.is_flow and not is_flow(scheduler):
+        own = type(scheduler).__name__
+        raise BadModel(f"{index.name}: its network predicts a velocity, and {own} is for others; give scheduler={FLOW}")
     count = index.kind.steps if options.steps is None else options.steps
     taken = inspect.signature(scheduler.set_timesteps).parameters
     times = family.times(scheduler.config, max(count, 1))
-    schedule = Schedule(scheduler, count, family.channels, {key: times[key] for key in times if key in taken})
-    if family.is_flow and not schedule.is_flow:
-        own = type(scheduler).__name__
-        raise BadModel(
-            f"{index.name}: its network predicts a velocity, and {own} has no such steps; give no scheduler="
-        )
-    return schedule
+    return Schedule(scheduler, count, family.channels, {key: times[key] for key in times if key in taken})
 
 
 def _scheduler(index: Index, network: Checkpoint, name: str) -> Any:

@@ -60,6 +60,9 @@ OLDER = {"DiTTransformer2DModel": "Transformer2DModel", "PixArtTransformer2DMode
 FROM_IMAGES = ("Img2Img", "Inpaint", "ControlNet", "Upscale", "Adapter", "Pix2Pix", "Depth2Img", "Variation")
 """Parts of the names of pipelines that begin with an image and not with noise alone."""
 
+UNREAD = {"Flux2Pipeline": "its prompts are read by Mistral 3, with a processor of images; "}
+"""Pipelines that do not open for another reason than that nobody has made them open."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -141,7 +144,8 @@ def read_index(name: str, weights: str = "") -> Index:
         raise BadModel(f"{name}: its pipeline is {str(pipeline)[:60]}, code of its own, which is not run")
     if pipeline not in PIPELINES:
         begins = "it begins with an image; " if any(word in pipeline for word in FROM_IMAGES) else ""
-        raise BadModel(f"{name}: a {pipeline} cannot be opened: {begins}what opens is {', '.join(PIPELINES)}")
+        reason = UNREAD.get(pipeline, begins)
+        raise BadModel(f"{name}: a {pipeline} cannot be opened: {reason}what opens is {', '.join(PIPELINES)}")
     changed = sorted(file.name for file in root.glob("*lora*") if file.suffix in ENDINGS)
     if changed:
         raise BadModel(

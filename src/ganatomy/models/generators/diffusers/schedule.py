@@ -65,7 +65,6 @@ class Schedule:
         times: what the scheduler is told of the times beside their number, such as their shift ``mu``.
 
     Attributes:
-        is_flow: whether the network predicts a velocity from noise to image.
         steps: calls of the network.
         draws: how often noise is added.
         facts: what the steps depend on.
@@ -79,7 +78,7 @@ class Schedule:
         self, scheduler: Any, count: int, channels: int, times: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
         self._config, self._name = scheduler.config, type(scheduler).__name__
-        self.is_flow = self._name.startswith("FlowMatch") or bool(self._config.get("use_flow_sigmas"))
+        self._is_flow = is_flow(scheduler)
         self._check(times)
         self._scheduler = _with_steps(scheduler, count, times)
         self.times: Tensor = scheduler.timesteps.cpu()
@@ -122,7 +121,7 @@ class Schedule:
         if self._name not in SCHEDULERS:
             raise BadModel(f"{self._name} cannot be used; give another, such as scheduler={EXACT[0]} or {EXACT[1]}")
         predicts = self._config.get("prediction_type", "epsilon")
-        if predicts not in PREDICTS and not self.is_flow:
+        if predicts not in PREDICTS and not self._is_flow:
             raise BadModel(f"{self._name} for {predicts} cannot be used; it must be for {', '.join(PREDICTS)}")
         for key, usable in SETTINGS.items():
             if self._config.get(key) not in usable and not (key == SHIFTED and "mu" in times):
@@ -161,7 +160,7 @@ class Schedule:
     def _clean(self, x: Tensor, predicted: Tensor, number: int) -> Tensor:
         """Return the estimate of x₀, in float32, of a scheduler that does not say it."""
         x, predicted = x.float(), predicted.float()
-        if self.is_flow:
+        if self._is_flow:
             return x - float(self._scheduler.sigmas[number - 1]) * predicted
         signal, noise = self._signal_and_noise(number)
         match self._config.get("prediction_type", "epsilon"):
@@ -196,6 +195,11 @@ class Schedule:
         mean = math.sqrt(earlier) * beta * clean + math.sqrt(1 - beta) * (1 - earlier) * x
         spread = beta if self._config["variance_type"] == "fixed_large" else (1 - earlier) / (1 - alpha) * beta
         return mean / (1 - alpha) + math.sqrt(max(spread, 1e-20)) * noise
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Return whether a scheduler is for networks that predict a velocity from noise to image."""
+    return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
 
 
 def _with_steps(scheduler: Any, count: int, times: Mapping[str, Any]) -> Any:
