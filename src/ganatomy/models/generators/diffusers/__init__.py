@@ -51,6 +51,7 @@ def open_diffusers(
     half: str | None = None,
     show: str | None = None,
     pairs: bool | None = None,
+    words: bool = False,
 ) -> HookedGenerator | SampledGenerator:
     """Open a pipeline, a decoder of latents, or a UNet, from a directory or a repository of the Hugging Face hub.
 
@@ -79,6 +80,8 @@ def open_diffusers(
         show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.
         pairs: draw the first prompt and the second from the same noise, the third and the fourth, …, which must differ
             in one word; else each image has a noise of its own.
+        words: offer the attention to each word of the prompts as well, ``….attn2@10:words``, where words are the units;
+            of UNets. Images stay the same to rounding.
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
@@ -102,6 +105,7 @@ def open_diffusers(
             size,
             numbers,
             weights,
+            words,
         )
         with foreign_errors(f"opening {argument}"):  # of whose configs anything may be odd
             sampler = open_pipeline(argument, whole, device)
@@ -109,7 +113,7 @@ def open_diffusers(
             blocks = [sampler.blocks[number - 1] for number in spread(len(sampler.blocks))]
             few = () if listed.blocks else blocks
             return SampledGenerator(sampler, listed.steps, *shown, few, pairs=bool(pairs))
-    _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
+    _refuse({"words": words or None, "prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")
     at = next(iter(listed.steps), None)

@@ -19,6 +19,7 @@ class Conditions:
         without: each of these for what guidance leads away from, [1, …]; empty without guidance.
         guidance: how far the prompt is followed: 1 not beyond what the network says.
         facts: what they depend on.
+        words: that have maps, see `WordMaps`.
     """
 
     prompts: Sequence[str]
@@ -27,6 +28,7 @@ class Conditions:
     without: Mapping[str, Tensor]
     guidance: float
     facts: tuple[object, ...]
+    words: Sequence[str] = ()
 
     @property
     def halves(self) -> int:

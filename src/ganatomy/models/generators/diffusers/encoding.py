@@ -104,11 +104,7 @@ def encode(
         BadFile: files are missing, or its weights do not fit.
         BadModel: it is no encoder that can be opened.
     """
-    folder = part.replace("text_encoder", "tokenizer")
-    if index.part_class(folder) not in reader.tokenizers:
-        own = index.part_class(folder)
-        raise BadModel(f"{index.name}: its {folder} is a {own}; it must be a {reader.tokenizers[0]}")
-    tokenizer = _tokenizer(index.name, folder, reader)
+    tokenizer, folder = open_tokenizer(index, part, reader), _tokenizer_folder(part)
     encoder = nn.Module.to(_encoder(index, part, reader), device, dtype)
     rows, tokens = [], _tokens(tokenizer, texts, f"{index.name}/{folder}", reader.limit)
     with foreign_errors(f"encoding prompts with {index.name}/{part}"):
@@ -169,13 +165,27 @@ def _encoder(index: Index, folder: str, reader: Reader) -> Any:
     return encoder.eval().requires_grad_(False)
 
 
-def _tokenizer(name: str, folder: str, reader: Reader) -> Any:
+def open_tokenizer(index: Index, part: str, reader: Reader) -> Any:
+    """Open the tokenizer of a text encoder.
+
+    Raises:
+        BadFile: files are missing.
+        BadModel: it is of another class.
+    """
+    name, folder = index.name, _tokenizer_folder(part)
+    if index.part_class(folder) not in reader.tokenizers:
+        own = index.part_class(folder)
+        raise BadModel(f"{name}: its {folder} is a {own}; it must be a {reader.tokenizers[0]}")
     patterns = [[f"{folder}/*.json", f"{folder}/*.txt"]]
     root = find_directory(name, patterns, partial(_with, file=f"{folder}/tokenizer_config.json"))
     tokenizer = load_tokenizer(root / folder, reader.tokenizers[-1])
     if not reader.limit and not 2 < int(tokenizer.model_max_length) < 1 << 16:
         raise BadFile(f"{root / folder}: its model_max_length is {tokenizer.model_max_length}; expected some 77 tokens")
     return tokenizer
+
+
+def _tokenizer_folder(part: str) -> str:
+    return part.replace("text_encoder", "tokenizer")
 
 
 def _with(directory: Path, file: str) -> Path:

@@ -58,6 +58,7 @@ class PipelineSampler:
         self.network: nn.Module = network
         self._family, self._schedule, self._decoder, self._conditions = family, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
+        self.words = conditions.words
         self.shape = (family.channels * (1 + schedule.draws), family.size, family.size)
         lists = {name: getattr(network, name) for name in family.blocks}
         self.blocks = [f"{name}.{i}" for name, own in lists.items() for i in range(len(own))]
@@ -146,8 +147,11 @@ def _open(name: str, options: PipelineOptions, device: torch.device) -> Pipeline
     schedule = _schedule(family, network)
     conditions = family.conditions()
     family.check_texts(conditions.texts)
+    denoiser = nn.Module.to(network.model(), device, options.dtype)
+    if options.words:
+        family.add_word_maps(denoiser)
     return PipelineSampler(
-        nn.Module.to(network.model(), device, options.dtype),
+        denoiser,
         family,
         schedule,
         None if decoder is None else nn.Module.to(decoder.model(), device, _decoder_dtype(decoder, options.dtype)),

@@ -311,11 +311,17 @@ def grid_of(shape: Sequence[int], size: Sequence[int]) -> TokenGrid | None:
 def few_blocks(blocks: Mapping[str, LayerShape]) -> list[str]:
     """Return a few blocks, in their order: the last of each size of grid, the finest; of one size, evenly spread.
 
+    Of maps of words a few as well.
+
     >>> few_blocks({name: LayerShape(8, side, side) for name, side in zip("abcdef", (16, 8, 4, 4, 8, 16))})
     ['d', 'e', 'f']
     >>> few_blocks({name: LayerShape(8, 4, 4) for name in "abcdefg"})
     ['a', 'c', 'e', 'g']
     """
+    maps = {name: shape for name, shape in blocks.items() if name.endswith(SUFFIX)}
+    if 0 < len(maps) < len(blocks):
+        few = {*few_blocks(maps), *few_blocks({name: blocks[name] for name in blocks if name not in maps})}
+        return [name for name in blocks if name in few]
     names = list(blocks)
     if len(names) <= FEW:
         return names

@@ -28,6 +28,7 @@ class PipelineOptions:
     size: int | None = None
     dtype: torch.dtype = torch.float32
     weights: str = ""
+    words: bool = False
 
 
 class Family:
@@ -121,6 +122,14 @@ class Family:
             BadValue: options that do not fit.
         """
         raise NotImplementedError
+
+    def add_word_maps(self, network: nn.Module) -> None:  # noqa: ARG002  for families
+        """Make the attention to each word of the prompts a layer, wherever the network has such attention.
+
+        Raises:
+            BadModel: it has none.
+        """
+        raise BadModel(f"{self.index.name}: a {self.index.pipeline} has no cross-attention to words; leave out words")
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts of x at a time, [b, channels, h, w]: one call.

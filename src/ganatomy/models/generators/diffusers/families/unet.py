@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions
-from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP
+from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP, open_tokenizer
 from ganatomy.models.generators.diffusers.families.family import Family, chosen
+from ganatomy.models.generators.diffusers.word_attention import PromptTokens, add_word_maps, word_tokens
 from ganatomy.models.generators.hooks import TokenGrid
 from ganatomy.models.generators.sampling.generator import grid_of
 
@@ -53,6 +54,10 @@ class ClassUNet(UNet):
 class WordUNet(UNet):
     """A UNet that is given the words of a prompt; SDXL also the whole prompt and the size of the image."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._tokens = PromptTokens()
+
     def check(self, latents: int | None) -> None:
         """Refuse networks that want more than their pipeline gives."""
         index = self.index
@@ -90,10 +95,21 @@ class WordUNet(UNet):
         for name in ("words", "pooled") if without and zeros else ():
             without[name] = torch.zeros_like(without[name])
         facts = (texts.texts, self.pixels if whole else 0, zeros, *(each.facts for each in found))
-        return Conditions(self.options.prompts, texts.rows, given, without, guidance, facts)
+        words: tuple[str, ...] = ()
+        if self.options.words:
+            tokenizer = open_tokenizer(self.index, encoders[0], readers[0])
+            words, tokens = word_tokens(tokenizer, self.options.prompts, texts.texts, given["words"].shape[1])
+            given["tokens"], facts = tokens, (*facts, "word maps")
+            without |= {"tokens": torch.zeros_like(tokens[:1])} if without else {}
+        return Conditions(self.options.prompts, texts.rows, given, without, guidance, facts, words)
+
+    def add_word_maps(self, network: nn.Module) -> None:
+        """Make the attention to each word a layer of every cross-attention; see `Family`."""
+        add_word_maps(network, self._tokens, self.index.name)
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
+        self._tokens.now = given.get("tokens")
         named: dict[str, Any] = {"encoder_hidden_states": given["words"]}
         if "pooled" in given:
             named["added_cond_kwargs"] = {"text_embeds": given["pooled"], "time_ids": given["sizes"]}
