@@ -1,4 +1,4 @@
-"""Names of layers of models that sample in steps, ``block@step``: split, and several steps of a block as one window."""
+"""Names of layers beyond those of modules: ``block@step`` of models that sample in steps, ``module~update``."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -22,6 +22,30 @@ def split_layer(layer: str) -> LayerAtStep:
     """
     found = re.fullmatch(r"(.+)@([1-9]\d{0,8})", layer)
     return LayerAtStep(found[1], int(found[2])) if found else LayerAtStep(layer)
+
+
+UPDATE = "~update"
+"""Ends the name of the layer that is what a module adds to its input."""
+
+
+def update_of(layer: str) -> str:
+    """Return the name of the update of a layer.
+
+    >>> update_of("up1@3"), update_of("layer4")
+    ('up1~update@3', 'layer4~update')
+    """
+    block, step = split_layer(layer)
+    return block + UPDATE + ("" if step is None else f"@{step}")
+
+
+def updated(layer: str) -> str:
+    """Return the layer whose update a layer is; of others themselves.
+
+    >>> updated("up1~update@3"), updated("layer4~update"), updated("layer4")
+    ('up1@3', 'layer4', 'layer4')
+    """
+    block, step = split_layer(layer)
+    return block.removesuffix(UPDATE) + ("" if step is None else f"@{step}")
 
 
 def read_steps(text: str) -> range:
