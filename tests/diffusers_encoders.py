@@ -83,7 +83,7 @@ def qwen_encoder(seed: int, width: int = 16) -> Any:
     """Return a language model of as many layers as FLUX.2 reads."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    sizes = {"num_hidden_layers": 28, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    sizes: dict[str, Any] = {"num_hidden_layers": 28, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
     with seeded(seed):
         config = Qwen3Config(vocab_size=110, hidden_size=width, intermediate_size=24, **sizes)
         return Qwen3ForCausalLM(config).eval()

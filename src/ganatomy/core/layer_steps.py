@@ -1,4 +1,4 @@
-"""Names of layers of models that sample in steps, ``block@step``: split, and several steps of a block as one window."""
+"""Names of layers beyond those of modules: ``block@step`` of models that sample in steps, ``module~update``."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -24,14 +24,38 @@ def split_layer(layer: str) -> LayerAtStep:
     return LayerAtStep(found[1] + (found[3] or ""), int(found[2])) if found else LayerAtStep(layer)
 
 
-def at_step(block: str, step: int | str) -> str:
-    """Return the layer of a block at a step, or at steps that follow on each other.
+def at_step(block: str, step: int | str | None) -> str:
+    """Return the layer of a block at a step, or at steps that follow on each other; without one, the block.
 
     >>> at_step("up1", 3), at_step("attn2:words", "1..8")
     ('up1@3', 'attn2@1..8:words')
     """
-    name, part = re.fullmatch(r"(.+?)(:\w+)?", block, re.DOTALL).groups("")
-    return f"{name}@{step}{part}"
+    name, part = re.fullmatch(r"(.*?)(:\w+)?", block, re.DOTALL).groups("")  # type: ignore[union-attr]  # it fits all
+    return block if step is None else f"{name}@{step}{part}"
+
+
+UPDATE = "~update"
+"""Ends the name of the layer that is what a module adds to its input."""
+
+
+def update_of(layer: str) -> str:
+    """Return the name of the update of a layer.
+
+    >>> update_of("up1@3"), update_of("layer4")
+    ('up1~update@3', 'layer4~update')
+    """
+    block, step = split_layer(layer)
+    return at_step(block + UPDATE, step)
+
+
+def updated(layer: str) -> str:
+    """Return the layer whose update a layer is; of others themselves.
+
+    >>> updated("up1~update@3"), updated("layer4~update"), updated("layer4")
+    ('up1@3', 'layer4', 'layer4')
+    """
+    block, step = split_layer(layer)
+    return at_step(block.removesuffix(UPDATE), step)
 
 
 def read_steps(text: str) -> range:

@@ -101,9 +101,9 @@ SPOILT: list[tuple[str, Callable[[Path], None], str, list[str]]] = [
     (ALPHA, tuned(caption_channels=20), "bad-file", ["caption_projection.linear_1.weight"]),
     (
         DIT,
-        tuned(num_embeds_ada_norm=10),
+        tuned(num_embeds_ada_norm=1001),
         "bad-file",
-        ["[1001, 16]", "[11, 16]"],
+        ["[1001, 16]", "[1002, 16]"],
     ),
     (DIT, index(_class_name="Flux2Pipeline"), "bad-model", ["Flux2Pipeline", "Mistral", FLUX2, DIT]),
 ]

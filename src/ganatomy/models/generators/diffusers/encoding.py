@@ -35,7 +35,7 @@ class Reader:
         model_type: in its config.
         tokenizers: the classes that its tokenizer may have.
         limit: tokens of a prompt, filled up or cut off; 0 for as many as the tokenizer says.
-        masked: whether it is told which tokens fill up.
+        masked: whether it gets the mask of the tokens that fill up.
         layers: those whose outputs are wanted, from 0, before the first, or -1, the last without the norm at the end.
         settings: of its call.
     """

@@ -25,6 +25,7 @@ from ganatomy.models.generators.sampling import State
 from ganatomy.models.wrapped import dtype_of, weights_fingerprint
 
 FLOW = "FlowMatchEulerDiscreteScheduler"
+MOST_STEPS = 10_000
 LATENT_DECODERS = ("AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny", "VQModel")
 
 
@@ -176,7 +177,7 @@ def _schedule(family: Family, network: Checkpoint) -> Schedule:
         raise BadModel(f"{index.name}: its network predicts a velocity, and {own} is for others; give scheduler={FLOW}")
     count = index.kind.steps if options.steps is None else options.steps
     taken = inspect.signature(scheduler.set_timesteps).parameters
-    times = family.times(scheduler.config, max(count, 1))
+    times = family.times(scheduler.config, min(max(count, 1), MOST_STEPS))  # others are refused by the schedule
     return Schedule(scheduler, count, family.channels, {key: times[key] for key in times if key in taken})
 
 

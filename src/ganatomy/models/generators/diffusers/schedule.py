@@ -62,7 +62,7 @@ class Schedule:
         scheduler: of diffusers.
         count: steps as the pipelines count them; PNDM and Heun call the network more often.
         channels: of x.
-        times: what the scheduler is told of the times beside their number, such as their shift ``mu``.
+        times: what sets the times beside their number, such as their shift ``mu``.
 
     Attributes:
         steps: calls of the network.

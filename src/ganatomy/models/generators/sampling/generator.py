@@ -16,9 +16,27 @@ from ganatomy.core.layer_steps import at_step, split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
-from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, MapForm, TokenGrid, hooked, readable
+from ganatomy.models.generators.hooks import (
+    ONE,
+    Halves,
+    LayerHook,
+    LayerPlan,
+    MapForm,
+    TokenGrid,
+    check_update,
+    hooked,
+    readable,
+)
 from ganatomy.models.generators.latents import standard_normal
-from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
+from ganatomy.models.generators.protocol import (
+    Edit,
+    Layers,
+    LayerShape,
+    Observation,
+    edits_by_layer,
+    forward_order,
+    onward_edits,
+)
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
 from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
@@ -102,17 +120,24 @@ class SampledGenerator:
         survey, self._image = self._probe()
         self.others: Mapping[str, str] = survey.others
         self.blocks: Mapping[str, LayerShape] = survey.layers
-        self._forms = dict(survey.forms)
+        self._forms, updates = dict(survey.forms), survey.updates
+        known = Layers(self.blocks, updates)
         for block in blocks:
+            check_update(block, name, known, self.others)
             if block in self.others:
                 raise BadModel(f"{block} of {name} {self.others[block]}")
-            if block not in self.blocks:
+            if block not in known:
                 raise UnknownName(f"block of {name}", block, self.blocks)
         if blocks:
-            self.blocks = {block: shape for block, shape in self.blocks.items() if block in blocks}
-        self.layers: Mapping[str, LayerShape] = self._at(range(1, self.last + 1))
+            self.blocks = {block: known[block] for block in sorted(set(blocks), key=forward_order(known))}
+            updates = {}
+        steps = range(1, self.last + 1)
+        self._updates = updates
+        self.layers: Mapping[str, LayerShape] = Layers(_at(steps, self.blocks), _at(steps, updates))
         few = listed or blocks or few_blocks(self.blocks)
-        self.listed: Mapping[str, LayerShape] = self._at(self.steps, few)
+        self.listed: Mapping[str, LayerShape] = _at(
+            self.steps, {block: shape for block, shape in self.blocks.items() if block in few}
+        )
         shown = (tuple(self._halves), show, self.last, *(("pairs",) if pairs else ()))
         self.fingerprint = weights_fingerprint(
             self.network, "sampled", sampler.shape, sampler.steps, self.prompts, shown, *sampler.facts
@@ -177,14 +202,11 @@ class SampledGenerator:
         for layer in layers:
             if layer not in self.layers:
                 block, step = split_layer(layer)
-                if block in self.blocks and step is not None:
+                check_update(block, self._name, {**self.blocks, **self._updates}, self.others)
+                if (block in self.blocks or block in self._updates) and step is not None:
                     raise BadValue(f"{layer}: {self._name} has steps 1 to {self.last}")
                 near = [at_step(layer, own) for own in self.steps] if layer in self.blocks else []
                 raise UnknownName(f"layer of {self._name}", layer, self.layers, near)
-
-    def _at(self, steps: Sequence[int], blocks: Sequence[str] = ()) -> dict[str, LayerShape]:
-        own = {block: shape for block, shape in self.blocks.items() if block in blocks or not blocks}
-        return {at_step(block, step): shape for step in steps for block, shape in own.items()}
 
     def _numbers(self, z: Latents) -> Tensor:
         return z[:, -1].round().long() % len(self.sampler.prompts)
@@ -293,6 +315,11 @@ class SampledGenerator:
             reasons = "; ".join(f"{name} {reason}" for name, reason in list(survey.others.items())[-3:])
             raise BadModel(f"{self._name} has no layer: none of its submodules returns a feature map ({reasons})")
         return survey, self._images(self._run(self._start(z[:1]), 1, LayerPlan())[0]).shape[1:]
+
+
+def _at(steps: Sequence[int], blocks: Mapping[str, LayerShape]) -> dict[str, LayerShape]:
+    """Return the layers of blocks at steps."""
+    return {at_step(block, step): shape for step in steps for block, shape in blocks.items()}
 
 
 def grid_of(shape: Sequence[int], size: Sequence[int]) -> TokenGrid | None:

@@ -110,7 +110,7 @@ class Family:
         """
 
     def times(self, settings: Mapping[str, Any], count: int) -> dict[str, Any]:  # noqa: ARG002  for families
-        """Return what a scheduler with these settings is told of so many times."""
+        """Return what a scheduler with these settings gets to set so many times."""
         return {}
 
     def conditions(self) -> Conditions:
@@ -157,8 +157,7 @@ class Family:
         Raises:
             BadValue: it is no such number.
         """
-        asked = self.options.guidance
-        guidance = self.index.kind.guidance if asked is None else asked
+        guidance = self.index.kind.guidance if self.options.guidance is None else self.options.guidance
         if not 0 <= guidance < math.inf:
             raise BadValue(f"guidance={guidance}: give a number from 0 on; 1 is no guidance, 5 is usual")
         return guidance

@@ -29,8 +29,8 @@ class Flux2(Flux):
         if distilled and self.options.guidance is not None and guidance > 1:
             raise BadValue(f"guidance={guidance}: {self.index.name} was distilled, and takes none; leave it out")
         texts = self._texts(guidance > 1 and not distilled)
-        asked = [CHAT.format(text) for text in texts.texts]
-        found = self._encode(self.index.kind.encoders[0], READER, asked)
+        chats = [CHAT.format(text) for text in texts.texts]
+        found = self._encode(self.index.kind.encoders[0], READER, chats)
         given, kept = {"words": found.layers}, 1.0 if distilled else guidance
         without = chosen(given, texts.last)
         return Conditions(self.options.prompts, texts.rows, given, without, kept, (texts.texts, found.facts))

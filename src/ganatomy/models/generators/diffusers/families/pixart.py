@@ -54,5 +54,5 @@ class PixArt(Transformer):
 
     @property
     def _sized(self) -> bool:
-        said = self.config.get("use_additional_conditions")
-        return self.side == SIZED if said is None else bool(said)
+        own = self.config.get("use_additional_conditions")
+        return self.side == SIZED if own is None else bool(own)

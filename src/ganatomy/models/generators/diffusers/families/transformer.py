@@ -37,7 +37,7 @@ class Transformer(Family):
         return self.channels if self.has_variance and found == 2 * self.channels else found
 
     def check_texts(self, texts: int) -> None:
-        """Refuse prompts of as many tokens as an image, which could not be told apart in what a layer returns."""
+        """Refuse prompts of as many tokens as an image: a layer's tokens could be either."""
         if texts == (self.size // self.patch) ** 2:
             raise BadValue(f"{self.index.name}: an image has {texts} tokens, and so has a prompt; give another size=")
 
