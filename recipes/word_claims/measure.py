@@ -203,7 +203,7 @@ def attention(bench: Bench, found: Findings) -> None:
     """Compare the attention to each word with its thing; take it away, and for comparison units of the block."""
     plan, whole, own = bench.plan, (1, bench.last), bench.source.dissection.spec
     middle = plan.dissected_at[(len(plan.dissected_at) - 1) // 2]
-    prompts = "a church with a {" + "|".join(plan.attended) + "}"
+    prompts = ";".join(f"a church with a {word}" for word in plan.attended)
     name = f"{own.generator}{'&' if '?' in own.generator else '?'}words=yes&prompts={prompts}"
     blocks = [block for block in open_generator(name).blocks if block.endswith(SUFFIX)]
     out, layers = bench.directory / "dissected-words", [at_step(block, middle) for block in [*blocks, plan.block]]
