@@ -62,8 +62,8 @@ class WordAttention:
             attention_mask = attn.prepare_attention_mask(attention_mask, key.shape[2], len(x))
             attention_mask = attention_mask.unflatten(0, (-1, attn.heads))
         mixed = attend(query, key, value, attn.words, self._tokens.now, attention_mask)
-        out = attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
-        return (out + x if attn.residual_connection else out) / attn.rescale_output_factor
+        out: Tensor = attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
+        return (out + x if attn.residual_connection else out) / float(attn.rescale_output_factor)
 
 
 def add_word_maps(network: nn.Module, tokens: PromptTokens, name: str) -> None:
