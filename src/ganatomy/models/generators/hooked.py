@@ -70,7 +70,8 @@ class HookedGenerator:
     Attributes:
         network: the module itself.
         output: which tensor of what it returns is taken as the images; empty if it returns nothing else.
-        layers: shape of every layer, in forward order.
+        layers: shape of every layer, in forward order; and by name, ``path~update``, of what a submodule adds to its
+            input.
         others: the submodules that are no layers, each with the reason, such as "draws the image itself".
         encode: returns the latents of images, of a model that can do that.
 

@@ -81,7 +81,7 @@ class SampledGenerator:
             fourth …, see `pair_order`.
 
     Attributes:
-        layers: shape of every block at every step, in the order in which they are computed.
+        layers: shape of every block at every step, in the order in which they are computed, and of its update by name.
         blocks: shape of every block.
         listed: the layers that are meant where none are named: some blocks at `steps`.
         others: the submodules that are no layers, each with the reason.
