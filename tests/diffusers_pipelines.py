@@ -1,51 +1,14 @@
 """Small random pipelines of diffusers of every kind that opens as a whole, and tests' way to draw with them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers_encoders import WIDTH, save_tokenizer, text_encoder
 from diffusers_models import AUTOENCODERS, build_unet, seeded, settings
+from diffusers_transformers import PROMPTS, STABLE
 
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
-
-PROMPTS = ("a tree", "a door", "the sky over a church")
-STABLE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-WIDTH = 16
-"""Numbers of a word in the text encoders."""
-
-
-def save_tokenizer(directory: Path, limit: int = 12) -> Any:
-    """Return a tokenizer that knows letters."""
-    from transformers import CLIPTokenizer
-
-    directory.mkdir(parents=True, exist_ok=True)
-    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (directory / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (directory / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(directory / "vocab.json"), str(directory / "merges.txt"), model_max_length=limit)
-
-
-def text_encoder(seed: int, projected: bool = False, **more: Any) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    letters = 2 * (ord("~") - ord("!") + 1)
-    config = CLIPTextConfig(
-        vocab_size=letters + 2,
-        hidden_size=WIDTH,
-        intermediate_size=WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        bos_token_id=letters,
-        eos_token_id=letters + 1,
-        pad_token_id=letters + 1,
-        projection_dim=8,
-        **more,
-    )
-    with seeded(seed):
-        return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 
 
 def vae() -> Any:

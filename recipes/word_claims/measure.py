@@ -12,12 +12,15 @@ import pandas as pd
 
 import ganatomy
 from ganatomy.core.files import write_text
+from ganatomy.core.layer_steps import at_step, split_layer
 from ganatomy.engines import local
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, open_source
 from ganatomy.experiments.causal.unit_effects import label_agreement
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.run_options import RunOptions
+from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.word_maps import SUFFIX
 from ganatomy.study import Study
 from word_claims.plan import Plan
 from word_claims.steps import NoiseSpec, SwapSpec, after_noise, after_swap
@@ -64,7 +67,7 @@ class Bench:
 
     def __init__(self, source: DissectedModel, plan: Plan, directory: Path) -> None:
         self.source, self.plan, self.directory = source, plan, directory
-        self.last = sum(name.partition("@")[0] == plan.block for name in source.models.subject.layers)
+        self.last = sum(split_layer(name).block == plan.block for name in source.models.subject.layers)
         self.units = source.shape(self.layers[0]).units
         self._clock = directory / "seconds.json"
         self.seconds: dict[str, float] = json.loads(self._clock.read_text()) if self._clock.exists() else {}
@@ -196,6 +199,33 @@ def bases(bench: Bench, found: Findings) -> None:
     found.tables["matched"] = pd.DataFrame([_matched(kind, own, layer) for kind, own in found.bases.items()])
 
 
+def attention(bench: Bench, found: Findings) -> None:
+    """Compare the attention to each word with its thing; take it away, and for comparison units of the block."""
+    plan, whole, own = bench.plan, (1, bench.last), bench.source.dissection.spec
+    middle = plan.dissected_at[(len(plan.dissected_at) - 1) // 2]
+    prompts = ";".join(f"a church with a {word}" for word in plan.attended)
+    name = f"{own.generator}{'&' if '?' in own.generator else '?'}words=yes&prompts={prompts}"
+    blocks = [block for block in open_generator(name).blocks if block.endswith(SUFFIX)]
+    out, layers = bench.directory / "dissected-words", [at_step(block, middle) for block in [*blocks, plan.block]]
+    with bench.timed("dissected-words"):
+        ganatomy.dissect(name, segmenter=own.segmenter, layers=layers, out=out, images=own.images, device="cpu")
+    source = open_source(out, "cpu", run=bench.source.run)
+    found.tables["maps"] = source.dissection.word_maps
+    words = list(source.models.generator.unit_names[layers[0]])
+    taken: list[Set] = [(each, "its word", whole, (words.index(each),)) for each in plan.attended]
+    taken += [("", "random", whole, (i,)) for i, word in enumerate(words) if word not in plan.attended]
+    units = randoms(bench.units, plan.top, plan.random, [whole], 0)
+    for each in plan.attended:
+        units.append(
+            (each, f"{plan.top} units", whole, top_by_iou(source, plan.block, each, (middle, middle), plan.top))
+        )
+    tables = []
+    for study, block, sets in (("words", ",".join(blocks), taken), ("word-units", plan.block, units)):
+        spec = SetsSpec(**bench.requested(plan.ablated, source), block=block, sets=tuple(sets))
+        tables.append(read_sets(spec, source, bench.study(study, spec, ablate_sets, source)))
+    found.tables["attention"] = pd.concat(tables, ignore_index=True)
+
+
 def _matched(kind: str, own: Dissection, layer: str) -> dict[str, Any]:
     units = own.units[own.units.layer == layer]
     kept = units[units.matched]
@@ -208,5 +238,6 @@ PARTS: Mapping[str, Callable[[Bench, Findings], None]] = {
     "units": units,
     "inserted": inserted,
     "basis": bases,
+    "attention": attention,
 }
 """What measures each part, by name."""

@@ -142,13 +142,31 @@ def _basis(bench: Bench, found: Findings) -> str:
     table, lines = found.tables["basis"], []
     for concept in bench.plan.concepts:
         own = table[table.concept == concept].set_index("basis")
-        cells = [
-            f"{_relative(row)} (random {measured(row.random, row.random_spread)})" for row in rows(own.loc[list(BASES)])
-        ]
+        cells = [_beside(row) for row in rows(own.loc[list(BASES)])]
         lines.append((concept, *cells))
     first = markdown(("basis", "dissected at", "matched", "concepts", "mean IoU"), matched)
     lead = f"Change of the concept without the {bench.plan.top} of greatest IoU there, at all steps:"
     return "\n\n".join([first, lead, markdown(("concept", *BASES.values()), lines)])
+
+
+def _attention(bench: Bench, found: Findings) -> str:
+    maps = found.tables["maps"]
+    own = maps[maps.concept.isin(bench.plan.attended) & (maps.category == "object")]
+    lines = []
+    for concept, each in own.groupby("concept", sort=False):
+        best = each.loc[each.iou.idxmax()]
+        lines.append(
+            (str(concept), best.layer, f"{best.iou:.3f}", f"{best.chance:.3f}", f"{best.control:.3f}", str(best.place),
+             "yes" if best.matched else "no", f"{each.matched.sum()} of {len(each)}")
+        )  # fmt: skip
+    columns = ("word", "best map", "IoU", "chance", "control", "place", "matched", "maps matched")
+    table, changes = found.tables["attention"], []
+    for concept, each in table.groupby("concept", sort=False):
+        row = each[each.by == "its word"].iloc[0]
+        changes.append((str(concept), _beside(row), _beside(each[each.by != "its word"].iloc[0])))
+    lead = "Change of the thing without the attention to its word, in every block at all steps; other words one by one:"
+    last = markdown(("concept", "its word (another word)", f"{bench.plan.top} units (as many random)"), changes)
+    return "\n\n".join([markdown(columns, lines), lead, last])
 
 
 MADE: Mapping[str, tuple[str, Callable[[Bench, Findings], str]]] = {
@@ -158,5 +176,6 @@ MADE: Mapping[str, tuple[str, Callable[[Bench, Findings], str]]] = {
     "labels": ("labels", _labels),
     "inserted": ("verdict", _inserted),
     "basis": ("basis", _basis),
+    "attention": ("attention", _attention),
 }
 """The table that each part of the page stands on, and what makes the part."""

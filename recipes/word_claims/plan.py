@@ -15,6 +15,7 @@ class Plan:
         windows: steps (first, last) in which units are ablated; the last window is all of them.
         concepts: what the ablations are for; names, as the dissection has them.
         words: a concept, the prompt that says it, and the prompt that denies it.
+        attended: concepts whose words' attention is read and taken away.
         layout: concepts that no word names, whose step is asked by new noise.
         inserted: what is inserted, and with how many units; 0 for all of the block.
         top: units of an ablation.
@@ -37,6 +38,7 @@ class Plan:
         ("cloud", "a church with a cloud", "a church without a cloud"),
         ("dome", "a church with a dome", "a church without a dome"),
     )
+    attended: tuple[str, ...] = ("tree", "cloud", "dome", "bush", "door", "window")
     layout: tuple[str, ...] = ("sky", "building", "tree", "cloud")
     inserted: tuple[str, ...] = ("tree", "cloud", "door", "window")
     top: int = 12
@@ -57,8 +59,8 @@ PLANS: Mapping[str, Plan] = {
     "quick": Plan(swapped=27, renoised=18, each=9, ablated=18, placed=8, pool=64),
     "tiny": Plan(
         generator="", windows=((1, 1), (2, 2), (1, 2)), dissected_at=(1, 2), concepts=("sky",), inserted=(),
-        words=(("sky", "a church with a tree", "a church without a tree"),), layout=("sky",), top=2, random=2,
-        dissected=12, swapped=2, renoised=2, each=2, ablated=2, placed=2, pool=4, sampled=8,
+        words=(("sky", "a church with a tree", "a church without a tree"),), layout=("sky",), attended=("tree",),
+        top=2, random=2, dissected=12, swapped=2, renoised=2, each=2, ablated=2, placed=2, pool=4, sampled=8,
     ),
 }  # fmt: skip
 """The plans by name."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 import ganatomy
+from ganatomy.core.layer_steps import at_step
 from ganatomy.experiments.causal.choice import random_sets, ranked_layers
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, open_source
 from ganatomy.experiments.causal.trials import count_changes
@@ -31,7 +32,7 @@ class SetsSpec(SampleSpec):
     """Sets of units of a block that are ablated at the steps of a window.
 
     Attributes:
-        block: whose units.
+        block: whose units; several, ``a,b``, where the same units of each are ablated at once.
         sets: see `Set`.
     """
 
@@ -44,7 +45,8 @@ def ablate_sets(spec: SetsSpec, source: DissectedModel, study: Study) -> pd.Data
     trials = [
         [
             Intervention.ablate(layer, source.shape(layer), units)
-            for layer in (f"{spec.block}@{step}" for step in range(first, last + 1))
+            for block in spec.block.split(",")
+            for layer in (at_step(block, step) for step in range(first, last + 1))
         ]
         for *_, (first, last), units in spec.sets
     ]

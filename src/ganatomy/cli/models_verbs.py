@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.answers import answer, progress
 from ganatomy.core.errors import UnknownName
-from ganatomy.core.layer_steps import split_layer
+from ganatomy.core.layer_steps import at_step, split_layer
 
 if TYPE_CHECKING:
     from ganatomy.models.generators.sampling import SampledGenerator
@@ -84,7 +84,7 @@ def layers(arguments: Namespace) -> None:
     seen = generator.observe(generator.latents(range(1), 0), names)
     found = [
         {
-            "layer": name if sampled is None else name.rpartition("@")[0],
+            "layer": name if sampled is None else split_layer(name).block,
             **generator.layers[name]._asdict(),
             "dtype": str(seen.features[name].dtype).removeprefix("torch."),
             "bytes": seen.features[name].nbytes,
@@ -110,12 +110,12 @@ def layers(arguments: Namespace) -> None:
 
 def _steps_line(layer: str, sampled: "SampledGenerator") -> str:
     """Say which steps there are, how a layer of one is named, and what is dissected where none is."""
-    block, steps = layer.rpartition("@")[0], ",".join(map(str, sampled.steps))
+    block, steps = split_layer(layer).block, ",".join(map(str, sampled.steps))
     blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in sampled.listed))
     few = f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')}"
     return (
-        f"\neach at every step, {block}@1 to {block}@{sampled.last}; a dissection that names no layers takes {blocks} "
-        f"at {few} (step={steps} of the model's name)"
+        f"\neach at every step, {at_step(block, 1)} to {at_step(block, sampled.last)}; a dissection that names no "
+        f"layers takes {blocks} at {few} (step={steps} of the model's name)"
     )
 
 

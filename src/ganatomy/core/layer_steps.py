@@ -1,4 +1,4 @@
-"""Names of layers of models that sample in steps, ``block@step``: split, and several steps of a block as one window."""
+"""Names of layers beyond those of modules: ``block@step`` of models that sample in steps, ``module~update``."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -17,11 +17,45 @@ class LayerAtStep(NamedTuple):
 def split_layer(layer: str) -> LayerAtStep:
     """Return block and step of a layer.
 
-    >>> split_layer("up1@3"), split_layer("layer4")
-    (LayerAtStep(block='up1', step=3), LayerAtStep(block='layer4', step=None))
+    >>> split_layer("up1@3"), split_layer("layer4"), split_layer("attn2@3:words")
+    (LayerAtStep(block='up1', step=3), LayerAtStep(block='layer4', step=None), LayerAtStep(block='attn2:words', step=3))
     """
-    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})", layer)
-    return LayerAtStep(found[1], int(found[2])) if found else LayerAtStep(layer)
+    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})(:\w+)?", layer)
+    return LayerAtStep(found[1] + (found[3] or ""), int(found[2])) if found else LayerAtStep(layer)
+
+
+def at_step(block: str, step: int | str | None) -> str:
+    """Return the layer of a block at a step, or at steps that follow on each other; without one, the block.
+
+    >>> at_step("up1", 3), at_step("attn2:words", "1..8")
+    ('up1@3', 'attn2@1..8:words')
+    """
+    name, part = re.fullmatch(r"(.*?)(:\w+)?", block, re.DOTALL).groups("")  # type: ignore[union-attr]  # it fits all
+    return block if step is None else f"{name}@{step}{part}"
+
+
+UPDATE = "~update"
+"""Ends the name of the layer that is what a module adds to its input."""
+
+
+def update_of(layer: str) -> str:
+    """Return the name of the update of a layer.
+
+    >>> update_of("up1@3"), update_of("layer4")
+    ('up1~update@3', 'layer4~update')
+    """
+    block, step = split_layer(layer)
+    return at_step(block + UPDATE, step)
+
+
+def updated(layer: str) -> str:
+    """Return the layer whose update a layer is; of others themselves.
+
+    >>> updated("up1~update@3"), updated("layer4~update"), updated("layer4")
+    ('up1@3', 'layer4', 'layer4')
+    """
+    block, step = split_layer(layer)
+    return at_step(block.removesuffix(UPDATE), step)
 
 
 def read_steps(text: str) -> range:
@@ -51,7 +85,7 @@ def nearest_layers(layers: Collection[str], window: Sequence[str]) -> list[str]:
     block, first = split_layer(window[0])
     middle = (first or 0) + (len(window) - 1) / 2
     known = [part.step for part in map(split_layer, layers) if part.block == block and part.step]
-    return [f"{block}@{min(known, key=lambda step: abs(step - middle))}"]
+    return [at_step(block, min(known, key=lambda step: abs(step - middle)))]
 
 
 def is_window(layers: Sequence[str]) -> bool:
@@ -86,4 +120,4 @@ def _written(group: Sequence[LayerAtStep]) -> str:
     first, last = group[0], group[-1]
     if first.step is None:
         return first.block
-    return f"{first.block}@{first.step}" + (f"..{last.step}" if len(group) > 1 else "")
+    return at_step(first.block, f"{first.step}..{last.step}" if len(group) > 1 else first.step)

@@ -33,12 +33,14 @@ def facts(spec: DissectSpec, models: ModelPair) -> dict[str, Any]:
     layers = chosen_layers(generator, spec.layers)
     for ids in spec.halves().values():
         generator.latents(ids[-1:], spec.seed)
+    names = {layer: list(own) for layer, own in getattr(generator, "unit_names", {}).items() if layer in layers}
     thresholds = dict(zip(segmenter.planes, getattr(segmenter, "thresholds", ()), strict=False))
     return {
         "inputs": {"generator": generator.fingerprint, "segmenter": segmenter.fingerprint},
         "layers": {name: list(shape) for name, shape in layers.items()},
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
+        **({"unit_names": names} if names else {}),
         "draws": isinstance(generator, Generator),
         **prompt_facts(generator, spec.images),
         **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),

@@ -10,7 +10,7 @@ from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_types import Latents
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.models.generators import LayerShape, Observation, Subject
-from ganatomy.models.generators.protocol import check_layers, listed_layers, within_image
+from ganatomy.models.generators.protocol import check_layers, forward_order, listed_layers, within_image
 
 FEATURE_BYTES = 1 << 28
 """How much room the features of one batch may take; a batch has fewer images where the model is large."""
@@ -19,8 +19,9 @@ FEATURE_BYTES = 1 << 28
 def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerShape]:
     """Return the shapes of the asked layers, in forward order; of those that are listed, if none is asked."""
     check_layers(names, generator.layers)
-    own = generator.layers if names else listed_layers(generator)
-    return {name: shape for name, shape in own.items() if not names or name in names}
+    if not names:
+        return dict(listed_layers(generator))
+    return {name: generator.layers[name] for name in sorted(set(names), key=forward_order(generator.layers))}
 
 
 def batch_size(batch: int, layers: Mapping[str, LayerShape]) -> int:

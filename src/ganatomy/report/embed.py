@@ -54,8 +54,12 @@ def embed(dissection: "Dissection") -> Numbers:
         "curves": _curve_arrays(dissection, curved, index),
     }
     packed = {name: pack(columns) for name, columns in tables.items()}
+    names = dissection.facts.get("unit_names", {})
     facts = {
-        "layers": [{"name": name, **shape._asdict()} for name, shape in dissection.layers.items()],
+        "layers": [
+            {"name": name, **shape._asdict(), **({"unit_names": names[name]} if name in names else {})}
+            for name, shape in dissection.layers.items()
+        ],
         "concepts": _concepts(dissection),
         **{name: manifest for name, (manifest, _) in packed.items()},
         "scale": iou_scale(dissection.units["iou"]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ganatomy.report.causal.section import Block
-from ganatomy.report.formats import effect_text, percent_with_error, with_error
+from ganatomy.report.formats import effect_text, number, percent_with_error, with_error
 from ganatomy.report.tables import Column, Table, folded
 
 if TYPE_CHECKING:
@@ -66,6 +66,20 @@ def word_tables(dissection: "Dissection") -> list[Table]:
     return [Table("words", caption, columns, frame, keys=3)]
 
 
+def word_map_table(dissection: "Dissection") -> Table:
+    """Return how well the attention to each word marks the concept that it names."""
+    columns = (
+        *map(Column, ("word", "layer", "unit", "concept")),
+        Column("iou", "IoU", number),
+        Column("chance", form=number),
+        Column("control", form=number),
+        Column("matched"),
+        Column("place", help="of the words by their IoU with the concept; 1: no word's map goes better with it"),
+    )
+    caption = "The attention to each word, and the concept of its name"
+    return Table("word-maps", caption, columns, dissection.word_maps, keys=4)
+
+
 def prompt_blocks(dissection: "Dissection") -> list[Block]:
     """Return what the overview says of prompts: nothing of models without."""
     shares, words = share_tables(dissection), word_tables(dissection)
@@ -74,6 +88,13 @@ def prompt_blocks(dissection: "Dissection") -> list[Block]:
     if words:
         body = "".join(f"<p>{line}</p>" for line in map(escape, dissection.word_sentences))
         blocks.append(Block("The word or the thing?", WORDS_LEAD, body + folded("All units", words[0].html())))
+    if len(dissection.word_maps):
+        own = dissection.word_maps
+        lead = (
+            f"{own.matched.sum()} of {len(own)} maps of words are matched to the concept of their name, and "
+            f"{(own.place == 1).sum()} go better with it than the map of any other word of their layer."
+        )
+        blocks.append(Block("Does attention to a word mark its thing?", lead, word_map_table(dissection).html()))
     return blocks
 
 

@@ -18,7 +18,7 @@ from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.interventions import Intervention, edits_from_json, everywhere
 from ganatomy.models.generators import LayerShape
-from ganatomy.models.generators.protocol import Edit, applied
+from ganatomy.models.generators.protocol import Edit, applied, forward_order
 from ganatomy.report.palette import concept_colours
 from ganatomy.web.brush_facts import brush_settings, describe_brush
 from ganatomy.web.brush_schemas import Brush, BrushSettings, Start
@@ -375,7 +375,7 @@ class Painter(Reader):
         recent = self._recent.get((id, seed, *edits)) if edits else self._observe(id, seed).images
         if recent is not None:
             return recent
-        first = min((edit.layer for edit in edits), key=list(self.source.models.generator.layers).index)
+        first = min((edit.layer for edit in edits), key=forward_order(self.source.models.generator.layers))
         if split_layer(first).step is not None:  # drawing begins with its step, of which it is a part
             return Drawing(first, None, self._observe(id, seed).z, edits, (id, seed, *edits))
         later = [edit for edit in edits if edit.layer != first]

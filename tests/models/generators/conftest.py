@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from diffusers_models import opened
 from diffusers_pipelines import save_pipeline
+from diffusers_transformers import save_transformer
 
 from ganatomy.models.generators.hooked import HookedGenerator
 
@@ -35,6 +36,19 @@ def saved_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
     def find(kind: str) -> Path:
         if kind not in made:
             made[kind] = save_pipeline(kind, folder / kind).parent
+        return made[kind]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def saved_transformer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a pipeline of a transformer, with ``prompts.txt``; never written to again."""
+    folder, made = tmp_path_factory.mktemp("transformers"), dict[str, Path]()
+
+    def find(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = save_transformer(kind, folder / kind).parent
         return made[kind]
 
     return find

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers_pipelines import PROMPTS
+from diffusers_transformers import PROMPTS
 from mistakes import mistake
 from torch import Tensor, nn
 

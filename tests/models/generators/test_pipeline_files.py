@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers_models import save_pipeline as save_ddpm
-from diffusers_pipelines import PROMPTS
+from diffusers_transformers import PROMPTS
 from mistakes import mistake
 from safetensors.torch import load_file, save_file
 from single_files import single_file
@@ -22,7 +22,8 @@ from single_files import single_file
 from ganatomy.core.registry import join_name
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers import encoding
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, open_pipeline
+from ganatomy.models.generators.diffusers.families import PipelineOptions
+from ganatomy.models.generators.diffusers.pipeline import open_pipeline
 from ganatomy.models.generators.diffusers.pipeline_index import PIPELINES
 from ganatomy.models.generators.sampling import SampledGenerator
 
@@ -202,7 +203,12 @@ SPOILT: list[tuple[str, Callable[[Path], object], str, list[str]]] = [
         "bad-model",
         ["EDMEulerScheduler", "scheduler=DDIMScheduler"],
     ),
-    ("another class", lambda d: edit(d / "model_index.json", _class_name="FluxPipeline"), "bad-model", [*PIPELINES]),
+    (
+        "another class",
+        lambda d: edit(d / "model_index.json", _class_name="WanPipeline"),
+        "bad-model",
+        ["WanPipeline", *PIPELINES],
+    ),
     (
         "from images",
         lambda d: edit(d / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),

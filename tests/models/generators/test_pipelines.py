@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers_pipelines import PROMPTS, STABLE, made_scheduler
+from diffusers_pipelines import made_scheduler
+from diffusers_transformers import PROMPTS, STABLE
 from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -16,7 +17,8 @@ from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.diffusers.checkpoint import library, quiet
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.families import PipelineOptions
+from ganatomy.models.generators.diffusers.pipeline import PipelineSampler, open_pipeline
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
 

@@ -1,6 +1,7 @@
 """A finished dissection with the models that it used, and the studies that are made of it."""
 
 import dataclasses
+import itertools
 import platform
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import read_steps, spanned, split_layer
+from ganatomy.core.layer_steps import at_step, read_steps, spanned, split_layer
 from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -27,7 +28,7 @@ from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RUN, Ids, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
-from ganatomy.models.generators.protocol import listed_layers, margin
+from ganatomy.models.generators.protocol import forward_order, listed_layers, margin
 from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
 from ganatomy.stats.base import Accumulator
@@ -206,15 +207,14 @@ class DissectedModel:
         if not self.dissected_steps(block):
             known = dict.fromkeys(part.block for part in map(split_layer, self.dissection.layers) if part.step)
             raise UnknownName("block that was dissected at a step", block, known)
-        layers = [f"{block}@{step}" for step in steps]
+        layers = [at_step(block, step) for step in steps]
         if layers[-1] not in self.models.subject.layers:
             raise BadValue(f"at_steps={text}: the model has steps 1 to {self.last_step(block)}")
         return layers
 
     def last_step(self, block: str) -> int:
         """Return how many steps a block has; 0 where it is no block of a model that samples."""
-        parts = map(split_layer, self.models.subject.layers)
-        return max((part.step or 0 for part in parts if part.block == block), default=0)
+        return next(step for step in itertools.count() if f"{block}@{step + 1}" not in self.models.subject.layers)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""
@@ -223,7 +223,7 @@ class DissectedModel:
 
     def in_order(self, layers: Sequence[str]) -> list[str]:
         """Return layers in the order of the network, each once."""
-        return [name for name in self.models.subject.layers if name in set(layers)]
+        return sorted(set(layers), key=forward_order(self.models.subject.layers))
 
     def concept(self, name: str) -> int:
         """Return the index of a concept that the dissection saw often enough to score.

@@ -44,6 +44,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.warnings import crowded_warnings, everywhere_warnings, exceeds, try_place, try_setting
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
+from ganatomy.models.generators.protocol import forward_order
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.effect import effect_chart, effect_section, effect_tables
 from ganatomy.report.tables import rows
@@ -284,8 +285,7 @@ def edit_spec(source: DissectedModel, edits: Edits, chosen: str, **options: Any)
         raise BadValue(f"{chosen}: there is nothing in it to apply")
     if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
         raise BadValue(f"{chosen}: it edits every image at places of its own; apply takes edits for all images")
-    touched = {edit.layer for edit in edits}
-    layer = next(name for name in source.models.generator.layers if name in touched)
+    layer = min((edit.layer for edit in edits), key=forward_order(source.models.generator.layers))
     text = edits_json(edits, source.models.generator.fingerprint)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return EffectSpec(**source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **options)

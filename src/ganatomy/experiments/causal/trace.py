@@ -35,7 +35,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators import Generator
-from ganatomy.models.generators.protocol import listed_layers
+from ganatomy.models.generators.protocol import forward_order, listed_layers
 from ganatomy.report.causal.trace import trace_chart, trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
@@ -208,8 +208,8 @@ def later_layers(generator: Generator, edited: Sequence[str]) -> list[str]:
 
     Of a model that makes an image in steps, only the edited ones and those that are listed: all would be very many.
     """
-    names, followed = list(generator.layers), {*edited, *listed_layers(generator)}
-    return [name for name in names[names.index(edited[0]) :] if name in followed]
+    order, followed = forward_order(generator.layers), {*edited, *listed_layers(generator)}
+    return [name for name in sorted(followed, key=order) if order(name) >= order(edited[0])]
 
 
 def measure_strength(source: DissectedModel, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:

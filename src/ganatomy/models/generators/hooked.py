@@ -12,9 +12,17 @@ from ganatomy.core.errors import BadModel, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import ChunkedEdit, Hook, check_alone
-from ganatomy.models.generators.hooks import LayerHook, LayerPlan, hooked, readable
+from ganatomy.models.generators.hooks import LayerHook, LayerPlan, check_update, hooked, readable
 from ganatomy.models.generators.outputs import find_bounds, images_in, warn_clipped
-from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
+from ganatomy.models.generators.protocol import (
+    Edit,
+    Layers,
+    LayerShape,
+    Observation,
+    edits_by_layer,
+    forward_order,
+    onward_edits,
+)
 from ganatomy.models.generators.survey import Survey
 from ganatomy.models.wrapped import (
     check_numbers,
@@ -62,7 +70,8 @@ class HookedGenerator:
     Attributes:
         network: the module itself.
         output: which tensor of what it returns is taken as the images; empty if it returns nothing else.
-        layers: shape of every layer, in forward order.
+        layers: shape of every layer, in forward order; and by name, ``path~update``, of what a submodule adds to its
+            input.
         others: the submodules that are no layers, each with the reason, such as "draws the image itself".
         encode: returns the latents of images, of a model that can do that.
 
@@ -91,12 +100,12 @@ class HookedGenerator:
         survey, images = self._probe(z)
         self._bounds = bounds or find_bounds(images, name)
         warn_clipped(images, self._bounds, name)
-        self.layers: Mapping[str, LayerShape] = survey.layers
+        self.layers: Mapping[str, LayerShape] = Layers(survey.layers, survey.updates)
         self._forms = survey.forms
         self.others: Mapping[str, str] = survey.others
         if layers:
             self.check_layers(layers)
-            self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
+            self.layers = {layer: self.layers[layer] for layer in sorted(set(layers), key=forward_order(self.layers))}
         self.fingerprint = weights_fingerprint(module, name, self._bounds, self._latent, *filter(None, [output]))
 
     def __repr__(self) -> str:
@@ -155,6 +164,7 @@ class HookedGenerator:
             BadModel: there is, but its output is not a feature map.
         """
         for name in layers:
+            check_update(name, self._name, self.layers, self.others)
             if name in self.others:
                 raise BadModel(f"layer {name} of {self._name} {self.others[name]}")
             if name not in self.layers:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ganatomy.core.blending import shown_change, with_change
 from ganatomy.core.errors import BadValue
 from ganatomy.core.tensor_types import Features, Images, Latents
-from ganatomy.models.generators.protocol import Edit, Generator, LayerShape, Observation
+from ganatomy.models.generators.protocol import Edit, Generator, LayerShape, Observation, forward_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,8 @@ class PhotographGenerator:
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
         """Return the photographs with the change that replacing a layer's output makes; see `Generator`."""
-        row, names = self._row(z), list(self.layers)
-        later = [each for each in row.offsets if layer in names and names.index(each.layer) > names.index(layer)]
+        row, order = self._row(z), forward_order(self.layers)
+        later = [each for each in row.offsets if layer in self.layers and order(each.layer) > order(layer)]
         return self._changed(row, self.base.render(r, layer, row.z, [*later, *edits]))
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:

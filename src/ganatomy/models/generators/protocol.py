@@ -1,7 +1,7 @@
 """What every model that is dissected can do; and every generator: x = f(h(z)), opened at every layer."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.layer_steps import at_step, split_layer, updated
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.datasets import ImageRefs
 
@@ -160,10 +161,10 @@ def onward_edits(edits: Sequence[Edit], layer: str, layers: Mapping[str, LayerSh
         UnknownName: there is no such layer, or none that an edit names.
         BadValue: an edit is of an earlier layer.
     """
-    names, planned = list(layers), edits_by_layer(edits)
+    planned, order = edits_by_layer(edits), forward_order(layers)
     check_layers((layer, *planned), layers)
     for name in planned:
-        if names.index(name) < names.index(layer):
+        if order(name) < order(layer):
             raise BadValue(
                 f"an edit of {name} would be lost: drawing begins at {layer}, which comes later; begin at {name}"
             )
@@ -183,6 +184,50 @@ def applied(edits: Sequence[Edit], r: Features) -> Features:
     for edit in edits:
         r = edit(r)
     return r
+
+
+class Layers(Mapping[str, LayerShape]):
+    """The layers of a model in forward order, and their updates: those are there by name, and are not listed.
+
+    >>> layers = Layers({"up1": LayerShape(8, 4, 4)}, {"up1~update": LayerShape(8, 4, 4)})
+    >>> list(layers), "up1~update" in layers
+    (['up1'], True)
+    """
+
+    def __init__(self, listed: Mapping[str, LayerShape], updates: Mapping[str, LayerShape]) -> None:
+        self._listed, self._updates = listed, updates
+
+    def __getitem__(self, layer: str) -> LayerShape:
+        return self._listed[layer] if layer in self._listed else self._updates[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+def forward_order(layers: Mapping[str, LayerShape]) -> Callable[[str], float]:
+    """Return a function to a number by which layers are in forward order; an update comes before its layer.
+
+    A module that is no layer, since the block around it returns the same, comes where that does.
+
+    >>> order = forward_order({"up1": LayerShape(8, 4, 4), "up2": LayerShape(8, 4, 4)})
+    >>> sorted(["up2", "up2~update", "up2.conv~update", "up1"], key=order)
+    ['up1', 'up2.conv~update', 'up2~update', 'up2']
+    """
+    numbers = {layer: float(number) for number, layer in enumerate(layers)}
+
+    def place(layer: str) -> float:
+        if layer in numbers:
+            return numbers[layer]
+        block, step = split_layer(updated(layer))
+        names = [block.rsplit(".", depth)[0] for depth in range(block.count(".") + 1)]
+        at = [at_step(name, step) for name in names]
+        depth = next(depth for depth, name in enumerate(at) if name in numbers)
+        return numbers[at[depth]] - 0.5 - depth / 100
+
+    return place
 
 
 def listed_layers(generator: Subject) -> Mapping[str, LayerShape]:

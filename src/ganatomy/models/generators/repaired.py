@@ -31,6 +31,7 @@ from ganatomy.models.generators.protocol import (
     Generator,
     LayerShape,
     Observation,
+    forward_order,
     in_pairs,
     listed_layers,
     onward_edits,
@@ -195,10 +196,10 @@ class RepairedGenerator:
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
         """Return the images with the layer's output replaced by `r`; see `Generator`."""
         onward_edits(edits, layer, self.layers)
-        names = list(self.layers)
-        first = min((edit.layer for edit in self.edits), key=names.index)
+        order = forward_order(self.layers)
+        first = min((edit.layer for edit in self.edits), key=order)
         others = [edit for edit in self.edits if edit.layer != layer]
-        if names.index(first) >= names.index(layer):
+        if order(first) >= order(layer):
             return self.base.render(r, layer, z, [*others, *edits])
         # Earlier layers may reach the image not through this one alone, so edits there count, too.
         start = self.base.observe(z, [first]).features[first]

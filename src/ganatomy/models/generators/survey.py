@@ -2,18 +2,28 @@
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganatomy.models.generators.hooks import ONE, Halves, MapForm
+from ganatomy.core.layer_steps import UPDATE
+from ganatomy.models.generators.hooks import ONE, Halves, MapForm, TokenGrid
 from ganatomy.models.generators.nested_tensors import tensors
 from ganatomy.models.generators.protocol import LayerShape
 
-GridOf = Callable[[int], tuple[int, int] | None]
-"""Returns height and width of a grid of so many places, if there is one."""
+GridOf = Callable[[Sequence[int]], TokenGrid | None]
+"""Returns the grid of a row of a tensor, of shape [tokens, units] or [units, height, width], if it is a feature map."""
+
+
+def map_grid(shape: Sequence[int]) -> TokenGrid | None:
+    """Return the grid of a feature map [units, height, width]; tokens have none.
+
+    >>> map_grid((8, 4, 6)), map_grid((24, 8))
+    (TokenGrid(height=4, width=6, first=0), None)
+    """
+    return TokenGrid(*shape[1:]) if len(shape) == 3 else None
 
 
 class _Map(NamedTuple):
@@ -24,6 +34,7 @@ class _Map(NamedTuple):
     shape: LayerShape
     form: MapForm
     means: Tensor
+    given: int | None
 
     def is_still(self, output: Tensor) -> bool:
         return self.tensor() is output and self.version == _version(output)
@@ -46,28 +57,36 @@ class Survey:
     Args:
         images: how many there are.
         halves: which rows of a call are theirs.
-        grid_of: returns the grid of so many places, where [b, places, units] is a feature map too.
+        grid_of: says which tensors are feature maps.
 
     Attributes:
         others: the submodules that are no layers, each with the reason.
     """
 
-    def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = lambda _: None) -> None:
+    def __init__(self, images: int, halves: Halves = ONE, grid_of: GridOf = map_grid) -> None:
         self._batch, self._halves, self._grid_of = images * halves.rows, halves, grid_of
         self._maps: dict[str, _Map] = {}
+        self._handed_on: dict[str, tuple[str, _Map]] = {}
         self._calls: dict[str, list[_Call]] = defaultdict(list)
+        self._versions: dict[str, list[list[int]]] = defaultdict(list)
         self._count = 0
         self.others: dict[str, str] = {}
 
+    def before(self, path: str, inputs: Any) -> None:
+        """Record how often the inputs of a submodule were written to before its call."""
+        self._versions[path].append([_version(each) for each in tensors(inputs)])
+
     def __call__(self, name: str, output: Any, inputs: Any) -> None:
         """Record the output of a submodule, and its inputs."""
+        path = name.partition("#")[0]
+        versions = self._versions[path].pop() if self._versions[path] else []
         maps = [(form, each) for i, each in enumerate(tensors(output)) if (form := self._form(each, i)) is not None]
         whole = next(((form, each) for form, each in maps if len(each) == self._batch), None)
         rows = len(maps[0][1]) if maps and not whole else self._batch
         self._count += 1
-        self._calls[name.partition("#")[0]].append(_Call(self._count, rows, _window(inputs)))
+        self._calls[path].append(_Call(self._count, rows, _window(inputs)))
         if whole:
-            self._add(name, *whole)
+            self._add(name, *whole, self._input(list(tensors(inputs)), versions, whole[1]))
         elif not isinstance(output, Tensor):
             kind = type(output).__name__
             self.others[name] = f"is not spatial: it returns a {kind} without a feature map [b, u, h, w]"
@@ -84,20 +103,29 @@ class Survey:
         """Return how a tensor holds a map, if it does."""
         if output.ndim not in (3, 4) or not output.is_floating_point():
             return None
-        grid = self._grid_of(output.shape[1]) if output.ndim == 3 else None
-        return MapForm(position, grid) if grid or output.ndim == 4 else None
+        grid = self._grid_of(output.shape[1:])
+        return None if grid is None else MapForm(position, grid if output.ndim == 3 else None)
 
-    def _add(self, name: str, form: MapForm, output: Tensor) -> None:
+    def _input(self, given: list[Tensor], versions: list[int], output: Tensor) -> int | None:
+        """Return the number of the map that a submodule was given, if it adds to it: of the same shape, and kept."""
+        first = next((i for i, each in enumerate(given) if self._form(each, i) is not None), None)
+        if first is None or given[first] is output or given[first].shape != output.shape:
+            return None
+        is_kept = len(versions) == len(given) and versions[first] == _version(given[first])
+        return first if is_kept and given[first].data_ptr() != output.data_ptr() else None
+
+    def _add(self, name: str, form: MapForm, output: Tensor, given: int | None) -> None:
         same = next((other for other, seen in self._maps.items() if seen.is_still(output)), None)
         if same is not None:
             contains = same.startswith(name.partition("#")[0] + ".")
             if not (same == next(reversed(self._maps)) and contains):
                 self.others[name] = f"returns what {same} returned; ask for that"
                 return
+            self._handed_on[same] = name, self._maps[same]
             self._exclude([same], f"returns what {name} returns; ask for that")
         r = form.read(output.detach().chunk(self._halves.rows)[self._halves.read])
         means = r.float().mean((2, 3))
-        self._maps[name] = _Map(weakref.ref(output), _version(output), LayerShape(*r.shape[1:]), form, means)
+        self._maps[name] = _Map(weakref.ref(output), _version(output), LayerShape(*r.shape[1:]), form, means, given)
 
     def exclude_images(self, images: Tensor, reason: str = "draws the image itself") -> None:
         """Exclude the images themselves from the layers."""
@@ -168,9 +196,25 @@ class Survey:
         return {name: seen.shape for name, seen in self._maps.items()}
 
     @property
+    def updates(self) -> Mapping[str, LayerShape]:
+        """The layers that are what a submodule adds to its input, and their shapes."""
+        return {name + UPDATE: seen.shape for name, seen in self._adding.items()}
+
+    @property
     def forms(self) -> Mapping[str, MapForm]:
-        """Where each layer's feature map is in what its submodule returns."""
-        return {name: seen.form for name, seen in self._maps.items()}
+        """Where the feature map of each layer and update is in what its submodule returns."""
+        plain = {name: seen.form for name, seen in self._maps.items()}
+        return plain | {name + UPDATE: seen.form._replace(given=seen.given) for name, seen in self._adding.items()}
+
+    @property
+    def _adding(self) -> Mapping[str, _Map]:
+        """The submodules that add to a map; also those whose output a block around them hands on as its own."""
+        inner = {name: seen for name, (block, seen) in self._handed_on.items() if self._is_layer(block)}
+        return {name: seen for name, seen in {**inner, **self._maps}.items() if seen.given is not None}
+
+    def _is_layer(self, block: str) -> bool:
+        """Return whether a block is a layer, or what it returns is that of a layer around it."""
+        return block in self._maps or (block in self._handed_on and self._is_layer(self._handed_on[block][0]))
 
 
 def _differ(rows: Tensor, alone: Tensor) -> bool:

@@ -92,6 +92,8 @@ def fold(generator: Generator, edits: Sequence[Intervention]) -> Folded:
     if not isinstance(generator, ModuleGenerator):
         raise BadModel(f"a {type(generator).__name__} is not one torch module")
     network, z = generator.network, generator.latents(range(LATENTS), 0)
+    if others := shares.keys() - set(generator.layers):
+        raise BadModel(f"{min(others)} is what a module adds to its input, which no weights make")
     layers = [layer for layer in generator.layers if layer in shares]
     goals = [
         _observed(generator, z, layer, [edit for edit in edits if edit.layer in layers[: i + 1]])

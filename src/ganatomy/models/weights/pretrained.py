@@ -95,14 +95,20 @@ def zero_missing(model: nn.Module, missing: list[str], source: Path, compute: Ca
         own[name].zero_()
 
 
-def load_tokenizer(directory: Path) -> Any:
-    """Read the CLIP tokenizer of a directory."""
-    if not (directory / "tokenizer.json").is_file() and not all(
-        (directory / name).is_file() for name in ("vocab.json", "merges.txt")
+def load_tokenizer(directory: Path, kind: str = "CLIPTokenizerFast") -> Any:
+    """Read the tokenizer of a directory, of that class of transformers.
+
+    Raises:
+        BadFile: its files are missing; that of T5 in another form than ``tokenizer.json`` needs a package of its own.
+    """
+    pairs = not kind.startswith("T5")
+    if not (directory / "tokenizer.json").is_file() and not (
+        pairs and all((directory / name).is_file() for name in ("vocab.json", "merges.txt"))
     ):
-        raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json or vocab.json and merges.txt")
+        other = " or vocab.json and merges.txt" if pairs else ", which save_pretrained of a T5TokenizerFast writes"
+        raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json{other}")
     with foreign_errors(f"reading the tokenizer of {directory}"), quiet():
-        return transformers().CLIPTokenizerFast.from_pretrained(str(directory), local_files_only=True)
+        return getattr(transformers(), kind).from_pretrained(str(directory), local_files_only=True)
 
 
 @contextlib.contextmanager

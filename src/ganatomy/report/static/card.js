@@ -10,14 +10,14 @@ const IMAGES = 7;
 
 /** The card of a unit, or of one of its pairs where `pair` is given. */
 export function unitCard(model, unit, pair = unit) {
-  const name = `unit ${unit.number} of ${unit.layer}`;
+  const name = `unit ${unit.name} of ${unit.layer}`;
   const { concept } = pair;
   return h("article", { class: "card" },
     h("a", { href: `#unit=${unit.key}` },
       topImageBlock(model, unit, `Top images of ${name}, with the region where it is on`),
       h("div", { class: "title" },
         concept ? [swatch(concept), h("strong", {}, concept.name)] : h("strong", { class: "missing" }, "unlabelled"),
-        h("span", { class: "unit" }, `${unit.layer} · ${unit.number}`)),
+        h("span", { class: "unit" }, `${unit.layer} · ${unit.name}`)),
       iouBar(model, pair, concept),
       h("div", { class: "small" },
         h("span", {}, `IoU ${number(pair.iou)}`),

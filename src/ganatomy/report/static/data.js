@@ -119,6 +119,8 @@ class Model {
     return range(layer.length).map((i) => {
       const unit = { index: i, layer: this.layers[layer[i]].name, depth: layer[i], number: number[i] };
       unit.key = `${unit.layer}/${unit.number}`;
+      const word = this.layers[layer[i]].unit_names?.[number[i]];
+      unit.name = word ? `${unit.number} (${word})` : `${unit.number}`;
       unit.concept = label[i] ? this.concepts[label[i]] : null;
       Object.assign(unit, readFlags(flags[i]));
       unit.matches = new Set();

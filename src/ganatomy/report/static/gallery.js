@@ -25,7 +25,7 @@ export function select(model, query) {
     && (query.get("matched") !== "1" || unit.matched)
     && (query.get("matched") !== "0" || !unit.concept)
     && (!minIou || unit.iou >= minIou)
-    && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key}`.toLowerCase().includes(word)));
+    && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key} ${unit.name}`.toLowerCase().includes(word)));
   return sorted(matching, query.get("sort") ?? "variety");
 }
 

@@ -56,7 +56,7 @@ export function neighbours(items, item, address, what) {
 function unitColumns(model) {
   return [
     { title: "image", cell: (unit) => thumbnail(model, unit) },
-    { title: "unit", heading: true, value: (unit) => unit.number, cell: (unit) => h("a", { href: `#unit=${unit.key}` }, unit.number) },
+    { title: "unit", heading: true, value: (unit) => unit.number, cell: (unit) => h("a", { href: `#unit=${unit.key}` }, unit.name) },
     { title: "label", value: (unit) => unit.concept?.name ?? "", cell: (unit) => (unit.concept ? conceptLink(unit.concept) : h("span", { class: "missing" }, "unlabelled")) },
     { title: "overlap", kind: "wide", cell: (unit) => iouBar(model, unit, unit.concept) },
     figure("IoU", (unit) => unit.iou),

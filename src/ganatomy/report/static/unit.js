@@ -19,7 +19,7 @@ export function showUnit(section, model, unit, concept) {
     neighbours(model.units, unit, (other) => [`#unit=${other.key}`, other.key], "units"),
     h("h2", { id: "unit-title", tabindex: "-1" }, "What does ", h("em", {}, unit.key), " draw?"),
     h("p", { class: "answer" }, answer(unit, pairs)),
-    h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in `, h("a", { href: `#layer=${encodeURIComponent(layer.name)}` }, layer.name), ` (${layer.height}×${layer.width}). ${unit.concept ? `On in ${percent(unit.on)} of all pixels; g` : "G"}reatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
+    h("p", { class: "small" }, `Unit ${unit.name} of ${layer.units} in `, h("a", { href: `#layer=${encodeURIComponent(layer.name)}` }, layer.name), ` (${layer.height}×${layer.width}). ${unit.concept ? `On in ${percent(unit.on)} of all pixels; g` : "G"}reatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
     topImages(model, unit),
     h("h3", {}, "Which concepts it overlaps with"),
     pairs.length

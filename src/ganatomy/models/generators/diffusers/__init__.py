@@ -9,11 +9,13 @@ from ganatomy.core.errors import BadValue
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.generators.diffusers.decoder import Decoder
 from ganatomy.models.generators.diffusers.denoiser import Denoiser
+from ganatomy.models.generators.diffusers.families import PipelineOptions
 from ganatomy.models.generators.diffusers.part import PartOptions, open_part
-from ganatomy.models.generators.diffusers.pipeline import PipelineOptions, PipelineSampler, open_pipeline
+from ganatomy.models.generators.diffusers.pipeline import PipelineSampler, open_pipeline
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
+from ganatomy.models.generators.sampling.generator import spread
 from ganatomy.models.generators.sampling.prompts import read_prompts
 
 __all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]
@@ -49,6 +51,7 @@ def open_diffusers(
     half: str | None = None,
     show: str | None = None,
     pairs: bool | None = None,
+    words: bool = False,
 ) -> HookedGenerator | SampledGenerator:
     """Open a pipeline, a decoder of latents, or a UNet, from a directory or a repository of the Hugging Face hub.
 
@@ -68,15 +71,17 @@ def open_diffusers(
             number of calls that make its input from noise.
         layers: the layers to offer, ``a,b``; else all.
         prompts: a file with a prompt on each line, or prompts separated by semicolons; ``{tree|door}`` is a slot,
-            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers.
+            filled in with each of these. Image i has prompt i modulo their number. Of a network of classes, numbers, or
+            names that the pipeline has for them.
         negative: the prompt that guidance leads away from; else an empty one.
-        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline has it: 7.5, of SDXL 5, of
-            latent consistency models 8.5.
+        guidance: how far the prompt is followed, 1 for no guidance; else as the pipeline's own call has it.
         scheduler: the class of another scheduler, with the settings of the pipeline's own, else its own.
         half: which rows of a guided call are read and edited, ``cond``, ``uncond`` or ``both``; else ``cond``.
         show: ``final``, or ``estimate``, what is estimated after the last of the listed steps; else ``final``.
         pairs: draw the first prompt and the second from the same noise, the third and the fourth, …, which must differ
             in one word; else each image has a noise of its own.
+        words: offer the attention to each word of the prompts as well, ``….attn2@10:words``, where words are the units;
+            of UNets. Images stay the same to rounding.
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
@@ -100,12 +105,15 @@ def open_diffusers(
             size,
             numbers,
             weights,
+            words,
         )
         with foreign_errors(f"opening {argument}"):  # of whose configs anything may be odd
             sampler = open_pipeline(argument, whole, device)
             shown = (show or "final", half or "cond", listed.blocks, sampler.name)
-            return SampledGenerator(sampler, listed.steps, *shown, pairs=bool(pairs))
-    _refuse({"prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
+            blocks = [sampler.blocks[number - 1] for number in spread(len(sampler.blocks))]
+            few = () if listed.blocks else blocks
+            return SampledGenerator(sampler, listed.steps, *shown, few, pairs=bool(pairs))
+    _refuse({"words": words or None, "prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:
         raise BadValue(f"step={step}: a UNet is opened at one step; give part={PIPELINE} for several")
     at = next(iter(listed.steps), None)

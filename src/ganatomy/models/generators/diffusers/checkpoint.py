@@ -128,7 +128,7 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
         if part not in parts:
             raise UnknownName(f"part of {name}", part, parts)
     folder = root / (part or "")
-    if not (folder / "config.json").is_file() and part in parts:
+    if part in parts and not (folder / "config.json").is_file() and (root / "config.json").is_file():
         folder = root  # so in 2022
     config = read_json(folder / "config.json")
     return Checkpoint(name, parts, config, folder.relative_to(root).as_posix())

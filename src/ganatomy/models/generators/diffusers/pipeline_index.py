@@ -17,6 +17,7 @@ class Kind:
     """A class of pipelines.
 
     Attributes:
+        network: the class of its denoiser.
         encoders: its text encoders; their tokenizers are ``tokenizer`` and so on.
         decoder: the part that makes images of latents, with the classes that it may have; none where x are images.
         steps: unless asked otherwise.
@@ -24,25 +25,43 @@ class Kind:
         scheduler: that its own call takes, whatever its files say; empty for the one of its files.
     """
 
+    network: str
     encoders: tuple[str, ...] = ()
-    decoder: str = ""
+    decoder: str = "vae"
     steps: int = 20
     guidance: float = 1.0
     scheduler: str = ""
 
+    @property
+    def part(self) -> str:
+        """The part that is its denoiser."""
+        return "unet" if self.network.startswith("UNet") else "transformer"
 
+
+ENCODER, ENCODERS = ("text_encoder",), ("text_encoder", "text_encoder_2")
 PIPELINES = {
-    "StableDiffusionPipeline": Kind(("text_encoder",), "vae", guidance=7.5),
-    "StableDiffusionXLPipeline": Kind(("text_encoder", "text_encoder_2"), "vae", guidance=5.0),
-    "LatentConsistencyModelPipeline": Kind(("text_encoder",), "vae", steps=4, guidance=8.5),
-    "LDMPipeline": Kind((), "vqvae"),
-    "DDPMPipeline": Kind(),
-    "DDIMPipeline": Kind(scheduler="DDIMScheduler"),
-    "PNDMPipeline": Kind(scheduler="PNDMScheduler"),
+    "StableDiffusionPipeline": Kind("UNet2DConditionModel", ENCODER, guidance=7.5),
+    "StableDiffusionXLPipeline": Kind("UNet2DConditionModel", ENCODERS, guidance=5.0),
+    "LatentConsistencyModelPipeline": Kind("UNet2DConditionModel", ENCODER, steps=4, guidance=8.5),
+    "StableDiffusion3Pipeline": Kind("SD3Transformer2DModel", (*ENCODERS, "text_encoder_3"), guidance=7.0),
+    "FluxPipeline": Kind("FluxTransformer2DModel", ENCODERS, guidance=3.5),
+    "Flux2KleinPipeline": Kind("Flux2Transformer2DModel", ENCODER, guidance=4.0),
+    "PixArtAlphaPipeline": Kind("PixArtTransformer2DModel", ENCODER, guidance=4.5),
+    "PixArtSigmaPipeline": Kind("PixArtTransformer2DModel", ENCODER, guidance=4.5),
+    "DiTPipeline": Kind("DiTTransformer2DModel", guidance=4.0),
+    "LDMPipeline": Kind("UNet2DModel", decoder="vqvae"),
+    "DDPMPipeline": Kind("UNet2DModel", decoder=""),
+    "DDIMPipeline": Kind("UNet2DModel", decoder="", scheduler="DDIMScheduler"),
+    "PNDMPipeline": Kind("UNet2DModel", decoder="", scheduler="PNDMScheduler"),
 }
 """Pipelines that can be opened as a whole."""
+OLDER = {"DiTTransformer2DModel": "Transformer2DModel", "PixArtTransformer2DModel": "Transformer2DModel"}
+"""Classes of denoisers by their names in older files."""
 FROM_IMAGES = ("Img2Img", "Inpaint", "ControlNet", "Upscale", "Adapter", "Pix2Pix", "Depth2Img", "Variation")
 """Parts of the names of pipelines that begin with an image and not with noise alone."""
+
+UNREAD = {"Flux2Pipeline": "its prompts are read by Mistral 3, with a processor of images; "}
+"""Pipelines that do not open for another reason than that nobody has made them open."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,16 @@ class Index:
     def kind(self) -> Kind:
         """What is known of its class."""
         return PIPELINES[self.pipeline]
+
+    def network(self) -> Checkpoint:
+        """Return its denoiser, not opened yet.
+
+        Raises:
+            BadFile, BadModel: see `part`.
+        """
+        own = self.kind.network
+        found = self.part(self.kind.part, tuple(filter(None, (own, OLDER.get(own)))))
+        return replace(found, config={**found.config, "_class_name": own})
 
     def part(self, part: str, classes: Sequence[str]) -> Checkpoint:
         """Return a part of one of these classes, not opened yet.
@@ -115,7 +144,8 @@ def read_index(name: str, weights: str = "") -> Index:
         raise BadModel(f"{name}: its pipeline is {str(pipeline)[:60]}, code of its own, which is not run")
     if pipeline not in PIPELINES:
         begins = "it begins with an image; " if any(word in pipeline for word in FROM_IMAGES) else ""
-        raise BadModel(f"{name}: a {pipeline} cannot be opened: {begins}what opens is {', '.join(PIPELINES)}")
+        reason = UNREAD.get(pipeline, begins)
+        raise BadModel(f"{name}: a {pipeline} cannot be opened: {reason}what opens is {', '.join(PIPELINES)}")
     changed = sorted(file.name for file in root.glob("*lora*") if file.suffix in ENDINGS)
     if changed:
         raise BadModel(

@@ -7,7 +7,8 @@ tensors are in the `State`. So a step can be done again, on other rows, or from 
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,10 +37,12 @@ SCHEDULERS = (*EXACT, *NOISY)
 PREDICTS = ("epsilon", "sample", "v_prediction")
 FIXED = ("fixed_small", "fixed_small_log", "fixed_large")
 """Variances of DDPM that are not learned."""
+SHIFTED = "use_dynamic_shifting"
+"""Setting of times that are shifted by as much as ``mu`` says."""
 SETTINGS = {
     "thresholding": (None, False),
     "stochastic_sampling": (None, False),
-    "use_dynamic_shifting": (None, False),
+    SHIFTED: (None, False),
     "variance_type": (None, *FIXED),
 }
 """Settings of which only these values can be used."""
@@ -59,6 +62,7 @@ class Schedule:
         scheduler: of diffusers.
         count: steps as the pipelines count them; PNDM and Heun call the network more often.
         channels: of x.
+        times: what sets the times beside their number, such as their shift ``mu``.
 
     Attributes:
         steps: calls of the network.
@@ -70,11 +74,13 @@ class Schedule:
         BadValue: it cannot make that many steps.
     """
 
-    def __init__(self, scheduler: Any, count: int, channels: int) -> None:
+    def __init__(
+        self, scheduler: Any, count: int, channels: int, times: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self._config, self._name = scheduler.config, type(scheduler).__name__
-        self._is_flow = self._name.startswith("FlowMatch") or bool(self._config.get("use_flow_sigmas"))
-        self._check()
-        self._scheduler = _with_steps(scheduler, count)
+        self._is_flow = is_flow(scheduler)
+        self._check(times)
+        self._scheduler = _with_steps(scheduler, count, times)
         self.times: Tensor = scheduler.timesteps.cpu()
         self.steps = len(self.times)
         self._noisy = [self._adds_noise(number) for number in range(1, self.steps + 1)]
@@ -110,7 +116,7 @@ class Schedule:
         memory = tuple(tensor for key, value in kept.items() for tensor in _taken(value, vars(scheduler)[key]))
         return State(after.to(x.dtype), state.prompt, clean, (*noises, *memory))
 
-    def _check(self) -> None:
+    def _check(self, times: Mapping[str, Any]) -> None:
         """Refuse what would not be a function of the state, or is not known to give what the pipeline gives."""
         if self._name not in SCHEDULERS:
             raise BadModel(f"{self._name} cannot be used; give another, such as scheduler={EXACT[0]} or {EXACT[1]}")
@@ -118,7 +124,7 @@ class Schedule:
         if predicts not in PREDICTS and not self._is_flow:
             raise BadModel(f"{self._name} for {predicts} cannot be used; it must be for {', '.join(PREDICTS)}")
         for key, usable in SETTINGS.items():
-            if self._config.get(key) not in usable:
+            if self._config.get(key) not in usable and not (key == SHIFTED and "mu" in times):
                 raise BadModel(f"{self._name} with {key}={self._config[key]} cannot be used; give another scheduler=")
 
     def _adds_noise(self, number: int) -> bool:
@@ -191,14 +197,19 @@ class Schedule:
         return mean / (1 - alpha) + math.sqrt(max(spread, 1e-20)) * noise
 
 
-def _with_steps(scheduler: Any, count: int) -> Any:
+def is_flow(scheduler: Any) -> bool:
+    """Return whether a scheduler is for networks that predict a velocity from noise to image."""
+    return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas"))
+
+
+def _with_steps(scheduler: Any, count: int, times: Mapping[str, Any]) -> Any:
     name = type(scheduler).__name__
     most = int(scheduler.config.get("num_train_timesteps") or 1000)
     if not 1 <= count <= most:
         raise BadValue(f"steps={count}: {name} makes from 1 to {most}")
     try:
         with quiet(library()):
-            scheduler.set_timesteps(count)
+            scheduler.set_timesteps(count, **times)
     except Exception as error:  # whatever theirs raises of so many
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadValue(f"steps={count}: {name} cannot make so many ({reason})") from error

@@ -12,17 +12,36 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.foreign_code import foreign_errors
-from ganatomy.core.layer_steps import split_layer
+from ganatomy.core.layer_steps import at_step, split_layer
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.batches import Hook, check_alone
 from ganatomy.models.generators.hooked import evaluating
-from ganatomy.models.generators.hooks import ONE, Halves, LayerHook, LayerPlan, MapForm, hooked, readable
+from ganatomy.models.generators.hooks import (
+    ONE,
+    Halves,
+    LayerHook,
+    LayerPlan,
+    MapForm,
+    TokenGrid,
+    check_update,
+    hooked,
+    readable,
+)
 from ganatomy.models.generators.latents import standard_normal
-from ganatomy.models.generators.protocol import Edit, LayerShape, Observation, edits_by_layer, onward_edits
+from ganatomy.models.generators.protocol import (
+    Edit,
+    Layers,
+    LayerShape,
+    Observation,
+    edits_by_layer,
+    forward_order,
+    onward_edits,
+)
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
 from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
-from ganatomy.models.generators.survey import Survey
+from ganatomy.models.generators.survey import GridOf, Survey, map_grid
+from ganatomy.models.generators.word_maps import SUFFIX
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
 
 HALVES = {"cond": Halves(2, 1, (1,)), "uncond": Halves(2, 0, (0,)), "both": Halves(2, 1, (0, 1))}
@@ -42,8 +61,8 @@ class SampledGenerator:
 
     Its layers are the submodules of the network that return a feature map, as in `HookedGenerator`, each at every step:
     ``up1@3`` is what ``up1`` returns at the third call. Tokens [b, places, units] are a feature map where the places
-    are a grid that the noise, made smaller, has. One call of the network is surveyed, at the first step; the others
-    must return maps of the same shapes.
+    are a grid that the noise, made smaller, has, or where the sampler says so. One call of the network is surveyed, at
+    the first step; the others must return maps of the same shapes.
 
     An edit at a step costs the calls from there on: the states between the steps of the last batches are kept, and
     gone on with to the same bits. `render` keeps gradients through all steps after the layer; each is computed twice.
@@ -62,7 +81,7 @@ class SampledGenerator:
             fourth …, see `pair_order`.
 
     Attributes:
-        layers: shape of every block at every step, in the order in which they are computed.
+        layers: shape of every block at every step, in the order in which they are computed, and of its update by name.
         blocks: shape of every block.
         listed: the layers that are meant where none are named: some blocks at `steps`.
         others: the submodules that are no layers, each with the reason.
@@ -101,17 +120,24 @@ class SampledGenerator:
         survey, self._image = self._probe()
         self.others: Mapping[str, str] = survey.others
         self.blocks: Mapping[str, LayerShape] = survey.layers
-        self._forms = dict(survey.forms)
+        self._forms, updates = dict(survey.forms), survey.updates
+        known = Layers(self.blocks, updates)
         for block in blocks:
+            check_update(block, name, known, self.others)
             if block in self.others:
                 raise BadModel(f"{block} of {name} {self.others[block]}")
-            if block not in self.blocks:
+            if block not in known:
                 raise UnknownName(f"block of {name}", block, self.blocks)
         if blocks:
-            self.blocks = {block: shape for block, shape in self.blocks.items() if block in blocks}
-        self.layers: Mapping[str, LayerShape] = self._at(range(1, self.last + 1))
+            self.blocks = {block: known[block] for block in sorted(set(blocks), key=forward_order(known))}
+            updates = {}
+        steps = range(1, self.last + 1)
+        self._updates = updates
+        self.layers: Mapping[str, LayerShape] = Layers(_at(steps, self.blocks), _at(steps, updates))
         few = listed or blocks or few_blocks(self.blocks)
-        self.listed: Mapping[str, LayerShape] = self._at(self.steps, few)
+        self.listed: Mapping[str, LayerShape] = _at(
+            self.steps, {block: shape for block, shape in self.blocks.items() if block in few}
+        )
         shown = (tuple(self._halves), show, self.last, *(("pairs",) if pairs else ()))
         self.fingerprint = weights_fingerprint(
             self.network, "sampled", sampler.shape, sampler.steps, self.prompts, shown, *sampler.facts
@@ -128,6 +154,12 @@ class SampledGenerator:
         """Memory of the process at most while the sampler was opened, where it says that."""
         found: int = getattr(self.sampler, "opening_bytes", 0)
         return found
+
+    @property
+    def unit_names(self) -> dict[str, Sequence[str]]:
+        """What the units of layers are called, where they are words: see `WordMaps`."""
+        words: Sequence[str] = getattr(self.sampler, "words", ())
+        return {layer: words for layer in self.layers if split_layer(layer).block.endswith(SUFFIX)}
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
@@ -170,14 +202,11 @@ class SampledGenerator:
         for layer in layers:
             if layer not in self.layers:
                 block, step = split_layer(layer)
-                if block in self.blocks and step is not None:
+                check_update(block, self._name, {**self.blocks, **self._updates}, self.others)
+                if (block in self.blocks or block in self._updates) and step is not None:
                     raise BadValue(f"{layer}: {self._name} has steps 1 to {self.last}")
-                near = [f"{layer}@{own}" for own in self.steps] if layer in self.blocks else []
+                near = [at_step(layer, own) for own in self.steps] if layer in self.blocks else []
                 raise UnknownName(f"layer of {self._name}", layer, self.layers, near)
-
-    def _at(self, steps: Sequence[int], blocks: Sequence[str] = ()) -> dict[str, LayerShape]:
-        own = {block: shape for block, shape in self.blocks.items() if block in blocks or not blocks}
-        return {f"{block}@{step}": shape for step in steps for block, shape in own.items()}
 
     def _numbers(self, z: Latents) -> Tensor:
         return z[:, -1].round().long() % len(self.sampler.prompts)
@@ -193,7 +222,7 @@ class SampledGenerator:
         features = {}
         for number in range(done + 1, self.last + 1):
             state, read = self._step(state, number, by_step.get(number, LayerPlan()))
-            features |= {f"{block}@{number}": r for block, r in read.items()}
+            features |= {at_step(block, number): r for block, r in read.items()}
             if plain and number < changed:
                 self._kept.add(z, number, state)
         if torch.is_grad_enabled() and any(r.requires_grad for r in plan.put.values()) and not state.x.requires_grad:
@@ -262,12 +291,14 @@ class SampledGenerator:
         Return the survey, and the shape of an image.
         """
         surveys: list[Survey] = []
+        smaller: GridOf = partial(grid_of, size=self.sampler.shape[1:])
+        find: GridOf = getattr(self.sampler, "grid_of", smaller)
 
         def hook_all(hook: Hook) -> contextlib.AbstractContextManager[None]:
             return hooked(self.network, readable(self.network), hook)
 
         def step(z: Latents) -> Tensor:
-            survey = Survey(len(z), self._halves, partial(grid_of, size=self.sampler.shape[1:]))
+            survey = Survey(len(z), self._halves, find)
             with hook_all(survey):
                 state, _ = self._run(self._start(z), 1, LayerPlan())
             surveys.append(survey)
@@ -286,27 +317,38 @@ class SampledGenerator:
         return survey, self._images(self._run(self._start(z[:1]), 1, LayerPlan())[0]).shape[1:]
 
 
-def grid_of(places: int, size: Sequence[int]) -> tuple[int, int] | None:
-    """Return height and width of so many places, if maps of this size have as many when they are made smaller.
+def _at(steps: Sequence[int], blocks: Mapping[str, LayerShape]) -> dict[str, LayerShape]:
+    """Return the layers of blocks at steps."""
+    return {at_step(block, step): shape for step in steps for block, shape in blocks.items()}
 
-    >>> grid_of(256, (32, 32)), grid_of(24, (32, 48)), grid_of(77, (64, 64)), grid_of(1, (64, 64))
-    ((16, 16), (4, 6), None, None)
+
+def grid_of(shape: Sequence[int], size: Sequence[int]) -> TokenGrid | None:
+    """Return the grid of a feature map; tokens are one where maps of this size have as many places when made smaller.
+
+    >>> [grid_of((tokens, 8), (32, 48)) for tokens in (24, 77, 1)]
+    [TokenGrid(height=4, width=6, first=0), None, None]
     """
-    for factor in range(1, max(size)):
+    for factor in range(1, max(size)) if len(shape) == 2 else ():
         height, width = (-(-side // factor) for side in size)  # rounded up, as strides do
-        if height * width == places:
-            return height, width
-    return None
+        if height * width == shape[0]:
+            return TokenGrid(height, width)
+    return map_grid(shape)
 
 
 def few_blocks(blocks: Mapping[str, LayerShape]) -> list[str]:
     """Return a few blocks, in their order: the last of each size of grid, the finest; of one size, evenly spread.
+
+    Of maps of words a few as well.
 
     >>> few_blocks({name: LayerShape(8, side, side) for name, side in zip("abcdef", (16, 8, 4, 4, 8, 16))})
     ['d', 'e', 'f']
     >>> few_blocks({name: LayerShape(8, 4, 4) for name in "abcdefg"})
     ['a', 'c', 'e', 'g']
     """
+    maps = {name: shape for name, shape in blocks.items() if name.endswith(SUFFIX)}
+    if 0 < len(maps) < len(blocks):
+        few = {*few_blocks(maps), *few_blocks({name: blocks[name] for name in blocks if name not in maps})}
+        return [name for name in blocks if name in few]
     names = list(blocks)
     if len(names) <= FEW:
         return names

@@ -13,6 +13,7 @@ from ganatomy.core.tensor_types import Images
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, State, sampled_options
 from ganatomy.models.generators.sampling.prompts import read_prompts
+from ganatomy.models.generators.word_maps import SUFFIX
 from ganatomy.models.generators.words.prompts import SLOTS, WORDS, word_states
 from ganatomy.models.generators.words.unet import UNSAID, WordUNet
 from ganatomy.models.weights import State as Weights
@@ -23,6 +24,8 @@ PROMPTS = "a {season} church by {time}"
 STAGES = ("down1", "down2", "down3", "middle", "up3", "up2", "up1", "up0")
 LISTED = ("up3", "up2", "up0")
 """Those that are dissected where no layers are named: the last at each scale."""
+WORD_MAPS = tuple(f"{stage}.attn2{SUFFIX}" for stage in ("down2", "down3", "up3", "up2"))
+"""Attention to words, where that is asked for."""
 LARGEST = 1024
 """Side of the images that a file may ask for."""
 MOST_STEPS = 1000
@@ -38,16 +41,26 @@ class WordSampler:
         steps: calls of the network.
         guidance: how many times the velocity with the words is taken, less the rest without them; 1 for no guidance,
             where the network is not called without words.
+        words: whether the attention to each word is a layer.
     """
 
     def __init__(
-        self, network: WordUNet, prompts: Sequence[str], size: int, steps: int = 8, guidance: float = 1.0
+        self,
+        network: WordUNet,
+        prompts: Sequence[str],
+        size: int,
+        steps: int = 8,
+        guidance: float = 1.0,
+        words: bool = False,
     ) -> None:
         self.network: nn.Module = network
+        self.words: Sequence[str] = WORDS if words else ()
+        if words:
+            network.add_word_maps()
         self.prompts: Sequence[str] = tuple(prompts)
         self.steps, self.shape = steps, (3, size, size)
         self.halves = 1 if guidance == 1 else 2
-        self.facts: tuple[object, ...] = ("words", guidance)
+        self.facts: tuple[object, ...] = ("words", guidance, *(("word maps",) if words else ()))
         self._guidance = guidance
         self._states = torch.tensor([word_states(prompt) for prompt in prompts])
 
@@ -96,6 +109,7 @@ def open_wordflow(
     layers: str = "",
     inner: bool = False,
     pairs: bool = False,
+    words: bool = False,
 ) -> SampledGenerator:
     """Open a text-to-image model of rendered churches that ``recipes/train_words.py`` trained.
 
@@ -115,6 +129,7 @@ def open_wordflow(
         inner: offer the parts of the stages as well.
         pairs: draw the first prompt and the second from the same noise, the third and the fourth, …, which must differ
             in one word; else each image has a noise of its own.
+        words: offer the attention to each word as well, ``up2.attn2@4:words``, where words are the units.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
@@ -126,10 +141,11 @@ def open_wordflow(
     if not math.isfinite(guidance):
         raise BadValue(f"guidance={guidance} is no number; 1 is none, 2 to 5 are usual")
     network, size = _network(read_state(Path(path)), path)
-    sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance)
+    sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance, words)
     options = sampled_options(step, layers)
-    blocks = options.blocks or (() if inner else STAGES)
-    listed = options.blocks or LISTED
+    maps = WORD_MAPS if words else ()
+    blocks = options.blocks or (() if inner else (*STAGES, *maps))
+    listed = options.blocks or (*LISTED, *maps)
     return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow", listed, pairs)
 
 

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from ganatomy.models.generators.word_maps import WordMaps, attend
+
 ABSENT, PRESENT, UNSAID = range(3)
 """What is known of a word: its object is not there, it is there, or nothing was said."""
 
@@ -41,6 +43,7 @@ class Attention(nn.Module):
         self.query, self.keys_values = nn.Linear(channels, channels), nn.Linear(context, 2 * channels)
         self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
+        self.words: WordMaps | None = None  # a layer, where it was asked for
 
     def forward(
         self, x: Float[Tensor, "b c h w"], words: Float[Tensor, "b n d"] | None = None
@@ -50,8 +53,8 @@ class Attention(nn.Module):
         own = self.norm(x).flatten(2).transpose(1, 2)
         query, (key, value) = self.query(own), self.keys_values(own if words is None else words).chunk(2, -1)
         q, k, v = (each.unflatten(-1, (self.heads, c // self.heads)).transpose(1, 2) for each in (query, key, value))
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        out: Tensor = x + self.out(mixed).transpose(1, 2).reshape(b, c, h, w)
+        mixed = F.scaled_dot_product_attention(q, k, v) if self.words is None else attend(q, k, v, self.words)
+        out: Tensor = x + self.out(mixed.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(b, c, h, w)
         return out
 
 
@@ -111,6 +114,12 @@ class WordUNet(nn.Module):
         h = self.up2(torch.cat([F.interpolate(h, scale_factor=2), h2], 1), emb, words)
         h = self.up1(torch.cat([F.interpolate(h, scale_factor=2), h1], 1), emb, words)
         return F.pixel_shuffle(self.output(self.up0(h, emb, words)), self.patch)
+
+    def add_word_maps(self) -> None:
+        """Make the attention to words a layer of each stage that has it."""
+        for part in self.modules():
+            if isinstance(part, Stage) and part.attn2 is not None:
+                part.attn2.words = WordMaps()
 
     def _waves(self, t: Tensor) -> Tensor:
         octaves = torch.arange(self.frequencies, device=t.device) / (self.frequencies - 1)

@@ -1,0 +1,58 @@
+"""PixArt-α and PixArt-Σ: a transformer that attends to the words of a prompt."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.models.generators.diffusers.conditions import Conditions
+from ganatomy.models.generators.diffusers.encoding import T5
+from ganatomy.models.generators.diffusers.families.family import chosen
+from ganatomy.models.generators.diffusers.families.transformer import Transformer
+
+WORDS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
+"""Tokens of a prompt."""
+SIZED = 128
+"""The ``sample_size`` of networks that are given the size of the image, unless their config says whether they are."""
+
+
+class PixArt(Transformer):
+    """A transformer with cross-attention to the words that T5 read, in lower case; some are given the image's size."""
+
+    has_variance = True
+
+    def conditions(self) -> Conditions:
+        """Encode the prompts, and the one that guidance leads away from."""
+        guidance = self._guidance()
+        texts = self._texts(guidance > 1)
+        reader = replace(T5, limit=WORDS[self.index.pipeline], masked=True)
+        read = [text.lower().strip() for text in texts.texts]
+        found = self._encode(self.index.kind.encoders[0], reader, read)
+        given = {"words": found.last, "mask": found.mask}
+        if self._sized:
+            numbers = torch.tensor([self.pixels, self.pixels, 1.0]).to(found.last.dtype)
+            given["size"] = numbers.expand(len(texts.texts), -1)
+        facts = (texts.texts, self.pixels if self._sized else 0, found.facts)
+        return Conditions(self.options.prompts, texts.rows, given, chosen(given, texts.last), guidance, facts)
+
+    def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """Return what the network predicts; see `Family`."""
+        more: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
+        if "size" in given:
+            more = {"resolution": given["size"][:, :2], "aspect_ratio": given["size"][:, 2:]}
+        predicted: Tensor = network(
+            x,
+            encoder_hidden_states=given["words"],
+            encoder_attention_mask=given["mask"],
+            timestep=time.to(x.device).expand(len(x)),
+            added_cond_kwargs=more,
+            return_dict=False,
+        )[0]
+        return predicted[:, : self.channels]
+
+    @property
+    def _sized(self) -> bool:
+        own = self.config.get("use_additional_conditions")
+        return self.side == SIZED if own is None else bool(own)
