@@ -214,7 +214,7 @@ class DissectedModel:
 
     def last_step(self, block: str) -> int:
         """Return how many steps a block has; 0 where it is no block of a model that samples."""
-        return next(step for step in itertools.count() if f"{block}@{step + 1}" not in self.models.subject.layers)
+        return next(step for step in itertools.count() if at_step(block, step + 1) not in self.models.subject.layers)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""
