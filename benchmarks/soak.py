@@ -7,12 +7,12 @@
     python benchmarks/soak.py --json > soak.json
 
 Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
-pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. What is free in the
-heap of the C library is left out, but for a server: it goes up and down by a fifth, whatever is held. The means over
-the second and over the last tenth of the images are compared, for each step of a run by itself, because steps hold
-different tables. In the first tenth kernels are compiled and buffers find their size; a server's cache of images fills
-in the first half, so there it is the sixth tenth that is compared. The growth a thousand images is the slope of a line
-through what comes after the warm-up.
+pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. Beside it stands what
+is in use of the heap, but for a server: the holes that the C library keeps between pieces go up and down, by a tenth
+of all. The means over the second and over the last tenth of the images are compared, for each step of a run by itself,
+because steps hold different tables. In the first tenth kernels are compiled and buffers find their size; a server's
+cache of images fills in the first half, so there it is the sixth tenth that is compared. The growth a thousand images
+is the slope of a line through what comes after the warm-up.
 """
 
 import argparse
@@ -66,17 +66,17 @@ HEAP = (
 
 
 class HeapFacts(ctypes.Structure):
-    """What glibc says of the heap, see mallinfo2(3); `fordblks` are the bytes that are free."""
+    """What glibc says of the heap, see mallinfo2(3); `uordblks` and `hblkhd` are the bytes in use."""
 
     _fields_ = [(name, ctypes.c_size_t) for name in HEAP]
 
 
-def free_heap() -> int:
-    """Hand back what this process does not use; return the bytes that the C library keeps, in holes of its heap."""
+def heap_in_use() -> int:
+    """Return the bytes that this process has from the C library, and has not given back."""
     library = ctypes.CDLL(None)
     library.mallinfo2.restype = HeapFacts
-    library.malloc_trim(0)
-    return int(library.mallinfo2().fordblks)
+    found = library.mallinfo2()
+    return int(found.uordblks + found.hblkhd)
 
 
 @dataclass(frozen=True)
@@ -85,17 +85,18 @@ class Sample:
 
     images: int
     memory: int
+    used: int
     descriptors: int
     threads: int
 
     @classmethod
     def of(cls, images: int, process: int | str = "self") -> "Sample":
-        """Look at a process; memory in bytes."""
+        """Look at a process; memory in bytes, and of this process what is in use of the heap."""
         place = Path("/proc", str(process))
         private = re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", (place / "smaps_rollup").read_text(), re.M)
         descriptors, threads = (len(list((place / name).iterdir())) for name in ("fd", "task"))
-        memory = 1024 * sum(map(int, private)) - (free_heap() if process == "self" else 0)
-        return cls(images, memory, descriptors, threads)
+        used = heap_in_use() if process == "self" else 0
+        return cls(images, 1024 * sum(map(int, private)), used, descriptors, threads)
 
 
 @dataclass
@@ -132,6 +133,7 @@ class Row:
     first: float
     last: float
     slope: float
+    used: tuple[float, float]
     descriptors: tuple[int, int]
     threads: tuple[int, int]
 
@@ -151,6 +153,7 @@ class Row:
             images,
             *means,
             1000 * line.slope,
+            (statistics.fmean(s.used for s in first), statistics.fmean(s.used for s in last)),
             (max(s.descriptors for s in first), max(s.descriptors for s in last)),
             (max(s.threads for s in first), max(s.threads for s in last)),
         )
@@ -330,11 +333,12 @@ def main() -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
+    first, last = row["used"]
     fixed = "descriptors {}→{}, threads {}→{}".format(*row["descriptors"], *row["threads"])
     return (
         f"{row['case']:10} {row['step']:20} {row['images']:7} images: {row['first'] / 1e6:7.1f} → "
         f"{row['last'] / 1e6:7.1f} MB, {100 * row['growth']:+.2f} %, "
-        f"{row['slope'] / 1e3:+.0f} kB a thousand; {fixed}"
+        f"{row['slope'] / 1e3:+.0f} kB a thousand; in use {first / 1e6:.1f} → {last / 1e6:.1f} MB; {fixed}"
     )
 
 
