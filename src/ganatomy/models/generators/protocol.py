@@ -210,7 +210,8 @@ class Layers(Mapping[str, LayerShape]):
 def forward_order(layers: Mapping[str, LayerShape]) -> Callable[[str], float]:
     """Return a function to a number by which layers are in forward order; an update comes before its layer.
 
-    A module that is no layer, since the block around it returns the same, comes where that does.
+    A module that is no layer, since the block around it returns the same, comes where that does; the function refuses
+    what is neither (UnknownName).
 
     >>> order = forward_order({"up1": LayerShape(8, 4, 4), "up2": LayerShape(8, 4, 4)})
     >>> sorted(["up2", "up2~update", "up2.conv~update", "up1"], key=order)
@@ -224,7 +225,9 @@ def forward_order(layers: Mapping[str, LayerShape]) -> Callable[[str], float]:
         block, step = split_layer(updated(layer))
         names = [block.rsplit(".", depth)[0] for depth in range(block.count(".") + 1)]
         at = [at_step(name, step) for name in names]
-        depth = next(depth for depth, name in enumerate(at) if name in numbers)
+        depth = next((depth for depth, name in enumerate(at) if name in numbers), None)
+        if depth is None:
+            raise UnknownName("layer", layer, layers)
         return numbers[at[depth]] - 0.5 - depth / 100
 
     return place
