@@ -11,6 +11,8 @@ from mistakes import mistake
 from torch import Tensor, nn
 
 from ganatomy.interventions import Intervention
+from ganatomy.models.generators.basis import in_basis
+from ganatomy.models.generators.directions import rotation
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.models.generators.sampling import SampledGenerator
@@ -116,6 +118,20 @@ def test_an_update_and_its_layer_are_edited_in_that_order() -> None:
     assert torch.equal(own.render(r, "second~update", z, [half]), own.edited(z, [half]))
     with mistake("bad-value", "second~update", "begin at second~update"):
         own.render(seen["second"], "second", z, [off])
+
+
+def test_an_update_has_directions() -> None:
+    own, layer = generator(), "second~update"
+    turned = in_basis(own, layer, rotation("", subject=own, layer=layer, seed=1))
+    z = own.latents(range(2), 0)
+    assert list(turned.layers).index(layer) + 1 == list(turned.layers).index("second")
+    seen = turned.observe(z, [layer])
+    plain = own.observe(z, [layer]).features[layer]
+    assert torch.allclose(seen.features[layer].norm(dim=1), plain.norm(dim=1), atol=1e-5)
+    assert not torch.allclose(seen.features[layer], plain, atol=1e-2)
+    off = Intervention.ablate(layer, turned.layers[layer], range(6))
+    whole = Intervention.ablate(layer, own.layers[layer], range(6))
+    assert torch.allclose(turned.edited(z, [off]), own.edited(z, [whole]), atol=1e-5)
 
 
 def test_gradients_pass_to_an_update() -> None:

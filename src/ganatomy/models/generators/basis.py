@@ -13,11 +13,13 @@ from ganatomy.models.generators.directions import DIRECTIONS, Directions
 from ganatomy.models.generators.protocol import (
     Edit,
     Generator,
+    Layers,
     LayerShape,
     Observation,
     Subject,
     applied,
     check_layers,
+    forward_order,
     in_pairs,
     listed_layers,
     prompts_of,
@@ -50,9 +52,11 @@ class BasisSubject:
             raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
         self.subject, self.layer, self.device = subject, layer, subject.device
         self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
-        self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
+        names = sorted({*subject.layers, layer}, key=forward_order(subject.layers))  # an update was not among them
+        own = {name: subject.layers[name] for name in names} | {layer: shape._replace(units=k)}
+        self.layers: Mapping[str, LayerShape] = Layers(own, subject.layers)
         listed = {*listed_layers(subject), layer}
-        self.listed: Mapping[str, LayerShape] = {name: own for name, own in self.layers.items() if name in listed}
+        self.listed: Mapping[str, LayerShape] = {name: own[name] for name in names if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
         self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)
         self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
