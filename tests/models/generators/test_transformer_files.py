@@ -109,7 +109,9 @@ SPOILT: list[tuple[str, Callable[[Path], None], str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "spoil", "code", "facts"), SPOILT, ids=lambda each: "" if callable(each) else str(each)[:40])
+@pytest.mark.parametrize(
+    ("kind", "spoil", "code", "facts"), SPOILT, ids=lambda each: "" if callable(each) else str(each)[:40]
+)
 def test_a_spoilt_pipeline_is_refused_in_one_line(
     copied: Callable[[str], Path], kind: str, spoil: Callable[[Path], None], code: str, facts: list[str]
 ) -> None:
