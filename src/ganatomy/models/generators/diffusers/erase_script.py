@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 
 
 def switch_off(pipeline: Any, edit: Any) -> Any:
     """Switch the units off; return the callback by which the pipeline says that a step is done."""
     now = {"step": 1}
+    if edit["scheduler"]:
+        pipeline.scheduler = getattr(diffusers, edit["scheduler"]).from_config(pipeline.scheduler.config)
 
     def zeroed(site: Any, _module: Any, _inputs: Any, output: Any) -> Any:
         if now["step"] not in site["steps"]:
@@ -44,11 +47,7 @@ def switch_off(pipeline: Any, edit: Any) -> Any:
 
 
 if __name__ == "__main__":
-    import diffusers
-
     edit = json.loads(Path(__file__).with_name("erase.json").read_text())
     pipeline = diffusers.DiffusionPipeline.from_pretrained(sys.argv[1])
-    if edit["scheduler"]:
-        pipeline.scheduler = getattr(diffusers, edit["scheduler"]).from_config(pipeline.scheduler.config)
     after = switch_off(pipeline, edit)
     pipeline(sys.argv[2], callback_on_step_end=after, **edit["call"]).images[0].save(sys.argv[3])
