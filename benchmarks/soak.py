@@ -7,8 +7,8 @@
     python benchmarks/soak.py --json > soak.json
 
 Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
-pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted, after the C library
-has handed back what is free: how much of that it keeps goes up and down by a fifth, whatever is held. The means over
+pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. What is free in the
+heap of the C library is left out, but for a server: it goes up and down by a fifth, whatever is held. The means over
 the second and over the last tenth of the images are compared, for each step of a run by itself, because steps hold
 different tables. In the first tenth kernels are compiled and buffers find their size; a server's cache of images fills
 in the first half, so there it is the sixth tenth that is compared. The growth a thousand images is the slope of a line
@@ -16,6 +16,7 @@ through what comes after the warm-up.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -59,6 +60,25 @@ MODELS = {
 }
 
 
+HEAP = (
+    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+)  # fmt: skip
+
+
+class HeapFacts(ctypes.Structure):
+    """What glibc says of the heap, see mallinfo2(3); `fordblks` are the bytes that are free."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in HEAP]
+
+
+def free_heap() -> int:
+    """Hand back what this process does not use; return the bytes that the C library keeps, in holes of its heap."""
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = HeapFacts
+    library.malloc_trim(0)
+    return int(library.mallinfo2().fordblks)
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a process holds when so many images of a step are done."""
@@ -74,7 +94,8 @@ class Sample:
         place = Path("/proc", str(process))
         private = re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", (place / "smaps_rollup").read_text(), re.M)
         descriptors, threads = (len(list((place / name).iterdir())) for name in ("fd", "task"))
-        return cls(images, 1024 * sum(map(int, private)), descriptors, threads)
+        memory = 1024 * sum(map(int, private)) - (free_heap() if process == "self" else 0)
+        return cls(images, memory, descriptors, threads)
 
 
 @dataclass
@@ -95,9 +116,6 @@ class Watch:
         """Look, if it is time."""
         before, self._done = self._done, self._done + pieces
         if before // self.every != self._done // self.every:
-            from ganatomy.engines.memory import trim_heap
-
-            trim_heap(0)
             self.steps[self._step].append(Sample.of(self._done))
 
     def end(self) -> None:

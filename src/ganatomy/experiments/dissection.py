@@ -35,7 +35,7 @@ from ganatomy.experiments.tables import (
 )
 from ganatomy.experiments.top_images import Strip, Strips, top_ids
 from ganatomy.experiments.warnings import concept_warnings, sample_warnings
-from ganatomy.experiments.word_map_table import word_map_table
+from ganatomy.experiments.word_map_table import no_words, word_map_table
 from ganatomy.models.generators import LayerShape
 from ganatomy.report.charts import Drawing
 from ganatomy.stats.levels import ActivationLevels
@@ -292,7 +292,7 @@ class Dissection(Questions, Summarised):
     def word_maps(self) -> pd.DataFrame:
         """How well the attention to each word marks the concept that the word names, see `word_map_table`."""
         with as_bad_file(self.study.directory):
-            return word_map_table(self.facts.get("unit_names", {}), self.scores)
+            return word_map_table(names, self.scores) if (names := self.facts.get("unit_names")) else no_words()
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):

@@ -47,3 +47,8 @@ def word_map_table(names: Mapping[str, Sequence[str]], scores: Scores) -> pd.Dat
             )
         first += shape.units
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def no_words() -> pd.DataFrame:
+    """Return the table of a model without maps of words."""
+    return pd.DataFrame(columns=list(COLUMNS))
