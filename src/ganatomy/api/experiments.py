@@ -855,7 +855,7 @@ def repair(
     flagged: bool = False,
     annotations: str | Path | None = None,
     units: Sequence[int] | None = None,
-    best: int = 20,
+    best: int | None = None,
     at_steps: str | None = None,
     images: int = 3000,
     first: int = 4000000,
@@ -887,7 +887,7 @@ def repair(
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL; none, if it is not given.
         units: these; none, if they are not given.
-        best: so many of those that go best with the `concept`, where it is given (20).
+        best: so many of those of greatest IoU with the `concept`; 20, if it is not given.
         first: id of the first image; the default keeps clear of those that units are ranked by (4000000).
         top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
         random: sets of as many units as the last has, none of any set in them if there are others (5).

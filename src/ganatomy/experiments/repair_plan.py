@@ -33,7 +33,7 @@ class _Sets:
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL; none, if it is not given.
         units: these; none, if they are not given.
-        best: so many of those that go best with the `concept`, where it is given.
+        best: so many of those of greatest IoU with the `concept`; 20, if it is not given.
     """
 
     worst: int | None = None
@@ -41,7 +41,7 @@ class _Sets:
     flagged: bool = False
     annotations: str | Path | None = None
     units: Sequence[int] | None = None
-    best: int = UnitQuery.top
+    best: int | None = None
 
 
 def plan_repair(
