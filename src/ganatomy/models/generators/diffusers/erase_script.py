@@ -48,6 +48,7 @@ def switch_off(pipeline: Any, edit: Any) -> Any:
 
 if __name__ == "__main__":
     edit = json.loads(Path(__file__).with_name("erase.json").read_text())
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(sys.argv[1])
+    load: Any = diffusers.DiffusionPipeline.from_pretrained
+    pipeline = load(sys.argv[1])
     after = switch_off(pipeline, edit)
     pipeline(sys.argv[2], callback_on_step_end=after, **edit["call"]).images[0].save(sys.argv[3])
