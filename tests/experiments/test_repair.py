@@ -320,8 +320,13 @@ def test_a_concept_is_taken_away_at_several_steps(place: Path, tmp_path: Path) -
     name = save_words(tmp_path / "w.pt")
     study = ganatomy.dissect(name, segmenter="colors", layers=("up1@1", "up1@2"), images=32, out=tmp_path / "study")
     concept = study.concepts.concept[study.concepts.share.idxmax()]
-    own = {**SMALL, "real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", "textures": 0}
-    del own["top"]
+    own = {
+        **SMALL,
+        "real": str(place / "real"),
+        "features": f"unet:{place / 'net.safetensors'}",
+        "textures": 0,
+        "counted": 16,
+    }
     found = ganatomy.repair(study, layer="up1", at_steps="1..2", concept=concept, best=3, **own)
     assert (found.spec.layer, found.spec.more, len(found.spec.sets[0][1])) == ("up1@1", ("up1@2",), 3)
     generator, repaired = ganatomy.open_generator(name), ganatomy.open_generator(found.opens)

@@ -7,7 +7,7 @@ distance.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -22,7 +22,13 @@ from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, checked_set, shrink_default
+from ganatomy.experiments.causal.dissected_model import (
+    DissectedModel,
+    SampleSpec,
+    at_least,
+    checked_set,
+    shrink_default,
+)
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.trials import count_changes
 from ganatomy.experiments.causal.unit_effects import change_table
@@ -338,7 +344,8 @@ def _effects(study: Study, compared: RealComparison, spec: RepairSpec) -> pd.Dat
         return pd.DataFrame(columns=list(EFFECTS))
     source, sets = compared.source, spec.trials(compared.source.shape(spec.layer).units)[1:]
     trials = [compared.ablation_edits(units) for _, units in sets]
-    work = partial(count_changes, source, replace(spec, images=spec.counted), trials)
+    few = SampleSpec(**source.names(), layer=spec.layer, images=spec.counted, first=spec.first, seed=spec.seed)
+    work = partial(count_changes, source, few, trials)
     change = study.sharded("concepts", PairedChange, work, source.run.shards(spec.ids()[: spec.counted]))
     return effect_rows(spec, change_table(source, change))
 
