@@ -12,6 +12,7 @@ import pytest
 import torch
 from mistakes import mistake
 from spoilt import FAULTY, D
+from tiny_words import save_words
 from torch import Tensor
 
 import ganatomy
@@ -179,7 +180,7 @@ def ranker(source: DissectedModel) -> Any:
 
 def test_the_worst_are_those_of_the_ranking(source: DissectedModel, options: dict[str, Any], place: Path) -> None:
     small = {name: SMALL[name] for name in ("images", "top", "reals", "textures")}
-    spec, usual = plan_repair(source, "units", {**options, **small, "worst": 2, "units": (0,)}, ranker(source))
+    spec, usual = plan_repair(source, ["units"], {**options, **small, "worst": 2, "units": (0,)}, ranker(source))
     ranked = "artifacts-real-net.safetensors-images-160-reals-100-top-20"
     ranking = Artifacts.open(place / "study-causal" / "units" / ranked)
     assert dict(spec.sets)["worst 2"] == tuple(ranking.table.unit[:2])
@@ -188,14 +189,16 @@ def test_the_worst_are_those_of_the_ranking(source: DissectedModel, options: dic
     assert spec.ranking == ranking.study.digest
     assert usual.parent == source.sibling_path("units", "")
     assert usual.name.startswith("repair-real-net.safetensors-worst-2-units-")
-    again, _ = plan_repair(source, "units", {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never)
+    again, _ = plan_repair(
+        source, ["units"], {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never
+    )
     assert again.sets == spec.sets[:1]
     with mistake("bad-value", 1000000, 1000159, "first=1000160"):
-        plan_repair(source, "units", {**options, **small, "worst": 2, "first": 1_000_100}, ranker(source))
+        plan_repair(source, ["units"], {**options, **small, "worst": 2, "first": 1_000_100}, ranker(source))
     other = dataclasses.replace(ranking.spec, dissection="another")
     run_artifacts(other, source, place / "another")
     with mistake("study-mismatch", place / "another"):
-        plan_repair(source, "units", {**options, "worst": 2, "ranking": place / "another"}, never)
+        plan_repair(source, ["units"], {**options, "worst": 2, "ranking": place / "another"}, never)
 
 
 def test_flags_of_people(source: DissectedModel, options: dict[str, Any], place: Path) -> None:
@@ -203,7 +206,7 @@ def test_flags_of_people(source: DissectedModel, options: dict[str, Any], place:
     notes.flag(source.dissection.study.digest, "units", FAULTY, "ann", True)
     notes.close()
     asked = {**options, "flagged": True, "annotations": str(place / "flags.db")}
-    spec, _ = plan_repair(source, "units", asked, never)
+    spec, _ = plan_repair(source, ["units"], asked, never)
     assert spec.sets == (("flagged", (FAULTY,)),)
     assert spec.ranking == ""
 
@@ -211,7 +214,9 @@ def test_flags_of_people(source: DissectedModel, options: dict[str, Any], place:
 @pytest.mark.parametrize(
     ("change", "code", "fact"),
     [
-        ({}, "bad-value", "worst, flagged or units"),
+        ({}, "bad-value", "concept, worst, flagged or units"),
+        ({"best": 3}, "bad-value", "best=3"),
+        ({"concept": "unicorn"}, "unknown-name", "unicorn"),
         ({"units": (6,)}, "unknown-name", "units/6"),
         ({"units": ()}, "bad-value", "units=[]"),
         ({"units": (1, 1)}, "bad-value", "units=[1, 1]"),
@@ -231,7 +236,7 @@ def test_what_cannot_be_planned(
     source: DissectedModel, options: dict[str, Any], change: dict[str, Any], code: str, fact: str
 ) -> None:
     with mistake(code, fact):
-        plan_repair(source, "units", {**options, **change}, never)
+        plan_repair(source, ["units"], {**options, **change}, never)
 
 
 def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: DissectedModel, tmp_path: Path) -> None:
@@ -308,4 +313,41 @@ def test_the_command_refuses_in_one_line(place: Path, refused: Callable[..., Non
 def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: DissectedModel, options: dict[str, Any]) -> None:
     for change in ({"top": 200, "images": 100, "textures": 0}, {"textures": 1}, {"units": (9,)}, {"first": 1_000_000}):
         with pytest.raises(GanatomyError):
-            plan_repair(source, "units", {**options, "worst": 2, **change}, never)
+            plan_repair(source, ["units"], {**options, "worst": 2, **change}, never)
+
+
+def test_a_concept_is_taken_away_at_several_steps(place: Path, tmp_path: Path) -> None:
+    name = save_words(tmp_path / "w.pt")
+    study = ganatomy.dissect(name, segmenter="colors", layers=("up1@1", "up1@2"), images=32, out=tmp_path / "study")
+    concept = study.concepts.concept[study.concepts.share.idxmax()]
+    own = {
+        **SMALL,
+        "real": str(place / "real"),
+        "features": f"unet:{place / 'net.safetensors'}",
+        "textures": 0,
+        "counted": 16,
+    }
+    found = ganatomy.repair(study, layer="up1", at_steps="1..2", concept=concept, best=3, **own)
+    assert (found.spec.layer, found.spec.more, len(found.spec.sets[0][1])) == ("up1@1", ("up1@2",), 3)
+    generator, repaired = ganatomy.open_generator(name), ganatomy.open_generator(found.opens)
+    edits = [
+        ganatomy.Intervention.ablate(layer, generator.layers[layer], found.spec.sets[0][1])
+        for layer in ("up1@1", "up1@2")
+    ]
+    ids = range(found.spec.first, found.spec.first + found.spec.counted)
+    z = generator.latents(ids, 0)
+    before, after = generator.observe(z, ()).images, generator.edited(z, edits)
+    assert torch.allclose(repaired.observe(z[:4], ()).images, after[:4], atol=1e-5)
+    segmenter = ganatomy.open_segmenter("colors")
+    number = next(i for i, each in enumerate(segmenter.vocabulary) if each.name == concept)
+    shares = [(segmenter(images)[:, 0] == number).double().mean((1, 2)) for images in (before, after)]
+    row = found.effects.iloc[0]
+    assert (row.concept, row.set) == (concept, concept)
+    assert row.before == pytest.approx(float(shares[0].mean()), abs=1e-3)
+    assert row.change == pytest.approx(float((shares[1] - shares[0]).mean()), abs=1e-3)
+    assert found.effects.random.notna().all()
+    assert found.export is None
+    assert "no pipeline" in found.facts["repaired"]["export"]["how"]
+    page = causal_html(found)
+    assert "What goes, and what else changes?" in page
+    assert "Nothing was written that runs without this program" in page

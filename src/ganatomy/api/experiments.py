@@ -847,6 +847,7 @@ def quality(
 def repair(
     study: "str | Path | Dissection",
     layer: str,
+    concept: str | None = None,
     *,
     real: str,
     worst: int | None = None,
@@ -854,6 +855,8 @@ def repair(
     flagged: bool = False,
     annotations: str | Path | None = None,
     units: Sequence[int] | None = None,
+    best: int | None = None,
+    at_steps: str | None = None,
     images: int = 3000,
     first: int = 4000000,
     seed: int = 0,
@@ -863,6 +866,7 @@ def repair(
     random: int = 5,
     textures: int = 500,
     show: int = 6,
+    counted: int = 200,
     batch: int = 32,
     shard: int = 500,
     out: "str | Path | None" = None,
@@ -877,16 +881,19 @@ def repair(
     >>> ganatomy.repair("study", "layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
+        concept: what the units of a set are to take away: then it is measured what else they change.
         worst: so many of the ranking by `artifacts`, which is run if it was not; none, if it is not given.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL; none, if it is not given.
         units: these; none, if they are not given.
+        best: so many of those of greatest IoU with the `concept`; 20, if it is not given.
         first: id of the first image; the default keeps clear of those that units are ranked by (4000000).
         top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
         random: sets of as many units as the last has, none of any set in them if there are others (5).
         show: images of either sample that are shown (6).
-        study, layer, seed, out, generator, segmenter: as of `ablate`.
+        counted: of the plain images, how many that is measured on (200).
+        study, layer, at_steps, seed, out, generator, segmenter: as of `ablate`.
         real, shard: as of `artifacts`.
         images, reals, features: as of `compare`.
         textures: as of `quality`.

@@ -292,7 +292,13 @@ class Dissection(Questions, Summarised):
     def word_maps(self) -> pd.DataFrame:
         """How well the attention to each word marks the concept that the word names, see `word_map_table`."""
         with as_bad_file(self.study.directory):
-            return word_map_table(names, self.scores) if (names := self.facts.get("unit_names")) else no_words()
+            return word_map_table(self.unit_names, self.scores) if self.unit_names else no_words()
+
+    @cached_property
+    def unit_names(self) -> dict[str, list[str]]:
+        """What the units of a layer are called, where they are words."""
+        with as_bad_file(self.study.directory):
+            return {str(layer): list(map(str, own)) for layer, own in self.facts.get("unit_names", {}).items()}
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):

@@ -63,6 +63,11 @@ class AgainstRealSpec(SampleSpec):
     reals: Sample[int] = 3000
     features: str = FEATURES
 
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """The layers whose units are ablated."""
+        return (self.layer,)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
@@ -239,9 +244,8 @@ class RealComparison:
         return checked_vectors(self.network.features(images), images, self.spec.features)
 
     def ablation_edits(self, units: Units) -> list[Intervention]:
-        """Return the edits that ablate some units of the layer; none for no units."""
-        layer = self.spec.layer
-        return [Intervention.ablate(layer, self.source.shape(layer), units)] if units else []
+        """Return the edits that ablate some units of the layer, or of a block at several steps; none for no units."""
+        return [Intervention.ablate(layer, self.source.shape(layer), units) for layer in self.spec.edited if units]
 
     def drawn(self, ids: range, units: Units = ()) -> Iterator[tuple[Images, range]]:
         """Draw images without some units, batch by batch."""
@@ -367,7 +371,7 @@ def describe_made(compared: RealComparison, trials: Sequence[Units], ids: range)
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, layers)
         r = seen.features[spec.layer] if layers else seen.images.new_zeros(len(part), 0, 1, 1)
-        images = (generator.render(own[0](r), spec.layer, z) if own else seen.images for own in edits)
+        images = (generator.render(own[0](r), spec.layer, z, own[1:]) if own else seen.images for own in edits)
         features.append(torch.cat([compared.features(each.clamp(-1, 1)) for each in images], 1))
         peaks.append(r.amax((2, 3)))
         report_progress(len(part))

@@ -22,8 +22,16 @@ from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.dissected_model import DissectedModel, at_least, checked_set, shrink_default
+from ganatomy.experiments.causal.dissected_model import (
+    DissectedModel,
+    SampleSpec,
+    at_least,
+    checked_set,
+    shrink_default,
+)
 from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.trials import count_changes
+from ganatomy.experiments.causal.unit_effects import change_table
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -38,12 +46,17 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import check_units
 from ganatomy.models.generators.repaired import IN_STUDY, write_repaired
+from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.remote import display_path
 from ganatomy.report.tables import rows
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
+from ganatomy.stats.paired import PairedChange
 from ganatomy.study import Study
 
 ORIGINAL, RANDOM, UNION = "original", "random", "union"
+EFFECTS = ("set", "concept", "category", "before", "change", "change_error", "relative", "relative_error", "random",
+           "random_spread")  # fmt: skip
+"""Columns of what is changed."""
 SAMPLES = ("artifacts", "plain")
 Sets = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -60,6 +73,9 @@ class RepairSpec(AgainstRealSpec):
         random: sets of as many units as the last has, none of any set in them if there are others.
         textures: how many images of either kind are compared by their patches; 0 for none.
         show: images of either sample that are shown.
+        concept: what the units of a set are to take away: then it is measured what else they change.
+        counted: of the plain images, how many that is measured on.
+        more: the layers after `layer` at which the same units are switched off, of a block at several steps.
     """
 
     COMPARED = ("top", "reals")
@@ -71,10 +87,14 @@ class RepairSpec(AgainstRealSpec):
     random: int = 5
     textures: int = 500
     show: int = 6
+    concept: str | None = None
+    counted: int = 200
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, random=0, show=1)
+        at_least(self, random=0, show=1, counted=2)
+        shrink_default(self, "counted", self.images)
         shrink_default(self, "textures", min(self.images, self.reals))
         shrink_default(self, "top", self.images // 2)
         check_textures(self, self.textures)
@@ -84,6 +104,11 @@ class RepairSpec(AgainstRealSpec):
             checked_set(units)
         if self.top > self.images:
             raise BadValue(f"top={self.top} images cannot be had of images={self.images}; draw more")
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """The layers whose units are ablated: of a block at several steps, at each."""
+        return (self.layer, *self.more)
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -119,6 +144,7 @@ class Repair(Result):
         facts: what was used; ``facts["repaired"]`` says what became of the repaired generator.
         table: one row for each sample and set of units.
         textures: one row for each set and level of plain images.
+        effects: one row for each set and concept, see `effect_rows`; empty where no concept is to be taken away.
         strips: images before and after.
         study: the directory that holds it.
     """
@@ -128,6 +154,7 @@ class Repair(Result):
     spec: RepairSpec
     table: pd.DataFrame
     textures: pd.DataFrame
+    effects: pd.DataFrame
     strips: Redrawn
 
     def _warnings(self) -> list[str]:
@@ -144,7 +171,14 @@ class Repair(Result):
     def details(self) -> dict[str, Any]:
         """What became of the repaired generator."""
         written = self.facts["repaired"]
-        return {"opens": self.opens, "folded": written["folded"], "reason": written["reason"]}
+        found = {"opens": self.opens, "folded": written["folded"], "reason": written["reason"]}
+        return found | ({"export": self.export} if "export" in written else {})
+
+    @property
+    def export(self) -> Path | None:
+        """What runs without this package: a folder of weights, or a program; of pipelines of diffusers."""
+        name = self.facts["repaired"].get("export", {}).get("file")
+        return None if name is None else self.study.directory / IN_STUDY / name
 
     @property
     def opens(self) -> str | None:
@@ -172,6 +206,7 @@ def run_repair(
     with comparison_study(spec, source, directory, engine, progress) as (study, compared):
         if not study.finished:
             study.write_table("textures", _textures(study, compared, spec, progress or NullProgress()))
+            study.write_table("effects", _effects(study, compared, spec))
             real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, units)
             made = study.sharded("repaired images", FeatureTable, work, compared.shards())
@@ -303,6 +338,36 @@ def _textures(study: Study, compared: RealComparison, spec: RepairSpec, progress
     return pd.DataFrame(rows, columns=columns)
 
 
+def _effects(study: Study, compared: RealComparison, spec: RepairSpec) -> pd.DataFrame:
+    """Count what each set changes; return the table, without rows where no concept is to be taken away."""
+    if spec.concept is None:
+        return pd.DataFrame(columns=list(EFFECTS))
+    source, sets = compared.source, spec.trials(compared.source.shape(spec.layer).units)[1:]
+    trials = [compared.ablation_edits(units) for _, units in sets]
+    few = SampleSpec(**source.names(), layer=spec.layer, images=spec.counted, first=spec.first, seed=spec.seed)
+    work = partial(count_changes, source, few, trials)
+    change = study.sharded("concepts", PairedChange, work, source.run.shards(spec.ids()[: spec.counted]))
+    return effect_rows(spec, change_table(source, change))
+
+
+def effect_rows(spec: RepairSpec, table: pd.DataFrame) -> pd.DataFrame:
+    """Return what each set changes beside the random sets, the concept that is taken away first.
+
+    Args:
+        spec: of the repair.
+        table: see `change_table`; the trials are the sets, and then the random sets.
+    """
+    by_concept = ["concept", "category"]
+    random = table[table.trial >= len(spec.sets)].groupby(by_concept).change
+    chosen = table[table.trial < len(spec.sets)]
+    found = chosen.assign(set=[spec.sets[trial][0] for trial in chosen.trial])
+    found = found.join(random.mean().rename("random"), on=by_concept)
+    found = found.join(random.std().rename("random_spread"), on=by_concept)
+    own = found.concept == spec.concept
+    order = found.assign(own=~own, size=-found.change.abs()).sort_values(["trial", "own", "size"], kind="stable")
+    return order[list(EFFECTS)].reset_index(drop=True)
+
+
 def _written(directory: Path, compared: RealComparison, units: Units) -> dict[str, Any]:
     """Write the generator without some units; return what became of it."""
     if not isinstance(compared.source.models.generator_given, str):
@@ -311,4 +376,10 @@ def _written(directory: Path, compared: RealComparison, units: Units) -> dict[st
     edits = compared.ablation_edits(units)
     written = write_repaired(directory, compared.spec.generator, compared.generator, edits)
     trust = written.name.endswith("?trust=yes")
-    return {"written": True, "folded": written.folded, "reason": written.reason, "trust": trust}
+    found = {"written": True, "folded": written.folded, "reason": written.reason, "trust": trust}
+    if isinstance(compared.generator, SampledGenerator):
+        from ganatomy.models.generators.diffusers.erasure import export_erasure  # which needs diffusers
+
+        erasure = export_erasure(directory, compared.generator, edits)
+        found["export"] = {"file": None if erasure.file is None else erasure.file.name, "how": erasure.how}
+    return found

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.core.errors import BadValue, StudyMismatch
+from ganatomy.core.layer_steps import spanned
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.choice import UnitQuery, Window, select_units, take_window
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.real_comparison import RUN, ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
@@ -31,6 +33,7 @@ class _Sets:
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL; none, if it is not given.
         units: these; none, if they are not given.
+        best: so many of those of greatest IoU with the `concept`; 20, if it is not given.
     """
 
     worst: int | None = None
@@ -38,16 +41,19 @@ class _Sets:
     flagged: bool = False
     annotations: str | Path | None = None
     units: Sequence[int] | None = None
+    best: int | None = None
 
 
-def plan_repair(source: DissectedModel, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
-    """Return the Spec, and where its study lies by default."""
-    own = dict(options)
+def plan_repair(
+    source: DissectedModel, layers: Sequence[str], options: Mapping[str, Any], rank: Rank
+) -> tuple[RepairSpec, Path]:
+    """Return the Spec, and where its study lies by default; `layers` are one, or a block at several steps."""
+    own, layer = dict(options), layers[0]
     directory, worst = own.pop("ranking", None), own.get("worst")
     if directory is not None and worst is None:
         raise BadValue("a ranking says nothing unless the worst of it are asked for; give worst, or leave it out")
-    sets = _take_sets(source, layer, own)
-    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), **own)
+    sets = _take_sets(source, layers, own)
+    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), more=tuple(layers[1:]), **own)
     check_sets(spec, source)
     if worst is not None:
         ranking = _ranking(source, spec, {name: own[name] for name in SHARED if name in own}, directory, rank)
@@ -57,11 +63,14 @@ def plan_repair(source: DissectedModel, layer: str, options: Mapping[str, Any], 
         sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
     spec = replace(spec, sets=tuple(sets.items()))
     named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
-    return spec, source.sibling_path(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+    return spec, source.sibling_path(
+        "+".join(spanned(layers)), f"repair-{named}-{spec_digest(spec)[:8]}"
+    )  # too many units for a name
 
 
-def _take_sets(source: DissectedModel, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def _take_sets(source: DissectedModel, layers: Sequence[str], options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Take out of options which units are asked for; as the worst stand any, until all else is known to be right."""
+    layer, concept, best = layers[0], options.get("concept"), options.pop("best", None)
     worst, flagged, units = (options.pop(name, None) for name in ("worst", "flagged", "units"))
     where, count = options.pop("annotations", None), source.shape(layer).units
     if bool(flagged) != (where is not None):
@@ -75,8 +84,14 @@ def _take_sets(source: DissectedModel, layer: str, options: dict[str, Any]) -> d
         sets["flagged"] = tuple(flagged_units(source, layer, where))
     if units is not None:
         sets["units"] = tuple(int(unit) for unit in units)
+    if concept is not None:
+        query = UnitQuery(concept=concept, top=UnitQuery.top if best is None else best)
+        window = layers if len(layers) > 1 else ()
+        sets[concept] = select_units(source, layer, query, window).units
+    elif best is not None:
+        raise BadValue(f"best={best} are units of a concept; give the concept, too")
     if not sets:
-        raise BadValue("no units to switch off; give worst, flagged or units")
+        raise BadValue("no units to switch off; give concept, worst, flagged or units")
     return sets
 
 
@@ -111,7 +126,8 @@ def _plan(source: DissectedModel, options: dict[str, Any], runner: Runner) -> Pl
     def rank(artifact_spec: ArtifactSpec, directory: Path) -> Artifacts:
         return runner(planned_ranking(ranked, artifact_spec, directory))
 
-    spec, default = plan_repair(source, options.pop("layer"), options, rank)
+    window = take_window(source, options)
+    spec, default = plan_repair(source, window or [options.pop("layer")], options, rank)
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
 
     seconds = partial(describing_seconds, source, spec, trials, spec.textures)
@@ -124,8 +140,8 @@ REPAIR = Experiment(
     verb="repair",
     summary="ablate units that spoil the images, measure whether that helps, and write the repaired generator",
     spec=RepairSpec,
-    groups=(_Sets,),
-    filled=frozenset({"sets", "ranking"}),
+    groups=(_Sets, Window),
+    filled=frozenset({"sets", "ranking", "more"}),
     planned=frozenset({"top"}),
     plan=_plan,
     result=Repair,

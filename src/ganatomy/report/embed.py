@@ -54,7 +54,7 @@ def embed(dissection: "Dissection") -> Numbers:
         "curves": _curve_arrays(dissection, curved, index),
     }
     packed = {name: pack(columns) for name, columns in tables.items()}
-    names = dissection.facts.get("unit_names", {})
+    names = dissection.unit_names
     facts = {
         "layers": [
             {"name": name, **shape._asdict(), **({"unit_names": names[name]} if name in names else {})}

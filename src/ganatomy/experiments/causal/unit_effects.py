@@ -173,18 +173,23 @@ def first_order(
 
 def unit_effect_table(source: DissectedModel, change: PairedChange, guess: Tensor | None) -> pd.DataFrame:
     """Return one row for each unit and scored concept."""
+    table = change_table(source, change).rename(columns={"trial": "unit"})
+    return table.assign(first_order=float("nan") if guess is None else guess.flatten().numpy())
+
+
+def change_table(source: DissectedModel, change: PairedChange) -> pd.DataFrame:
+    """Return one row for each trial and scored concept."""
     concepts = source.scored()
     read = {name: table[:, concepts].flatten().numpy() for name, table in change.read()._asdict().items()}
     read.pop("after")
     named = [source.named(c) for c in concepts]
-    units = len(change.pixels)
+    trials = len(change.pixels)
     return pd.DataFrame(
         {
-            "unit": [unit for unit in range(units) for _ in concepts],
-            "concept": [concept.name for concept in named] * units,
-            "category": [concept.category for concept in named] * units,
+            "trial": [trial for trial in range(trials) for _ in concepts],
+            "concept": [concept.name for concept in named] * trials,
+            "category": [concept.category for concept in named] * trials,
             **read,
-            "first_order": float("nan") if guess is None else guess.flatten().numpy(),
         }
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 from ganatomy.report.causal.section import RANDOM, Block, Section
 from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
 from ganatomy.report.charts import ChangeChart
-from ganatomy.report.formats import change_text, count, sentence, with_error
+from ganatomy.report.formats import change_text, count, effect_text, percent, sentence, with_error
 from ganatomy.report.tables import Column, Table, rows
 from ganatomy.stats.paired import holds_zero
 
@@ -51,7 +51,23 @@ def repair_tables(repair: "Repair") -> list[Table]:
     listed["units"] = [", ".join(map(str, units)) for units in listed["units"]]
     if len(repair.textures):
         tables.append(Table("textures", "Textures", textures, repair.textures, brief=40))
+    if len(repair.effects):
+        tables.append(_effect_table(repair))
     return [*tables, Table("units", "The units of each set", (Column("set"), Column("units")), listed, brief=0)]
+
+
+def _effect_table(repair: "Repair") -> Table:
+    """Return what the last set changes, beside the random sets."""
+    columns = (
+        Column("concept"),
+        Column("before", form=percent),
+        Column("change", form=effect_text, error="change_error"),
+        Column("relative", form=effect_text, error="relative_error"),
+        Column("random", "random units: change", effect_text, "random_spread"),
+    )
+    own = repair.effects[repair.effects["set"] == repair.spec.sets[-1][0]]
+    caption = f"Share of the pixels in {repair.spec.counted:,} plain images; of random units the spread of the sets"
+    return Table("effects", caption, columns, own, brief=12)
 
 
 def repair_section(repair: "Repair") -> Section:
@@ -60,13 +76,16 @@ def repair_section(repair: "Repair") -> Section:
     name, units = spec.sets[-1]
     named = f" ({name})" if len(spec.sets) > 1 else ""
     *tables, listed = repair_tables(repair)
-    numbers = [_distances(repair, tables[:2], listed), *_textures(repair, tables[2:])]
+    named_tables = {table.name: table for table in tables}
+    numbers = [_distances(repair, tables[:2], listed)]
+    numbers += [_textures(repair, named_tables["textures"])] if "textures" in named_tables else []
+    changes = [_changes(repair, named_tables["effects"])] if "effects" in named_tables else []
     return Section(
         key=f"repair-{spec.layer}",
         short=f"repair of {spec.layer}",
         question=f"Does ablating {count(len(units), 'unit')} of {spec.layer} repair the images{named}?",
         answer=f"{_verdict(repair)} {_sentence(repair, 'artifacts')} {_sentence(repair, 'plain')}",
-        blocks=[*_images(repair), *numbers, _written(repair)],
+        blocks=[*changes, *_images(repair), *numbers, _written(repair)],
         methods=("edit", "distance"),
     )
 
@@ -147,12 +166,20 @@ def _distances(repair: "Repair", tables: list[Table], listed: Table) -> Block:
     return Block("How far from real?", lead, "".join(each.html() for each in tables) + listed.folded("The units"))
 
 
-def _textures(repair: "Repair", tables: list[Table]) -> list[Block]:
+def _changes(repair: "Repair", table: Table) -> Block:
+    lead = (
+        f"The concept that is to go, {repair.spec.concept}, first; then what else changes, the most first. "
+        f"As many random units, {count(repair.spec.random, 'set')}, say what any units would do."
+    )
+    return Block("What goes, and what else changes?", lead, table.html())
+
+
+def _textures(repair: "Repair", table: Table) -> Block:
     lead = (
         f"Patches of 7 × 7 pixels of {repair.spec.textures:,} plain images and as many real ones, at each level of a "
         "Laplacian pyramid: their sliced Wasserstein distance, × 10³. The last column is that of other real images."
     )
-    return [Block("Are the textures nearer?", lead, table.html()) for table in tables]
+    return Block("Are the textures nearer?", lead, table.html())
 
 
 def _written(repair: "Repair") -> Block:
@@ -164,6 +191,22 @@ def _written(repair: "Repair") -> Block:
     else:
         lead = f"The edit is made each time, not part of the weights: {written['reason']}."
     opens = "" if repair.opens is None else f"<p>It opens as <code>{escape(repair.opens)}</code>.</p>"
+    opens += _exported(repair)
     if repair.warnings and repair.opens is not None:
         opens += '<p class="notice warning">It is worse than the original: keep the original.</p>'
     return Block("The repaired generator", lead, opens)
+
+
+def _exported(repair: "Repair") -> str:
+    """Say what runs without this package, of a pipeline of diffusers."""
+    export = repair.facts["repaired"].get("export")
+    if export is None:
+        return ""
+    how = escape(str(export["how"]))
+    if export["file"] is None:
+        return f"<p>Nothing was written that runs without this program: {how}.</p>"
+    file = escape(str(export["file"]))
+    if export["file"].endswith(".py"):
+        use = f'python {file} PIPELINE "a prompt" image.png'
+        return f"<p><code>{use}</code> draws without the units, by diffusers alone; no weights were changed: {how}.</p>"
+    return f"<p><code>{file}</code> is the network as diffusers reads it: {how}.</p>"

@@ -41,6 +41,9 @@ class PipelineSampler:
 
     Attributes:
         name: of the pipeline's class.
+        part: of the pipeline that is the denoiser.
+        scheduler: the class that was asked for in place of the pipeline's own; empty for that.
+        is_doubled: see `Family`.
         blocks: of the network, where it is a sequence of them; else empty.
         opening_bytes: memory of this process at most while it was opened.
     """
@@ -55,7 +58,8 @@ class PipelineSampler:
         decoder: nn.Module | None,
         conditions: Conditions,
     ) -> None:
-        self.name = family.index.pipeline
+        self.name, self.part = family.index.pipeline, family.index.kind.part
+        self.scheduler, self.is_doubled = family.options.scheduler or "", family.is_doubled
         self.network: nn.Module = network
         self._family, self._schedule, self._decoder, self._conditions = family, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
@@ -102,6 +106,14 @@ class PipelineSampler:
     def image(self, state: State) -> Images:
         """Return the images of the state after the last step."""
         return self._decoded(state.x)
+
+    @property
+    def pipeline_call(self) -> dict[str, Any]:
+        """What the pipeline's own call is given to draw the same images of a prompt."""
+        options = self._family.options
+        given = {"negative_prompt": options.negative, "height": self._family.pixels, "width": self._family.pixels}
+        guided = {"num_inference_steps": self._family.count, "guidance_scale": self._conditions.guidance}
+        return guided | {name: value for name, value in given.items() if value is not None}
 
     def encode(self, images: Images) -> Tensor:
         """Return x after the last step, of images."""
@@ -175,10 +187,9 @@ def _schedule(family: Family, network: Checkpoint) -> Schedule:
     if family.is_flow and not is_flow(scheduler):
         own = type(scheduler).__name__
         raise BadModel(f"{index.name}: its network predicts a velocity, and {own} is for others; give scheduler={FLOW}")
-    count = index.kind.steps if options.steps is None else options.steps
     taken = inspect.signature(scheduler.set_timesteps).parameters
-    times = family.times(scheduler.config, min(max(count, 1), MOST_STEPS))  # others are refused by the schedule
-    return Schedule(scheduler, count, family.channels, {key: times[key] for key in times if key in taken})
+    times = family.times(scheduler.config, min(max(family.count, 1), MOST_STEPS))  # others are refused by the schedule
+    return Schedule(scheduler, family.count, family.channels, {key: times[key] for key in times if key in taken})
 
 
 def _scheduler(index: Index, network: Checkpoint, name: str) -> Any:

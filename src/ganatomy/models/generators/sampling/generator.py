@@ -161,6 +161,21 @@ class SampledGenerator:
         words: Sequence[str] = getattr(self.sampler, "words", ())
         return {layer: words for layer in self.layers if split_layer(layer).block.endswith(SUFFIX)}
 
+    @property
+    def edited_rows(self) -> str:
+        """Which rows of a call edits change: ``all``, those with the prompt, ``cond``, or without it, ``uncond``."""
+        if len(self._halves.edited) == self._halves.rows:
+            return "all"
+        return "cond" if self._halves.edited == HALVES["cond"].edited else "uncond"
+
+    def form(self, block: str) -> MapForm:
+        """Return where the feature map of a block is in what its module returns."""
+        return self._forms[block]
+
+    def forget(self) -> None:
+        """Forget the states that are kept, as after a change of the weights."""
+        self._kept = KeptStates(self.last)
+
     def latents(self, ids: range, seed: int) -> Latents:
         """Return noise and the number of the prompt, float32 [b, prod(shape) + 1]."""
         drawn = [noise_in_pairs(i) for i in ids] if self.pairs else ids

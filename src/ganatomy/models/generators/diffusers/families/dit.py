@@ -19,6 +19,7 @@ class DiT(Transformer):
     """
 
     has_variance = True
+    is_doubled = False
 
     def conditions(self) -> Conditions:
         """Return the classes that prompts name, or each in turn."""

@@ -44,12 +44,14 @@ class Family:
     Attributes:
         size: height and width of x.
         pixels: height and width of the images.
+        is_doubled: whether the pipeline's own guided call of the network has both halves, without the prompt first.
         is_flow: whether the network predicts a velocity from noise to image.
         is_single_file: whether the weights of all parts may be in a single file.
         blocks: the lists of modules of the network that are its blocks; empty where it is no sequence of them.
     """
 
     is_flow = False
+    is_doubled = True
     is_single_file = False
     blocks: tuple[str, ...] = ()
 
@@ -86,6 +88,11 @@ class Family:
     def multiple(self) -> int:
         """What height and width of x are multiples of."""
         return 1
+
+    @property
+    def count(self) -> int:
+        """How many steps the scheduler is asked for."""
+        return self.index.kind.steps if self.options.steps is None else self.options.steps
 
     def check(self, latents: int | None) -> None:
         """Refuse a network that does not fit its decoder, of so many channels; None where x are images.

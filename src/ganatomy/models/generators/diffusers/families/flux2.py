@@ -23,6 +23,8 @@ LARGE = 4300
 class Flux2(Flux):
     """A transformer as FLUX.1, guided by a second row unless it was distilled."""
 
+    is_doubled = False  # the pipeline calls its network twice
+
     def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance, distilled = self._guidance(), bool(self.index.settings.get("is_distilled"))
