@@ -63,11 +63,6 @@ class AgainstRealSpec(SampleSpec):
     reals: Sample[int] = 3000
     features: str = FEATURES
 
-    @property
-    def edited(self) -> tuple[str, ...]:
-        """The layers whose units are ablated."""
-        return (self.layer,)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
@@ -245,7 +240,7 @@ class RealComparison:
 
     def ablation_edits(self, units: Units) -> list[Intervention]:
         """Return the edits that ablate some units of the layer, or of a block at several steps; none for no units."""
-        return [Intervention.ablate(layer, self.source.shape(layer), units) for layer in self.spec.edited if units]
+        return [Intervention.ablate(layer, self.source.shape(layer), units) for layer in self.spec.layers() if units]
 
     def drawn(self, ids: range, units: Units = ()) -> Iterator[tuple[Images, range]]:
         """Draw images without some units, batch by batch."""

@@ -73,7 +73,8 @@ class RepairSpec(AgainstRealSpec):
         random: sets of as many units as the last has, none of any set in them if there are others.
         textures: how many images of either kind are compared by their patches; 0 for none.
         show: images of either sample that are shown.
-        concept: what the units of a set are to take away: then it is measured what else they change.
+        concept: what the units of a set are to take away: then it is measured what else they change. Nothing, if it is
+            not given.
         counted: of the plain images, how many that is measured on.
         more: the layers after `layer` at which the same units are switched off, of a block at several steps.
     """
@@ -105,10 +106,9 @@ class RepairSpec(AgainstRealSpec):
         if self.top > self.images:
             raise BadValue(f"top={self.top} images cannot be had of images={self.images}; draw more")
 
-    @property
-    def edited(self) -> tuple[str, ...]:
-        """The layers whose units are ablated: of a block at several steps, at each."""
-        return (self.layer, *self.more)
+    def layers(self) -> list[str]:
+        """Return the layers whose units are switched off."""
+        return [self.layer, *self.more]
 
     @property
     def touched(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.report.causal.section import RANDOM, Block, Section
 from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
 from ganatomy.report.charts import ChangeChart
@@ -80,11 +81,12 @@ def repair_section(repair: "Repair") -> Section:
     numbers = [_distances(repair, tables[:2], listed)]
     numbers += [_textures(repair, named_tables["textures"])] if "textures" in named_tables else []
     changes = [_changes(repair, named_tables["effects"])] if "effects" in named_tables else []
+    where = ", ".join(spanned(spec.layers()))
     return Section(
-        key=f"repair-{spec.layer}",
-        short=f"repair of {spec.layer}",
-        question=f"Does ablating {count(len(units), 'unit')} of {spec.layer} repair the images{named}?",
-        answer=f"{_verdict(repair)} {_sentence(repair, 'artifacts')} {_sentence(repair, 'plain')}",
+        key=f"repair-{where}",
+        short=f"repair of {where}",
+        question=f"Does ablating {count(len(units), 'unit')} of {where} repair the images{named}?",
+        answer=f"{_gone(repair)}{_verdict(repair)} {_sentence(repair, 'artifacts')} {_sentence(repair, 'plain')}",
         blocks=[*changes, *_images(repair), *numbers, _written(repair)],
         methods=("edit", "distance"),
     )
@@ -115,6 +117,18 @@ def repair_cards(repair: "Repair", sample: str) -> list[Card]:
 def _row(repair: "Repair", sample: str, name: str) -> Any:
     found = repair.table
     return rows(found[(found["sample"] == sample) & (found["set"] == name)])[0]
+
+
+def _gone(repair: "Repair") -> str:
+    """Say how much of the concept goes that is to go; nothing where none is."""
+    if not len(repair.effects):
+        return ""
+    row = rows(repair.effects[repair.effects["set"] == repair.spec.sets[-1][0]])[0]
+    control = f"; as many random units: {effect_text(row.random, row.random_spread)}" if repair.spec.random else ""
+    changed = effect_text(row.change, row.change_error)
+    return (
+        f"Without edits {percent(row.before)} of the pixels show {row.concept}, which changes by {changed}{control}. "
+    )
 
 
 def _verdict(repair: "Repair") -> str:

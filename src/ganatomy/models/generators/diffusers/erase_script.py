@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 
 
@@ -17,6 +16,8 @@ def switch_off(pipeline: Any, edit: Any) -> Any:
     """Switch the units off; return the callback by which the pipeline says that a step is done."""
     now = {"step": 1}
     if edit["scheduler"]:
+        import diffusers
+
         pipeline.scheduler = getattr(diffusers, edit["scheduler"]).from_config(pipeline.scheduler.config)
 
     def zeroed(site: Any, _module: Any, _inputs: Any, output: Any) -> Any:
@@ -47,6 +48,8 @@ def switch_off(pipeline: Any, edit: Any) -> Any:
 
 
 if __name__ == "__main__":
+    import diffusers
+
     edit = json.loads(Path(__file__).with_name("erase.json").read_text())
     load: Any = diffusers.DiffusionPipeline.from_pretrained
     pipeline = load(sys.argv[1])
