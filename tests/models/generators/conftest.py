@@ -31,24 +31,21 @@ def copied(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def saved_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the folder of a pipeline of a kind, with ``prompts.txt``; never written to again."""
-    folder, made = tmp_path_factory.mktemp("pipelines"), dict[str, Path]()
-
-    def find(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = save_pipeline(kind, folder / kind).parent
-        return made[kind]
-
-    return find
+    return saved_once(save_pipeline, tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture(scope="session")
 def saved_transformer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the folder of a pipeline of a transformer, with ``prompts.txt``; never written to again."""
-    folder, made = tmp_path_factory.mktemp("transformers"), dict[str, Path]()
+    return saved_once(save_transformer, tmp_path_factory.mktemp("transformers"))
+
+
+def saved_once(save: Callable[[str, Path], Path], folder: Path) -> Callable[[str], Path]:
+    made = dict[str, Path]()
 
     def find(kind: str) -> Path:
         if kind not in made:
-            made[kind] = save_transformer(kind, folder / kind).parent
+            made[kind] = save(kind, folder / kind).parent
         return made[kind]
 
     return find

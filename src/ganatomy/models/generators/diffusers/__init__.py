@@ -15,7 +15,7 @@ from ganatomy.models.generators.diffusers.pipeline import PipelineSampler, open_
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
-from ganatomy.models.generators.sampling.generator import spread
+from ganatomy.models.generators.sampling.listing import spread
 from ganatomy.models.generators.sampling.prompts import read_prompts
 
 __all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]

@@ -1,7 +1,6 @@
 """A model that samples in steps as a generator: its layers are those of its network at every step, ``block@step``."""
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +21,6 @@ from ganatomy.models.generators.hooks import (
     LayerHook,
     LayerPlan,
     MapForm,
-    TokenGrid,
     check_update,
     hooked,
     readable,
@@ -38,22 +36,16 @@ from ganatomy.models.generators.protocol import (
     onward_edits,
 )
 from ganatomy.models.generators.sampling.kept_states import KeptStates, unique_rows
+from ganatomy.models.generators.sampling.listing import few_blocks, grid_of, spread
 from ganatomy.models.generators.sampling.prompts import noise_in_pairs, pair_order
 from ganatomy.models.generators.sampling.protocol import Sampler, State
-from ganatomy.models.generators.survey import GridOf, Survey, map_grid
+from ganatomy.models.generators.survey import GridOf, Survey
 from ganatomy.models.generators.word_maps import SUFFIX
 from ganatomy.models.wrapped import check_numbers, check_readable, device_of, uncompiled, weights_fingerprint
 
 HALVES = {"cond": Halves(2, 1, (1,)), "uncond": Halves(2, 0, (0,)), "both": Halves(2, 1, (0, 1))}
 """Rows of a call under guidance; for ``both``, features are those with the prompt, and edits are done to each half."""
 SHOWS = ("final", "estimate")
-SPREAD = 4
-"""Steps that are listed unless some are asked for, from the first to the last: what is decided early, such as the
-layout, differs from what is decided late, and neighbouring steps hardly differ."""
-
-
-FEW = 4
-"""Blocks that are listed unless some are asked for, at most."""
 
 
 class SampledGenerator:
@@ -337,43 +329,6 @@ def _at(steps: Sequence[int], blocks: Mapping[str, LayerShape]) -> dict[str, Lay
     return {at_step(block, step): shape for step in steps for block, shape in blocks.items()}
 
 
-def grid_of(shape: Sequence[int], size: Sequence[int]) -> TokenGrid | None:
-    """Return the grid of a feature map; tokens are one where maps of this size have as many places when made smaller.
-
-    >>> [grid_of((tokens, 8), (32, 48)) for tokens in (24, 77, 1)]
-    [TokenGrid(height=4, width=6, first=0), None, None]
-    """
-    for factor in range(1, max(size)) if len(shape) == 2 else ():
-        height, width = (-(-side // factor) for side in size)  # rounded up, as strides do
-        if height * width == shape[0]:
-            return TokenGrid(height, width)
-    return map_grid(shape)
-
-
-def few_blocks(blocks: Mapping[str, LayerShape]) -> list[str]:
-    """Return a few blocks, in their order: the last of each size of grid, the finest; of one size, evenly spread.
-
-    Of maps of words a few as well.
-
-    >>> few_blocks({name: LayerShape(8, side, side) for name, side in zip("abcdef", (16, 8, 4, 4, 8, 16))})
-    ['d', 'e', 'f']
-    >>> few_blocks({name: LayerShape(8, 4, 4) for name in "abcdefg"})
-    ['a', 'c', 'e', 'g']
-    """
-    maps = {name: shape for name, shape in blocks.items() if name.endswith(SUFFIX)}
-    if 0 < len(maps) < len(blocks):
-        few = {*few_blocks(maps), *few_blocks({name: blocks[name] for name in blocks if name not in maps})}
-        return [name for name in blocks if name in few]
-    names = list(blocks)
-    if len(names) <= FEW:
-        return names
-    last = {(shape.height, shape.width): name for name, shape in blocks.items()}
-    if len(last) == 1:
-        return [names[i - 1] for i in spread(len(names), FEW)]
-    finest = [last[grid] for grid in sorted(last, key=math.prod, reverse=True)[:FEW]]
-    return [name for name in names if name in finest]
-
-
 def _step_of(layer: str) -> int:
     return split_layer(layer).step or 0
 
@@ -411,16 +366,6 @@ def _steps(sampler: Sampler, steps: Sequence[int], show: str, name: str) -> tupl
         if not 1 <= step <= sampler.steps:
             raise BadValue(f"step={step}: {name} has steps 1 to {sampler.steps}")
     return tuple(sorted(set(steps))) or spread(sampler.steps)
-
-
-def spread(steps: int, count: int = SPREAD) -> tuple[int, ...]:
-    """Return a few steps from the first to the last, evenly spread.
-
-    >>> spread(20), spread(8), spread(3), spread(1)
-    ((1, 7, 14, 20), (1, 3, 6, 8), (1, 2, 3), (1,))
-    """
-    most = min(count, steps)
-    return tuple(round(1 + i * (steps - 1) / max(most - 1, 1)) for i in range(most))
 
 
 class SampledOptions(NamedTuple):

@@ -1,6 +1,7 @@
 """What a family of pipelines does its own way; everything else of sampling is the same for all."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class PipelineOptions:
     words: bool = False
 
 
-class Family:
+class Family(ABC):
     """A family of pipelines: how it encodes prompts and calls its network, and where the places of an image are.
 
     Args:
@@ -109,7 +110,7 @@ class Family:
                 f"and must map {what} to as many"
             )
 
-    def check_texts(self, texts: int) -> None:
+    def check_texts(self, texts: int) -> None:  # noqa: B027  most families need not look
         """Refuse prompts of so many tokens, if they could be taken for an image.
 
         Raises:
@@ -120,6 +121,7 @@ class Family:
         """Return what a scheduler with these settings gets to set so many times."""
         return {}
 
+    @abstractmethod
     def conditions(self) -> Conditions:
         """Encode the prompts.
 
@@ -128,7 +130,6 @@ class Family:
             BadModel: a part cannot be used.
             BadValue: options that do not fit.
         """
-        raise NotImplementedError
 
     def add_word_maps(self, network: nn.Module) -> None:  # noqa: ARG002  for families
         """Make the attention to each word of the prompts a layer, wherever the network has such attention.
@@ -138,6 +139,7 @@ class Family:
         """
         raise BadModel(f"{self.index.name}: a {self.index.pipeline} has no cross-attention to words; leave out words")
 
+    @abstractmethod
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts of x at a time, [b, channels, h, w]: one call.
 
@@ -147,8 +149,8 @@ class Family:
             time: of the step, a scalar.
             given: of each row, see `Conditions.of`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def token_grid(self, shape: Sequence[int], texts: int) -> TokenGrid | None:
         """Return where a row of a tensor has the places of an image, if it has them; see `survey.GridOf`.
 
@@ -156,7 +158,6 @@ class Family:
             shape: [tokens, units] or [units, height, width].
             texts: tokens of a prompt.
         """
-        raise NotImplementedError
 
     def _guidance(self) -> float:
         """Return how far the prompt is followed.

@@ -13,7 +13,7 @@ from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP, 
 from ganatomy.models.generators.diffusers.families.family import Family, chosen
 from ganatomy.models.generators.diffusers.word_attention import PromptTokens, add_word_maps, word_tokens
 from ganatomy.models.generators.hooks import TokenGrid
-from ganatomy.models.generators.sampling.generator import grid_of
+from ganatomy.models.generators.sampling.listing import grid_of
 
 ZEROS = "force_zeros_for_empty_prompt"
 """Setting of SDXL: guidance leads away from zeros where no negative prompt is given."""
