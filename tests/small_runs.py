@@ -38,7 +38,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "unit_accuracy": {"sizes": [1, 2], **SEE},
     "artifacts": {"layer": "layer1", "top": 15, **REAL},
     "quality": {"textures": 8, **REAL},
-    "repair": {"layer": "layer1", "units": [1], "top": 15, "textures": 0, "random": 1, **REAL},
+    "repair": {"layer": "layer1", "units": [1], "top": 15, "textures": 0, "random": 1, "concept": "ball", "best": 1,
+               **REAL},
     "invert": {"image": "real", "images": 6, "features": "unet:net.safetensors", "steps": 3, "latent_steps": 3},
     "edit_photographs": {"edit": "edit.json", "inverted": "studies/inverted"},
 }  # fmt: skip
