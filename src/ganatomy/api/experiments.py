@@ -881,8 +881,8 @@ def repair(
     >>> ganatomy.repair("study", "layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
-        concept: what the units of a set are to take away: then it is measured what else they change. Nothing, if it is
-            not given.
+        concept: the concept that the last set is to remove; it is then measured what else changes. None, if it is not
+            given.
         worst: so many of the ranking by `artifacts`, which is run if it was not; none, if it is not given.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.

@@ -60,8 +60,8 @@ class StoredImages(ABC):
         if ids and (ids.stop > len(order) or ids.start < 0):
             where = f" in its split {split}" if split else ""
             raise BadValue(
-                f"the sample takes {ids.stop} images and {self.name} has {len(order)}{where}; ask for fewer images (a "
-                "dissection takes twice as many as --images; with validation=cross, just as many)"
+                f"the sample takes {ids.stop} images and {self.name} has {len(order)}{where}; ask for fewer (--reals "
+                "where they are compared with; a dissection takes twice --images, and with validation=cross just those)"
             )
         return order[ids.start : ids.stop : ids.step]
 

@@ -73,8 +73,8 @@ class RepairSpec(AgainstRealSpec):
         random: sets of as many units as the last has, none of any set in them if there are others.
         textures: how many images of either kind are compared by their patches; 0 for none.
         show: images of either sample that are shown.
-        concept: what the units of a set are to take away: then it is measured what else they change. Nothing, if it is
-            not given.
+        concept: the concept that the last set is to remove; it is then measured what else changes. None, if it is not
+            given.
         counted: of the plain images, how many that is measured on.
         more: the layers after `layer` at which the same units are switched off, of a block at several steps.
     """
