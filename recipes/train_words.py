@@ -27,7 +27,7 @@ from ganatomy.core.files import atomic_write
 from ganatomy.models.generators.words import WORDS, WordUNet
 from ganatomy.scenes import render
 
-FIRST, SHARE, MOST = 20_000, 0.25, 250_000
+FIRST, SHARE, MOST = 20_000, 0.25, 100_000
 """Scenes rendered before the first step, for each image seen, and in all; where they were lost, it begins anew."""
 BLOCK = 6400
 """Images between renderings."""
@@ -68,7 +68,7 @@ def held_out_states(seed: int, count: int = 1000) -> Tensor:
     return torch.from_numpy(word_states(ids, render(CATEGORY, ids, SIZE, seed).labels, seed)).long()
 
 
-def due(before: int, after: int, every: int = 64_000) -> bool:
+def due(before: int, after: int, every: int = 128_000) -> bool:
     """Whether a Fréchet distance and shares are to be measured at the end of these images."""
     return before // every < after // every
 

@@ -81,7 +81,11 @@ def test_what_is_no_image_is_refused(client: TestClient) -> None:
         assert reason in answer.json()["reason"]
         assert "\n" not in answer.json()["reason"]
     assert client.post(f"{BASE}/photographs", content=bytes(1 << 21)).status_code == 413
-    assert client.get(f"{BASE}/photographs/{FIRST + 99}").status_code == 404
+    others = str(opened(client, file_of(np.zeros((8, 8, 3), np.uint8)))["id"])
+    unknown = client.get(f"{BASE}/photographs/{FIRST + 99}")
+    assert unknown.status_code == 404
+    assert others not in unknown.text, "nobody is told of the photographs of others"
+    assert others not in client.get(f"{BASE}/images/{FIRST + 99}.png").text
     assert client.get(f"{BASE}/images/{FIRST + 99}.png").status_code == 404
 
 

@@ -162,6 +162,13 @@ def test_a_photograph_is_opened_painted_on_saved_and_there_after_a_reload(page: 
     small = render("church", range(9, 10), 64, seed=5).images[0].transpose(1, 2, 0).astype(int)
     assert plain.shape == small.shape
     assert np.abs(plain - small).mean() < 12  # it is the photograph
+    assert page.ask("document.querySelector('#film [aria-current]').ariaLabel") == "holiday"
+    click(page, "#next")  # to an image of the model, and back
+    assert int(page.ask("document.getElementById('id').value")) < 100
+    assert page.ask("document.getElementById('about-photograph').hidden")
+    click(page, "#film [aria-label=holiday]")
+    assert about_photograph(page) == about
+    assert np.array_equal(pixels(page), plain)
     paint_a_tree(page)
     painted = pixels(page)
     changed = np.abs(painted - plain).max(2) > 8

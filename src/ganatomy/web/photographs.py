@@ -32,6 +32,13 @@ KEPT = 32
 """Photographs that are kept; the one that was opened first goes first."""
 
 
+class UnknownPhotograph(UnknownName):
+    """No such photograph is open. Which ones are is not told: they may be other people's."""
+
+    def _hint(self) -> str:
+        return "it was not opened, or is no longer kept; open it again"
+
+
 class PaintedGenerator:
     """A generator, and photographs that were inverted for it: images with ids from `FIRST` on; see `Generator`."""
 
@@ -53,13 +60,13 @@ class PaintedGenerator:
         """Return the latents of these ids.
 
         Raises:
-            UnknownName: a photograph that is not open.
+            UnknownPhotograph: it is not open.
         """
         if not ids or ids[-1] < FIRST:
             return self.base.latents(ids, seed)
         for id in ids:
             if id not in self._photographs:
-                raise UnknownName("open photograph", str(id), [str(own) for own in self._photographs])
+                raise UnknownPhotograph("photograph", str(id), ())
         return torch.cat([self._photographs[id].latents(range(1), 0) for id in ids])
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
@@ -113,10 +120,10 @@ class Photographs:
         """Return how far a photograph is.
 
         Raises:
-            UnknownName: no such photograph was opened, or it was too long ago.
+            UnknownPhotograph: it was not opened, or too long ago.
         """
         if id not in self._opened:
-            raise UnknownName("open photograph", str(id), [str(own) for own in self._opened])
+            raise UnknownPhotograph("photograph", str(id), ())
         return self._opened[id].state
 
     def advance(self, id: int) -> bool:

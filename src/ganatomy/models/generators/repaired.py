@@ -143,9 +143,10 @@ def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) ->
     """
     directory = _repair_directory(path)
     record = read_record(directory)
-    if not trust and (runs_code(record.generator) or runs_code(record.near)):
+    code = [name for name in (record.generator, record.near) if runs_code(name)]
+    if code and not trust:
         raise BadValue(
-            f"{path}: opening it runs Python code, {record.generator!r}; if you trust that: repaired:{path}?trust=yes"
+            f"{path}: opening it runs Python code, {code[0]!r}; if you trust that: repaired:{path}?trust=yes"
         )
     if record.weights is not None:
         file = directory / WEIGHTS

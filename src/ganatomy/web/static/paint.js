@@ -42,6 +42,7 @@ class Studio {
       onEnd: (points) => this.#addStroke(points),
     });
     this.photographs = new Photographs(this.api, study, showStatus);
+    this.amongImages = 0;
     this.exports = new Export({ api: this.api, name: study.name, photographs: this.photographs, id: () => this.id, strokes: () => this.history.strokes, images: () => this.canvas.images });
     this.paint = newestOnly((strokes) => showErrors("paint", () => this.#paint(strokes)));
     this.measure = newestOnly((strokes) => showErrors("changes", () => this.#measure(strokes)));
@@ -56,7 +57,8 @@ class Studio {
     this.id = imageId;
     element("id", HTMLInputElement).value = String(imageId);
     for (const id of ["save-whole", "about-photograph"]) element(id, HTMLElement).hidden = !isPhotograph(imageId);
-    if (!isPhotograph(imageId)) this.#showNeighbours();
+    element("about-photograph", HTMLElement).textContent = this.photographs.inverted.get(imageId)?.about ?? "";
+    this.#showNeighbours();
     await showErrors("image", async () => {
       const original = await fetchImage(`${this.api}/images/${imageId}.png`);
       if (imageId === this.id) this.canvas.show(isOther ? { original, edited: null } : { original });
@@ -221,9 +223,15 @@ class Studio {
     (buttons[Math.min(index, buttons.length - 1)] ?? element("undo", HTMLButtonElement)).focus();
   }
 
+  /** List the photographs that are open, and the images about the last one of the model's. */
   #showNeighbours() {
     const film = element("film", HTMLElement);
-    put(film, imageIds(this.id - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `Image ${id}`, `${this.api}/images/${id}.png`)));
+    if (!isPhotograph(this.id)) this.amongImages = this.id;
+    const photographs = this.photographs.inverted.entries();
+    put(film, [
+      ...Array.from(photographs, ([id, { name }]) => this.#thumbnail(id, name, `${this.api}/images/${id}.png`)),
+      ...imageIds(this.amongImages - 3, OTHER_IMAGES).map((id) => this.#thumbnail(id, `Image ${id}`, `${this.api}/images/${id}.png`)),
+    ]);
     const current = /** @type {HTMLElement | null} */ (film.querySelector("[aria-current]"));
     if (current) film.scrollLeft = current.offsetLeft - film.offsetLeft - (film.clientWidth - current.offsetWidth) / 2;
   }
@@ -244,6 +252,11 @@ class Studio {
   #thumbnail(id, name, ...images) {
     return h("button", { type: "button", "aria-label": name, "aria-current": id === this.id ? "true" : false, click: () => this.goTo(id) },
       images.map((src) => h("img", { alt: "", src, width: this.study.width, height: this.study.height })));
+  }
+
+  /** Go to a neighbour; from a photograph, back to the images of the model. @param {number} by */
+  #step(by) {
+    return this.goTo(isPhotograph(this.id) ? this.amongImages : this.id + by);
   }
 
   async #replay() {
@@ -282,8 +295,8 @@ class Studio {
       ["redo", () => this.history.redo() && this.changed()],
       ["clear", () => { this.history.clear(); this.changed(); }],
       ["replay", () => this.#replay()],
-      ["previous", () => this.goTo(this.id - 1)],
-      ["next", () => this.goTo(this.id + 1)],
+      ["previous", () => this.#step(-1)],
+      ["next", () => this.#step(1)],
       ["random", () => this.goTo(Math.floor(Math.random() * 1e6))],
       ["whole", () => this.#addStroke([])],
       ["take", () => this.#setPicking(!this.canvas.picking)],

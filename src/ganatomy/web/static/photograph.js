@@ -3,7 +3,6 @@
 
 import { ApiError, fetchJson } from "./api.js";
 import { keepFile, keptFile } from "./kept_files.js";
-import { element } from "./page.js";
 
 const POLL_MS = 300;
 const PNG_SIDE = 256;
@@ -20,6 +19,8 @@ export class Photographs {
     this.showStatus = showStatus;
     /** @type {Map<number, Opened>} */
     this.opened = new Map();
+    /** @type {Map<number, {name: string, about: string}>} */
+    this.inverted = new Map();
   }
 
   /** Open a file; resolves to the id of its image once it is inverted. @param {File} file */
@@ -49,7 +50,7 @@ export class Photographs {
     return id;
   }
 
-  /** Wait until a photograph is inverted, and say what is known of it. @param {State} state @param {Opened | null} opened */
+  /** Wait until a photograph is inverted, and keep what is known of it. @param {State} state @param {Opened | null} opened */
   async #finish(state, opened) {
     const name = opened?.name ?? "The photograph";
     while (!state.finished) {
@@ -59,7 +60,7 @@ export class Photographs {
       state = await fetchJson(`${this.api}/photographs/${state.id}`);
     }
     if (opened) this.opened.set(state.id, opened);
-    element("about-photograph", HTMLElement).textContent = `${name}${about(state, opened, this.size)}`;
+    this.inverted.set(state.id, { name, about: `${name}${about(state, opened, this.size)}` });
   }
 
   /** The part that becomes the model's image, at most twice its size; of large ones as large, as the server takes no more than 1 MiB. @param {Opened} opened */
