@@ -65,7 +65,7 @@ def save_tokenizer(directory: Path) -> None:
 
 
 def save_word_pieces(directory: Path) -> None:
-    """Write a vocabulary of word pieces that knows the letters; the marks have the places that Grounding DINO expects."""
+    """Write a vocabulary of word pieces that knows the letters, with marks where Grounding DINO expects them."""
     places = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
     pieces = [places.get(i, f"[unused{i}]") for i in range(1030)]
     pieces += [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
@@ -121,7 +121,7 @@ def _grounding_dino() -> tuple[str, Any]:
     config = transformers.GroundingDinoConfig(
         backbone_config={**backbone, "window_size": 2, "out_indices": [2, 3, 4]},
         text_config=text,
-        d_model=32,
+        d_model=64,  # two channels a group at least, or small images cannot be normalised
         num_queries=8,
         encoder_attention_heads=2,
         decoder_attention_heads=2,

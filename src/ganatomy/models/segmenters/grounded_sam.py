@@ -34,8 +34,8 @@ class GroundedSamSegmenter(OpenVocabularySegmenter):
 
     Grounding DINO reads all concepts at once, as phrases between full stops, and returns boxes. A box's score for a
     concept is the mean, over the concept's tokens, of their probabilities. The boxes that score highest for a concept
-    get a mask each by SAM 2 (as in Ren et al. 2024). A pixel's score is the greatest, over these boxes, of the box's score times the mask's
-    probability at the pixel; see `best_masks`.
+    get a mask each by SAM 2 (as in Ren et al. 2024). A pixel's score is the greatest, over these boxes, of the box's
+    score times the mask's probability at the pixel; see `best_masks`.
 
     Args:
         detector: `GroundingDinoForObjectDetection`, in float32 on its device.
@@ -119,7 +119,7 @@ class GroundedSamSegmenter(OpenVocabularySegmenter):
         return best_masks(best.values, found.pred_masks[:, :, 0], images)
 
 
-@SEGMENTERS.register("grounded-sam", argument="directory or hub", data=True)
+@SEGMENTERS.register("grounded-sam", argument="directory or hub", data=True, repositories=("sam",))
 def open_grounded_sam(
     name: str,
     /,

@@ -110,7 +110,7 @@ class OpenVocabularySegmenter(ABC):
         best = torch.where(scores >= thresholds, scores, -1).max(1, keepdim=True)  # of equal scores the first concept's
         return torch.where(best.values >= 0, best.indices + 1, 0)
 
-    def _parts(self, images: Images) -> tuple[Images, ...]:
+    def _parts(self, images: Images) -> tuple[Tensor, ...]:
         """Split a batch so that neither the images nor what the networks make of them has too many pixels."""
         size = torch.Size(images.shape[-2:])
         most = max(size.numel(), *(torch.Size(each.size(*size)).numel() for each in self._inputs))
