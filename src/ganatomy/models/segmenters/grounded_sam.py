@@ -185,7 +185,7 @@ def read_caption(
     check_length(tokens, detector.config.max_text_len, concepts)
     ends = torch.isin(tokens[0], detector.model.special_tokens)
     phrases = ends.cumsum(0) * ~ends  # 0 where a phrase ends
-    numbers = phrases[phrases > 0].unique()
+    numbers = torch.tensor(sorted({*phrases.tolist()} - {0}))
     if len(numbers) != len(names) or any(mark in name for mark in ".?" for name in names):
         raise BadValue(
             f"concepts={','.join(names)}: Grounding DINO reads {len(numbers)} phrases where there are {len(names)} "
