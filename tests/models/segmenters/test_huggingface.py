@@ -158,6 +158,8 @@ def test_sizes_of_older_files(tmp_path: Path) -> None:
     assert read("maskformer", size=640, max_size=2560)[1:3] == (640, 2560)
     assert read("mobilevit", size=544, crop_size=512, do_center_crop=True).fixed == (512, 512)
     assert read("eomt", size={"shortest_edge": 512, "longest_edge": None}).fixed == (512, 512)
+    assert read("detr", size=60, max_size=70).size(36, 44) == (57, 70)
+    assert read("detr", size=60, max_size=70).size(71, 16) == (71, 16), "the shorter side is 16 already"
     assert read("beit", size=[384, 256]).fixed == (384, 256)
     assert read("segformer").fixed == (512, 512)
     assert read("segformer", 96, size={"shortest_edge": 32, "longest_edge": 40}).size(50, 100) == (96, 192)

@@ -1,6 +1,7 @@
 """Concepts by any words, from masks of boxes: ``grounded-sam:DINO?sam=SAM2&concepts=tree,door``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,24 +138,18 @@ def open_grounded_sam(
     named = read_concepts(concepts)
     values = read_thresholds(thresholds, len(named))
     find_dtype(dtype)
-    if not sam:
-        raise BadValue("grounded-sam: finds boxes, and needs a SAM 2 for their masks; add ?sam=ID_OR_DIR")
     if boxes < 1:
         raise BadValue(f"boxes={boxes}: give at least 1 box of a concept a mask")
     directory, settings = find_model(name, "grounding-dino")
-    sam_directory, sam_settings = find_model(sam, "sam2", "sam2_video")
-    config = build_config(directory, settings)
-    sam_config = build_config(sam_directory, {**sam_settings, "model_type": "sam2"})  # the video model has one inside
-    side = sam_config.prompt_encoder_config.image_size
-    inputs = read_preprocessing(directory, settings, size), square_preprocessing(sam_directory, "sam2", side)
+    config, preprocess = build_config(directory, settings), read_preprocessing(directory, settings, size)
     tokenizer = load_tokenizer(directory, "BertTokenizerFast")
+    sam_net, sam_preprocess, sam_missing, sam_directory = _load_sam(sam)
     detector, missing = load(transformers().GroundingDinoForObjectDetection, config, directory)
-    sam_net, sam_missing = load(transformers().Sam2Model, sam_config, sam_directory)
     tokens, shares = read_caption(tokenizer, named, detector)
     segmenter = GroundedSamSegmenter(
         detector.to(device),
         sam_net.to(device),
-        inputs,
+        (preprocess, sam_preprocess),
         tokens.to(device),
         shares.to(device),
         concepts=named,
@@ -167,6 +162,17 @@ def open_grounded_sam(
     zero_missing(detector, missing, directory, lambda: torch.cat(segmenter.detect(probe), 2))
     zero_missing(sam_net, sam_missing, sam_directory, lambda: segmenter.scores(probe))
     return segmenter
+
+
+def _load_sam(name: str) -> tuple[Any, Preprocessing, list[str], Path]:
+    """Load SAM 2, alone or from the video model around it; return its missing tensors and its directory, too."""
+    if not name:
+        raise BadValue("grounded-sam: finds boxes, and needs a SAM 2 for their masks; add ?sam=ID_OR_DIR")
+    directory, settings = find_model(name, "sam2", "sam2_video")
+    config = build_config(directory, {**settings, "model_type": "sam2"})
+    preprocess = square_preprocessing(directory, "sam2", config.prompt_encoder_config.image_size)
+    net, missing = load(transformers().Sam2Model, config, directory)
+    return net, preprocess, missing, directory
 
 
 def read_caption(

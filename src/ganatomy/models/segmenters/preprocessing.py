@@ -69,10 +69,12 @@ class Preprocessing(NamedTuple):
             height, width = self.fixed
         elif self.shortest is not None:
             short, long = sorted((height, width))
-            target = self.shortest
+            target: float = self.shortest
             if self.longest is not None and long * target > self.longest * short:
-                target = round(self.longest * short / long)
-            height, width = height * target // short, width * target // short
+                target = self.longest * short / long  # only the shorter side is rounded, as in transformers
+            if round(target) != short:
+                sides = {long: int(target * long / short), short: round(target)}
+                height, width = sides[height], sides[width]
         height, width = (-(-side // self.multiple) * self.multiple for side in (height, width))
         return height, width
 
