@@ -32,8 +32,10 @@ def save(directory: Path, name: str, **preprocessor: Any) -> Any:
         model.save_pretrained(directory)
     if preprocessor:
         (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    if name in ("oneformer", "clipseg"):
+    if name in ("oneformer", "clipseg", "sam3"):
         save_tokenizer(directory)
+    if name == "grounding-dino":
+        save_word_pieces(directory)
     return model
 
 
@@ -41,8 +43,8 @@ def build(name: str) -> Any:
     """Build a model whose activations neither vanish nor explode."""
     import transformers
 
-    kind, config = _clipseg() if name == "clipseg" else _settings(name)
-    if name != "clipseg":
+    kind, config = OPEN[name]() if name in OPEN else _settings(name)
+    if name not in OPEN:
         config.num_labels, config.id2label = len(LABELS), LABELS
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -62,15 +64,27 @@ def save_tokenizer(directory: Path) -> None:
     (directory / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
 
 
+def save_word_pieces(directory: Path) -> None:
+    """Write a vocabulary of word pieces that knows the letters, with marks where Grounding DINO expects them."""
+    places = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
+    pieces = [places.get(i, f"[unused{i}]") for i in range(1030)]
+    pieces += [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
+    (directory / "vocab.txt").write_text("\n".join(pieces) + "\n")
+
+
+COMMON = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+LETTERS = 2 * len(string.ascii_lowercase) + 4
+LETTER_TEXT = {**COMMON, "vocab_size": LETTERS, "max_position_embeddings": 24, "bos_token_id": LETTERS - 2}
+LETTER_TEXT |= {"eos_token_id": LETTERS - 1, "pad_token_id": LETTERS - 1}
+"""A text encoder for the letters of `save_tokenizer`."""
+
+
 def _clipseg() -> tuple[str, Any]:
     import transformers
 
-    common = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
-    words = len(string.ascii_lowercase) * 2 + 4
-    ends = {"bos_token_id": words - 2, "eos_token_id": words - 1, "pad_token_id": words - 1}
     config = transformers.CLIPSegConfig(
-        text_config={**common, "vocab_size": words, "max_position_embeddings": 24, **ends},
-        vision_config={**common, "image_size": SIDE, "patch_size": 8},
+        text_config={**LETTER_TEXT, "num_hidden_layers": 3},
+        vision_config={**COMMON, "num_hidden_layers": 3, "image_size": SIDE, "patch_size": 8},
         projection_dim=12,
         extract_layers=[0, 1],
         reduce_dim=8,
@@ -78,6 +92,73 @@ def _clipseg() -> tuple[str, Any]:
         decoder_intermediate_size=16,
     )
     return "CLIPSegForImageSegmentation", config
+
+
+def _sam3() -> tuple[str, Any]:
+    import transformers
+
+    grids = {"image_size": SIDE, "pretrain_image_size": 16, "patch_size": 4, "window_size": 4}
+    backbone = {"model_type": "sam3_vit_model", **COMMON, **grids, "num_hidden_layers": 2, "global_attn_indexes": [1]}
+    layers = {**COMMON, "num_layers": 1, "dropout": 0.0}
+    text = {"model_type": "clip_text_model", **LETTER_TEXT, "num_hidden_layers": 2, "projection_dim": 8}
+    config = transformers.Sam3Config(
+        vision_config={"backbone_config": backbone, "fpn_hidden_size": 16},
+        text_config=text,
+        geometry_encoder_config=layers,
+        detr_encoder_config=layers,
+        detr_decoder_config={**layers, "num_queries": 5},
+        mask_decoder_config={"hidden_size": 16, "num_attention_heads": 2},
+    )
+    return "Sam3Model", config
+
+
+def _grounding_dino() -> tuple[str, Any]:
+    import transformers
+
+    backbone = {"model_type": "swin", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+    text = {"model_type": "bert", **COMMON, "vocab_size": 1082, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    sizes = {"encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    config = transformers.GroundingDinoConfig(
+        backbone_config={**backbone, "window_size": 2, "out_indices": [2, 3, 4]},
+        text_config=text,
+        d_model=64,  # two channels a group at least, or small images cannot be normalised
+        num_queries=8,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        max_text_len=48,
+        **sizes,
+    )
+    return "GroundingDinoForObjectDetection", config
+
+
+def _sam2() -> tuple[str, Any]:
+    import transformers
+
+    blocks = {"blocks_per_stage": [1, 1, 2, 1], "global_attention_blocks": [3], "window_size_per_stage": [4, 4, 2, 2]}
+    widths = {"hidden_size": 8, "embed_dim_per_stage": [8, 16, 24, 32], "num_attention_heads_per_stage": [1, 1, 2, 2]}
+    places = {"image_size": [64, 64], "window_positional_embedding_background_size": [4, 4]}
+    config = transformers.Sam2Config(
+        vision_config={
+            "model_type": "sam2_vision_model",
+            "backbone_config": {"model_type": "sam2_hiera_det_model", **blocks, **widths, **places},
+            "backbone_channel_list": [32, 24, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+            "fpn_hidden_size": 16,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 16,
+            "mlp_dim": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "iou_head_hidden_dim": 16,
+        },
+    )
+    return "Sam2Model", config
+
+
+OPEN = {"clipseg": _clipseg, "grounding-dino": _grounding_dino, "sam2": _sam2, "sam3": _sam3}
+"""Models that segment, or detect, what words or boxes ask for."""
 
 
 def _settings(name: str) -> tuple[str, Any]:

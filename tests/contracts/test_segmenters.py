@@ -36,8 +36,13 @@ SPECS = {
     "bundled": ["bundled:scenes", "bundled:scenes?size=32", "bundled:scenes?dtype=bfloat16"],
     "clipseg": ["clipseg:clip?concepts=tree,stained glass window&thresholds=0.5,0.4"],
     "colors": ["colors"],
+    "grounded-sam": [
+        "grounded-sam:dino?sam=sam2&concepts=tree,door&size=64&boxes=3&thresholds=0.5",
+        "grounded-sam:dino?sam=sam2&concepts=tree,door&size=64&boxes=3&thresholds=0.5&overlap=yes",
+    ],
     "hf": ["hf:segformer", "hf:segformer?size=40&dtype=bfloat16", "hf:mask2former"],
     "parts": ["parts:colors", "parts:bundled:scenes?size=32"],
+    "sam3": ["sam3:sam3?concepts=tree,door", "sam3:sam3?concepts=tree,door&overlap=yes&size=48"],
     "tones": ["tones", "tones?edge=0.2"],
     "torch": [f"torch:contract_modules:{name}?vocabulary=words.json" for name in ("logits", "labels")],
     "unet": ["unet:small.safetensors"],
@@ -50,7 +55,7 @@ NO_EYES = {"labels"}
 """Those that know the labels of their own images, and see nothing in others."""
 SILENT = {"parts", "torch:contract_modules:labels"}
 """Those that score nothing, by how their names begin."""
-OTHER_PLANES = ("clipseg:", "parts:", "unified:")
+OTHER_PLANES = ("clipseg:", "grounded-sam:", "parts:", "sam3:", "unified:")
 """Those with more than one plane a category, or other names for them, by how their names begin."""
 ALL = [
     pytest.param(name, marks=[pytest.mark.slow] * (i > 0)) for names in SPECS.values() for i, name in enumerate(names)
@@ -72,6 +77,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     safetensors.torch.save_file(small, directory / "small.safetensors")
     for name, model in {"clip": "clipseg", "segformer": "segformer", "mask2former": "mask2former"}.items():
         save(directory / name, model, size={"height": 64, "width": 64})
+    for name, model in {"dino": "grounding-dino", "sam2": "sam2", "sam3": "sam3"}.items():
+        save(directory / name, model)
     # No part is an object as well: the score of such a one adds up what two planes tell apart.
     plain_parsers.unified(directory / "upp", ["-", "wall", "sky", "building", "person", "tree", "road"])
     plain_parsers.ade20k(directory / "ade", ["sea", "sky", "rock", "boat"])

@@ -209,10 +209,14 @@ def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_dissecting(
 
 
 def test_models_of_the_network_are_not_fetched_for_a_stranger(canary: Path) -> None:
-    for name in ("hf:somebody/model", "parts:hf:somebody/model", "diffusers:somebody/model"):
+    second = f"grounded-sam:{canary.parent}?concepts=tree&sam=somebody/model"
+    for name in ("hf:somebody/model", "parts:hf:somebody/model", "diffusers:somebody/model", second, f"parts:{second}"):
         with mistake("bad-value", name, "fetches", "ganatomy trust study"):
             trust.require_trust([name], Path("study"))
-    trust.require_trust([f"hf:{canary.parent}", "progan:church.pth", "basis:bundled:church?layer=a"], Path("study"))
+    both = f"grounded-sam:{canary.parent}?sam={canary.parent}"
+    trust.require_trust(
+        [f"hf:{canary.parent}", both, "progan:church.pth", "basis:bundled:church?layer=a"], Path("study")
+    )
 
 
 CODE = {"torch", "classifier"}

@@ -176,7 +176,9 @@ def _add_models(commands: Any) -> None:
 def _add_calibrate(commands: Any) -> None:
     text, example = "choose the thresholds of a segmenter that has some", "calibrate clipseg:FOLDER?concepts=tree,door"
     parser = add_command(commands, "calibrate", verbs.calibrate, text, example)
-    parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
+    parser.add_argument(
+        "segmenter", metavar="SEGMENTER", help="clipseg:, sam3: or grounded-sam:, with ?concepts=tree,door"
+    )
     parser.add_argument(
         "--generator", metavar="G", default="bundled:church", help="what draws the images (bundled:church)"
     )

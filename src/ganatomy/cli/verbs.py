@@ -261,15 +261,17 @@ def calibrate(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.models.generators import open_subject
     from ganatomy.models.segmenters import open_segmenter
-    from ganatomy.models.segmenters.clipseg import ClipSegmenter, with_thresholds
-    from ganatomy.models.segmenters.clipseg import calibrate as choose_thresholds
+    from ganatomy.models.segmenters.open_vocabulary import FAMILIES, OpenVocabularySegmenter
+    from ganatomy.models.segmenters.thresholds import calibrate as choose_thresholds
+    from ganatomy.models.segmenters.thresholds import with_thresholds
     from ganatomy.report.tables import Column, Table
 
     if arguments.images < 1:
         raise BadValue(f"--images {arguments.images}: expected at least 1")
     segmenter = open_segmenter(arguments.segmenter, arguments.device)
-    if not isinstance(segmenter, ClipSegmenter):
-        raise BadValue(f"{arguments.segmenter} has no thresholds to choose; expected a clipseg:")
+    if not isinstance(segmenter, OpenVocabularySegmenter):
+        known = " or ".join(dict.fromkeys(FAMILIES.values()))
+        raise BadValue(f"{arguments.segmenter} has no thresholds to choose; expected a {known}")
     reference = None if arguments.against is None else open_segmenter(arguments.against, arguments.device)
     generator = open_subject(arguments.generator, arguments.device)
     latents = torch.split(generator.latents(range(arguments.images), arguments.seed), CALIBRATION_BATCH)

@@ -117,12 +117,14 @@ class Family:
         data: opening reads data and runs no code but this package's.
         weights: where a name has its file of plain weights: as ``argument``, or as the ``option`` weights.
         fixed: why there is no such file to replace.
+        repositories: options that name a directory or hub repository too.
     """
 
     argument: str = "file"
     data: bool = False
     weights: str = ""
     fixed: str = "its family is not known to take other weights"
+    repositories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.argument not in ARGUMENTS:

@@ -51,12 +51,14 @@ def needs_trust(name: str) -> str | None:
     if runs_code(name):
         return "runs code"
     families, argument = _innermost(name)
+    options = split_name(name).options
     path, kinds = Path(argument), {family.argument for family in families}
     is_local = path.is_dir() or (path.is_file() and "file or hub" in kinds)
     fetched = not is_local and any(kind.endswith("hub") for kind in kinds)
-    if fetched or ":/" in argument:
+    others = {options[key] for family in families for key in family.repositories if key in options}
+    if fetched or ":/" in argument or not all(Path(other).is_dir() for other in others):
         return "fetches a model"
-    return "reads from the network" if any(":/" in value for value in split_name(name).options.values()) else None
+    return "reads from the network" if any(":/" in value for value in options.values()) else None
 
 
 def require_trust(names: Iterable[str], where: Path) -> None:

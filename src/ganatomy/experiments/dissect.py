@@ -34,7 +34,8 @@ def facts(spec: DissectSpec, models: ModelPair) -> dict[str, Any]:
     for ids in spec.halves().values():
         generator.latents(ids[-1:], spec.seed)
     names = {layer: list(own) for layer, own in getattr(generator, "unit_names", {}).items() if layer in layers}
-    thresholds = dict(zip(segmenter.planes, getattr(segmenter, "thresholds", ()), strict=False))
+    concepts = (concept.name for concept in segmenter.vocabulary[1:])
+    thresholds = dict(zip(concepts, getattr(segmenter, "thresholds", ()), strict=False))
     return {
         "inputs": {"generator": generator.fingerprint, "segmenter": segmenter.fingerprint},
         "layers": {name: list(shape) for name, shape in layers.items()},

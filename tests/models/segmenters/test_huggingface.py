@@ -127,13 +127,16 @@ def task_tokens(directory: Path) -> Tensor:
         ("maskformer", "MaskFormer", {"size": {"shortest_edge": 40, "longest_edge": 44}}),
         ("dpt", "DPT", {"size": {"height": 32, "width": 32}, "do_rescale": False, "do_normalize": False}),
         ("mobilevit", "MobileViT", {"do_resize": False, "do_center_crop": False}),
+        ("grounding-dino", "GroundingDino", {"size": {"shortest_edge": 50, "longest_edge": 70}}),
+        ("grounding-dino", "GroundingDino", {"size": {"shortest_edge": 60, "longest_edge": 70}}),
     ],
 )
 def test_images_are_prepared_as_by_the_models_own_code(
     tmp_path: Path, family: str, kind: str, settings: dict[str, Any]
 ) -> None:
     """But for its rounding of resized images to whole numbers; no value here is cut off at black or white."""
-    module = importlib.import_module(f"transformers.models.{family}.image_processing_pil_{family}")
+    folder = family.replace("-", "_")
+    module = importlib.import_module(f"transformers.models.{folder}.image_processing_pil_{folder}")
     own = getattr(module, f"{kind}ImageProcessorPil")(**settings)
     own.save_pretrained(tmp_path)
     coarse = np.random.default_rng(0).integers(90, 160, (9, 11, 3), dtype=np.uint8)
@@ -155,6 +158,8 @@ def test_sizes_of_older_files(tmp_path: Path) -> None:
     assert read("maskformer", size=640, max_size=2560)[1:3] == (640, 2560)
     assert read("mobilevit", size=544, crop_size=512, do_center_crop=True).fixed == (512, 512)
     assert read("eomt", size={"shortest_edge": 512, "longest_edge": None}).fixed == (512, 512)
+    assert read("detr", size=60, max_size=70).size(36, 44) == (57, 70)
+    assert read("detr", size=60, max_size=70).size(71, 16) == (71, 16), "the shorter side is 16 already"
     assert read("beit", size=[384, 256]).fixed == (384, 256)
     assert read("segformer").fixed == (512, 512)
     assert read("segformer", 96, size={"shortest_edge": 32, "longest_edge": 40}).size(50, 100) == (96, 192)
@@ -344,6 +349,7 @@ def test_a_checkpoint_names_no_code(segformer: Path, images: Images) -> None:
     [
         ({"model_type": "bert"}, "bert"),
         ({"model_type": "clipseg"}, "clipseg:"),
+        ({"model_type": "sam3"}, "sam3:"),
         ({"model_type": "no such"}, "'no such'"),
         ({"model_type": None}, "model_type"),
         ({"quantization_config": {}}, "quantised"),

@@ -16,6 +16,7 @@ from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import CATEGORIES, NOTHING, UNLABELLED, Concept, Vocabulary
+from ganatomy.models.segmenters.open_vocabulary import FAMILIES
 from ganatomy.models.segmenters.preprocessing import Preprocessing, read_preprocessing
 from ganatomy.models.segmenters.protocol import check_concept, plane_names
 from ganatomy.models.segmenters.registry import SEGMENTERS
@@ -203,7 +204,7 @@ def _kind(directory: Path, name: str) -> Any:
             with foreign_errors(f"opening {directory}"):
                 return mapping[package.CONFIG_MAPPING[name]]
     known = ", ".join(sorted({each.model_type for mapping in kinds for each in mapping}))
-    hint = "open it as clipseg:" if name == "clipseg" else f"there are: {known}"
+    hint = f"open it as {FAMILIES[name]}" if name in FAMILIES else f"there are: {known}"
     raise BadFile(f"{directory}: transformers has no semantic segmentation by a model of type {name}; {hint}")
 
 

@@ -19,13 +19,15 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "beit": HALF,
     "data2vec-vision": HALF,
     "dpt": HALF,
+    "grounding-dino": {"size": {"shortest_edge": 800, "longest_edge": 1333}},
     "mobilenet_v2": HALF,
     "mobilevit": FLIPPED,
     "mobilevitv2": FLIPPED,
+    "sam3": HALF,
     "tipsv2_dpt": {"do_normalize": False},
 }
-"""Normalisation by family where their file does not say; others do as with ImageNet."""
-SHORTEST = {"detr", "mask2former", "maskformer", "oneformer"}
+"""Normalisation, and sizes, by family where their file does not say; others are normalised as with ImageNet."""
+SHORTEST = {"detr", "grounding-dino", "mask2former", "maskformer", "oneformer"}
 """Families for which a single number is the length of the shorter side."""
 FILTERS = {1: "bicubic", 3: "bicubic"}
 """Resampling filters by Pillow's numbers, as far as torch has them; others are bilinear."""
@@ -67,10 +69,12 @@ class Preprocessing(NamedTuple):
             height, width = self.fixed
         elif self.shortest is not None:
             short, long = sorted((height, width))
-            target = self.shortest
+            target: float = self.shortest
             if self.longest is not None and long * target > self.longest * short:
-                target = round(self.longest * short / long)
-            height, width = height * target // short, width * target // short
+                target = self.longest * short / long  # only the shorter side is rounded, as in transformers
+            if round(target) != short:
+                sides = {long: int(target * long / short), short: round(target)}
+                height, width = sides[height], sides[width]
         height, width = (-(-side // self.multiple) * self.multiple for side in (height, width))
         return height, width
 

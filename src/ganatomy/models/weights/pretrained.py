@@ -19,6 +19,9 @@ IGNORED = {"auto_map", "attn_implementation", "experts_implementation", "kernel_
 PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 """Settings that do not change what a model computes."""
 
+TOKENIZERS: Mapping[str, tuple[str, ...]] = {"Bert": ("vocab.txt",), "T5": ()}
+"""Files that do without ``tokenizer.json``, by how the class begins; others read pairs of letters, as CLIP's does."""
+
 
 def transformers() -> ModuleType:
     """Return the package."""
@@ -101,12 +104,11 @@ def load_tokenizer(directory: Path, kind: str = "CLIPTokenizerFast") -> Any:
     Raises:
         BadFile: its files are missing; that of T5 in another form than ``tokenizer.json`` needs a package of its own.
     """
-    pairs = not kind.startswith("T5")
-    if not (directory / "tokenizer.json").is_file() and not (
-        pairs and all((directory / name).is_file() for name in ("vocab.json", "merges.txt"))
-    ):
-        other = " or vocab.json and merges.txt" if pairs else ", which save_pretrained of a T5TokenizerFast writes"
-        raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json{other}")
+    others = next((files for name, files in TOKENIZERS.items() if kind.startswith(name)), ("vocab.json", "merges.txt"))
+    plain = bool(others) and all((directory / name).is_file() for name in others)
+    if not plain and not (directory / "tokenizer.json").is_file():
+        hint = f" or {' and '.join(others)}" if others else f", which save_pretrained of a {kind} writes"
+        raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json{hint}")
     with foreign_errors(f"reading the tokenizer of {directory}"), quiet():
         return getattr(transformers(), kind).from_pretrained(str(directory), local_files_only=True)
 
