@@ -33,7 +33,7 @@ KEPT = 32
 
 
 class UnknownPhotograph(UnknownName):
-    """No such photograph is open. Which ones are is not told: they may be other people's."""
+    """No such photograph is open. Its message lists no others, which may be other people's."""
 
     def _hint(self) -> str:
         return "it was not opened, or is no longer kept; open it again"
