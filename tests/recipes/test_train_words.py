@@ -72,7 +72,8 @@ def test_the_loss_is_that_of_the_velocity() -> None:
 def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "FIRST", 64)
     monkeypatch.setattr(recipe, "BLOCK", 64)
-    monkeypatch.setattr(recipe, "WordUNet", lambda words: WordUNet(words, (8, 8, 8)))
+    tiny = {"unet": lambda words: WordUNet(words, (8, 8, 8)), "dit": lambda words: WordTransformer(words, 8, 2)}
+    monkeypatch.setattr(recipe, "NETWORKS", tiny)
     recipe.main(["--out", str(tmp_path / "run"), "--images", "64"])
     recipe.main(["--out", str(tmp_path / "run"), "--images", "128"])
     assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2

@@ -98,7 +98,7 @@ def test_what_was_not_ablated_is_told_from_what_was_not_dissected(two: Compariso
     assert shown(caused["up", "4"]).strip().startswith("−50 ± 1")
     assert "by random labels −12.5 %" in caused["up", "4"]
     assert "·" in caused["up", "1"]
-    assert "not ablated" in caused["up", "1"]
+    assert "no labelled unit of up@1 was ablated alone" in caused["up", "1"]
     assert "–" in caused["down", "4"]
     assert "·: dissected" in block.lead
     table = block.body[block.body.index("<caption>") :]

@@ -74,7 +74,7 @@ def step_block(comparison: "Comparison") -> Block | None:
     )
     measured = [measure for measure in MEASURES if found[measure.name].notna().any()]
     if len(measured) > 1:
-        lead += f" {_UNABLATED}: dissected, and its units were not ablated one at a time (ganatomy ablate --each)."
+        lead += f" {_UNABLATED}: dissected, but no labelled unit of it was ablated alone (ganatomy ablate --each)."
     parts = [_maps(comparison, found, measure, first=measure is MEASURES[0]) for measure in measured]
     table = step_table(found)
     return Block("Block by block, step by step", lead, "".join(parts) + table.folded(table.caption))
@@ -130,7 +130,7 @@ def _map(own: pd.DataFrame, measure: Measure, greatest: float, label: str) -> st
 def _cell(row: Any, measure: Measure, greatest: float) -> Cell:
     value, error = getattr(row, measure.name), getattr(row, f"{measure.name}_error")
     if math.isnan(value):
-        return Cell(_UNABLATED, math.nan, title=f"the units of {row.layer} were not ablated one at a time, or too few")
+        return Cell(_UNABLATED, math.nan, title=f"no labelled unit of {row.layer} was ablated alone")
     title = (
         f"{row.layer}: {with_error(row.matched, row.matched_error)} of {row.units} units match "
         f"{with_error(row.concepts, row.concepts_error)} concepts"
