@@ -76,8 +76,8 @@ def realnvp_network() -> torch.nn.Module:
     return flow
 
 
-def words_spec(directory: Path, seed: int) -> str:
-    return save_words(directory / f"{seed}.pth", seed)
+def words_spec(directory: Path, seed: int, kind: str = "unet") -> str:
+    return save_words(directory / f"{seed}.pth", seed, kind=kind)
 
 
 def exported_spec(directory: Path, seed: int) -> str:
@@ -171,6 +171,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "torchscript": torchscript_spec,
     "vae": vae_spec,
     "wordflow": lambda directory, seed: f"{words_spec(directory, seed)}?steps=2",
+    "wordflow dit": lambda directory, seed: f"{words_spec(directory, seed, 'dit')}?steps=2",
     "wordflow guided": lambda directory, seed: f"{words_spec(directory, seed)}?steps=3&guidance=2&layers=down1,up1",
 }
 LOOK_ONLY = {"classifier", "discriminator"}

@@ -30,6 +30,12 @@ class Attention(nn.Module):
         """Return what each place takes from the others."""
         query, (key, value) = self.query(own), self.keys_values(others).chunk(2, -1)
         q, k, v = (each.unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in (query, key, value))
-        found = F.scaled_dot_product_attention(q, k, v) if self.words is None else attend(q, k, v, self.words)
+        found = self.attended(q, k, v) if self.words is None else attend(q, k, v, self.words)
         out: Tensor = self.out(found.transpose(1, 2).flatten(2))
         return out
+
+    def attended(
+        self, query: Float[Tensor, "b heads n d"], key: Float[Tensor, "b heads m d"], value: Float[Tensor, "b heads m d"]
+    ) -> Float[Tensor, "b heads n d"]:
+        """Return the values by how much of its attention each query pays to each key."""
+        return F.scaled_dot_product_attention(query, key, value)

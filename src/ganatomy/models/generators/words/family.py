@@ -111,7 +111,7 @@ def open_wordflow(
     """Open a text-to-image model of rendered churches that ``recipes/train_words.py`` trained.
 
     Its layers are the stages of a UNet at each step, ``down1@1`` … ``up0@8``, or the blocks of a transformer,
-    ``blocks.0@1`` … ``blocks.7@8``, as the weights are of one or the other.
+    ``blocks.0@1`` … ``blocks.5@8``, as the weights are of one or the other.
 
     Args:
         path: the weights.
