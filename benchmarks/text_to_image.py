@@ -93,7 +93,9 @@ def edit(own: Model, repeats: int, threads: int) -> Row:
         edited.append(_seconds(lambda: generator.edited(z, edits)))  # noqa: B023
     row: Row = {"images": BATCH, "threads": threads, "steps": f"{first}..{last} of {last}"}
     for i, kind in enumerate(("wall", "cpu")):
-        row[f"whole_{kind}_s"], row[f"edited_{kind}_s"] = (min(took[i] for took in each[1:]) for each in (whole, edited))
+        row[f"whole_{kind}_s"], row[f"edited_{kind}_s"] = (
+            min(took[i] for took in each[1:]) for each in (whole, edited)
+        )
     return row | {"share": row["edited_cpu_s"] / row["whole_cpu_s"]}
 
 

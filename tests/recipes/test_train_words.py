@@ -70,9 +70,7 @@ def test_the_loss_is_that_of_the_velocity() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unet", "dit"])
-def test_a_training_is_stopped_goes_on_and_travels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(recipe, "FIRST", 64)
     monkeypatch.setattr(recipe, "BLOCK", 64)
     tiny = {"unet": lambda words: WordUNet(words, (8, 8, 8)), "dit": lambda words: WordTransformer(words, 8, 2)}

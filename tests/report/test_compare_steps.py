@@ -10,7 +10,7 @@ import pytest
 from made_dissections import made_dissection
 from test_compare_page import compared, drawn, shown
 
-from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec
+from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
 from ganatomy.experiments.compare.comparison import Comparison
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.compare.page import comparison_blocks
@@ -47,7 +47,7 @@ def ablated(study: Path, layer: str, images: int, labels: pd.DataFrame) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory, drawn: None) -> Comparison:  # noqa: F811
+def two(tmp_path_factory: pytest.TempPathFactory, drawn: None) -> Comparison:
     home = tmp_path_factory.mktemp("steps")
     unet, tokens = (made_dissection(home / name, own) for name, own in (("unet", UNET), ("tokens", TOKENS)))
     ablated(unet, "up@4", 10, LABELS.assign(shrinks=1.0))
@@ -113,7 +113,7 @@ def test_without_ablations_there_are_matched_units_alone(two: Comparison) -> Non
     assert "·" not in block.lead
 
 
-def test_models_without_steps_have_none(tmp_path: Path, drawn: None) -> None:  # noqa: F811
+def test_models_without_steps_have_none(tmp_path: Path, drawn: None) -> None:
     found = compared([made_dissection(tmp_path / "plain", {"layer1": ["tree", None]})])
     assert found.steps.empty
     assert "steps" not in comparison_blocks(found)

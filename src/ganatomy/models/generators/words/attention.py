@@ -35,7 +35,10 @@ class Attention(nn.Module):
         return out
 
     def attended(
-        self, query: Float[Tensor, "b heads n d"], key: Float[Tensor, "b heads m d"], value: Float[Tensor, "b heads m d"]
+        self,
+        query: Float[Tensor, "b heads n d"],
+        key: Float[Tensor, "b heads m d"],
+        value: Float[Tensor, "b heads m d"],
     ) -> Float[Tensor, "b heads n d"]:
         """Return the values by how much of its attention each query pays to each key."""
         return F.scaled_dot_product_attention(query, key, value)

@@ -19,7 +19,10 @@ class TokenAttention(Attention):
     """Attention in plain products: PyTorch's own takes half of a training step in bfloat16 on a processor."""
 
     def attended(
-        self, query: Float[Tensor, "b heads n d"], key: Float[Tensor, "b heads m d"], value: Float[Tensor, "b heads m d"]
+        self,
+        query: Float[Tensor, "b heads n d"],
+        key: Float[Tensor, "b heads m d"],
+        value: Float[Tensor, "b heads m d"],
     ) -> Float[Tensor, "b heads n d"]:
         """Return the values by how much of its attention each query pays to each key."""
         shares = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)

@@ -90,7 +90,10 @@ class WordUNet(WordNetwork):
     def like(cls, words: int, state: Mapping[str, Tensor], size: int) -> "WordUNet":
         """Return a network of the sizes that weights have, see `WordNetwork.like`."""
         patch, context = patch_side(state), state["words.weight"].shape[1]
-        widths = [len(state["input.weight"]), *(len(state[f"{stage}.block.conv2.weight"]) for stage in ("down2", "down3"))]
+        widths = [
+            len(state["input.weight"]),
+            *(len(state[f"{stage}.block.conv2.weight"]) for stage in ("down2", "down3")),
+        ]
         if size % (4 * patch):
             raise BadValue(f"images of {size} pixels, which must be four patches of {patch} or a multiple")
         if any(width % 8 for width in widths):
