@@ -173,8 +173,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         own = model(args.model, Path(folder))
-        asked = [name for name in sections if args.only == name or (not args.only and (args.model, name) != UNPAINTED)]
-        results = {name: sections[name](own) for name in asked}
+        sections_run = [name for name in sections if args.only == name or (not args.only and (args.model, name) != UNPAINTED)]
+        results = {name: sections[name](own) for name in sections_run}
     print(json.dumps(results) if args.json else report(results))
 
 

@@ -10,7 +10,7 @@ DARKEST = 55
 
 
 class Cell(NamedTuple):
-    """A cell: what it says, its share of the greatest number, its colour, and what is told where it is pointed at.
+    """A cell: what it says, its share of the greatest number, its colour, and what is shown where it is pointed at.
 
     The share is NaN where there is no number.
     """
