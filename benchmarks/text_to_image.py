@@ -173,8 +173,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         own = model(args.model, Path(folder))
-        sections_run = [name for name in sections if args.only == name or (not args.only and (args.model, name) != UNPAINTED)]
-        results = {name: sections[name](own) for name in sections_run}
+        usual_sections = [name for name in sections if (args.model, name) != UNPAINTED]
+        results = {name: sections[name](own) for name in ([args.only] if args.only else usual_sections)}
     print(json.dumps(results) if args.json else report(results))
 
 
