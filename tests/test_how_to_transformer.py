@@ -1,11 +1,11 @@
-"""The commands of the page on transformers run in their order, on tiny pipelines with random weights."""
+"""The commands of the page on transformers run in their order, on a tiny pipeline with random weights."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-from diffusers_transformers import PROMPTS, save_transformer
+from diffusers_transformers import save_transformer
 from small_runs import write_real
 
 from ganatomy.cli import main
@@ -19,8 +19,7 @@ SMALL = {
     "repair": "--images 8 --reals 8 --top 4 --textures 0 --random 1 --counted 8 --features unet:net.safetensors",
 }
 TINY = {
-    "stabilityai/stable-diffusion-3.5-medium?": "joint/model?size=16&",
-    "PixArt-alpha/PixArt-XL-2-512x512?": "cross/model?size=16&",
+    "stabilityai/stable-diffusion-3.5-medium?": "model?size=16&",
     "transformer_blocks.9": "transformer_blocks.0",
     "transformer_blocks.22": "transformer_blocks.1",
     "steps=8": "steps=2",
@@ -33,7 +32,7 @@ TINY = {
 
 
 def commands() -> list[list[str]]:
-    """Return what is typed, for the tiny models."""
+    """Return what is typed, for the tiny model."""
     text = "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S))
     for old, new in TINY.items():
         assert old in text
@@ -45,14 +44,11 @@ def commands() -> list[list[str]]:
 def test_from_the_blocks_of_a_transformer_to_one_without_a_concept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, kind in (("joint", "StableDiffusion3Pipeline"), ("cross", "PixArtAlphaPipeline")):
-        (tmp_path / name).mkdir()
-        save_transformer(kind, tmp_path / name)
+    save_transformer("StableDiffusion3Pipeline", tmp_path)
     write_real(tmp_path, open_generator("planted"), 12)
     monkeypatch.chdir(tmp_path)
-    Path("prompts.txt").write_text("\n".join(PROMPTS) + "\n")
     ran = commands()
-    assert [words[0] for words in ran] == ["layers", "dissect", "ablate", "compare", "dissect", "repair"]
+    assert [words[0] for words in ran] == ["layers", "dissect", "ablate", "compare", "repair"]
     for words in ran:
         assert main([*words, *SMALL.get(words[0], "").split()]) == 0, words
     assert 'id="steps"' in Path("steps/compare.html").read_text()

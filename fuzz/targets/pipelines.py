@@ -20,7 +20,7 @@ OPTIONS = {
     "StableDiffusion3Pipeline": f"{WORDS}&size=16",
     "FluxPipeline": f"{WORDS}&size=16",
     "Flux2KleinPipeline": f"{WORDS}&size=16",
-    "PixArtAlphaPipeline": f"{WORDS}&size=16&words=yes",
+    "PixArtAlphaPipeline": f"{WORDS}&size=16",
     "PixArtSigmaPipeline": f"{WORDS}&size=16",
     "DiTPipeline": CLASSES,
 }
