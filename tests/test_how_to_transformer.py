@@ -16,7 +16,7 @@ SMALL = {
     "dissect": "--images 12",
     "ablate": "--images 4",
     "compare": "--draws 4",
-    "repair": "--images 8 --reals 8 --top 4 --textures 0 --random 1 --counted 8 --features unet:net.safetensors",
+    "repair": "--images 24 --reals 16 --top 13 --textures 0 --random 1 --counted 8 --features unet:net.safetensors",
 }
 TINY = {
     "stabilityai/stable-diffusion-3.5-medium?": "model?size=16&",
@@ -45,12 +45,12 @@ def test_from_the_blocks_of_a_transformer_to_one_without_a_concept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_transformer("StableDiffusion3Pipeline", tmp_path)
-    write_real(tmp_path, open_generator("planted"), 12)
+    write_real(tmp_path, open_generator("planted"), 16)
     monkeypatch.chdir(tmp_path)
     ran = commands()
     assert [words[0] for words in ran] == ["layers", "dissect", "ablate", "compare", "repair"]
     for words in ran:
         assert main([*words, *SMALL.get(words[0], "").split()]) == 0, words
     assert 'id="steps"' in Path("steps/compare.html").read_text()
-    written = {path.name for path in Path("without").iterdir()}
+    written = {path.name for path in Path("without/repaired").iterdir()}
     assert written & {"erase.py", "transformer"}
