@@ -11,7 +11,7 @@ from seed_files import tree_of
 SECONDS = 20
 MEMORY = 3 << 30
 BRIEF = 30
-LAYERS = ("transformer_blocks.1", "transformer_blocks.0.attn1.to_q")
+LAYERS = ("transformer_blocks.0", "transformer_blocks.0.attn.to_q")
 """A block, of which a program is written, and a linear layer, whose weights are."""
 
 
@@ -21,7 +21,7 @@ def _generator() -> Any:
     from diffusers_transformers import opened_transformer, save_transformer
 
     with tempfile.TemporaryDirectory() as folder:
-        directory = save_transformer("DiTPipeline", Path(folder))
+        directory = save_transformer("StableDiffusion3Pipeline", Path(folder))
         return opened_transformer(directory, layers=",".join(LAYERS), half="both", step="1,2")
 
 
