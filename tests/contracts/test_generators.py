@@ -136,11 +136,12 @@ def pipeline_spec(directory: Path, seed: int) -> str:
 def transformer_spec(directory: Path, seed: int, kind: str) -> str:
     """A pipeline of one step, and blocks of it; those of FLUX are of two kinds, joint with the text and not."""
     home = directory / f"{kind} {seed}"
-    home.mkdir()
-    model = save_transformer(kind, home, seed=seed)
+    if not home.exists():
+        home.mkdir()
+        save_transformer(kind, home, seed=seed)
     single = ",single_transformer_blocks.1" if kind.startswith("Flux") else ""
     blocks = f"transformer_blocks.0,transformer_blocks.1{single}"
-    return f"diffusers:{model}?prompts={home / 'prompts.txt'}&steps=1&size=16&layers={blocks}"
+    return f"diffusers:{home / 'model'}?prompts={home / 'prompts.txt'}&steps=1&size=16&layers={blocks}"
 
 
 def autoencoder_spec(directory: Path, seed: int) -> str:
