@@ -1,7 +1,8 @@
-"""A model that makes an image in steps: what dissecting it, editing at its last steps and painting on it cost.
+"""A model that makes an image in steps, a UNet or a transformer: what dissecting, editing and painting it cost.
 
     python benchmarks/text_to_image.py                             all of it, on the bundled words model
     python benchmarks/text_to_image.py --only edit --json > words.json
+    python benchmarks/text_to_image.py --model dit                 the same of a transformer of the same recipe
 
 Processor time is what shares are of; wall time is shown with it, since cores may be shared.
 """
@@ -10,10 +11,10 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from dissect import IMAGES, STATISTICS, ratio, watched
@@ -23,20 +24,46 @@ import ganatomy
 from ganatomy.core.layer_steps import split_layer
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.interventions import Intervention
+from ganatomy.models.generators.words import WORDS, WordTransformer
 from ganatomy.web import Painter
 from ganatomy.web.schemas import Stroke
 
-NAME, SEGMENTER = "bundled:church-words", "bundled:scenes?size=64"
-BLOCKS, STEPS = ("up3", "up2", "up1", "up0"), (1, 3, 6, 8)
+SEGMENTER = "bundled:scenes?size=64"
+STEPS = (1, 3, 6, 8)
+UNPAINTED = ("dit", "paint")
+"""With random weights no unit is matched, so there is no brush."""
 BATCH = 32
 Row = dict[str, Any]
 
 
-def statistics(images: int, threads: int) -> Row:
+class Model(NamedTuple):
+    """A model, four of its blocks, and the one that is edited."""
+
+    name: str
+    blocks: Sequence[str]
+    edited: str
+
+
+def model(kind: str, folder: Path) -> Model:
+    """Return the bundled model of words, or a transformer that ``train_words.py --network dit`` would train.
+
+    The transformer has random weights, which are written to the folder: what it costs does not depend on them.
+    """
+    if kind == "words":
+        return Model("bundled:church-words", ("up3", "up2", "up1", "up0"), "up2")
+    torch.manual_seed(0)
+    network = WordTransformer(len(WORDS))
+    for weight in network.parameters():
+        weight.data.normal_(std=0.02)
+    torch.save(network.state_dict() | {"size": torch.tensor(64)}, folder / "dit.pth")
+    return Model(f"wordflow:{folder / 'dit.pth'}", ("blocks.0", "blocks.1", "blocks.3", "blocks.5"), "blocks.3")
+
+
+def statistics(own: Model, images: int, threads: int) -> Row:
     """Dissect four blocks at four steps; charge the time to phases, as ``dissect.py`` does."""
     torch.set_num_threads(threads)
-    generator, segmenter = ganatomy.open_generator(NAME), ganatomy.open_segmenter(SEGMENTER)
-    layers = tuple(f"{block}@{step}" for step in STEPS for block in BLOCKS)
+    generator, segmenter = ganatomy.open_generator(own.name), ganatomy.open_segmenter(SEGMENTER)
+    layers = tuple(f"{block}@{step}" for step in STEPS for block in own.blocks)
 
     def dissect(count: int) -> Timer:
         timer = Timer()
@@ -51,14 +78,14 @@ def statistics(images: int, threads: int) -> Row:
     return row | {"share": ratio(timer.cpu, ("generator",))}
 
 
-def edit(repeats: int, threads: int) -> Row:
+def edit(own: Model, repeats: int, threads: int) -> Row:
     """Draw a batch with an edit at the last quarter of the steps, compared with sampling it whole."""
     torch.set_num_threads(threads)
-    generator = ganatomy.open_generator(NAME)
+    generator = ganatomy.open_generator(own.name)
     last = max(split_layer(layer).step or 0 for layer in generator.layers)
     first = last - last // 4 + 1
-    shape = generator.layers[f"up2@{first}"]
-    edits = [Intervention.ablate(f"up2@{step}", shape, range(12)) for step in range(first, last + 1)]
+    shape = generator.layers[f"{own.edited}@{first}"]
+    edits = [Intervention.ablate(f"{own.edited}@{step}", shape, range(12)) for step in range(first, last + 1)]
     whole, edited = [], []
     for i in range(repeats + 1):
         z = generator.latents(range(i * BATCH, (i + 1) * BATCH), 0)  # no state of these is kept yet
@@ -66,17 +93,20 @@ def edit(repeats: int, threads: int) -> Row:
         edited.append(_seconds(lambda: generator.edited(z, edits)))  # noqa: B023
     row: Row = {"images": BATCH, "threads": threads, "steps": f"{first}..{last} of {last}"}
     for i, kind in enumerate(("wall", "cpu")):
-        row[f"whole_{kind}_s"], row[f"edited_{kind}_s"] = (min(own[i] for own in each[1:]) for each in (whole, edited))
+        row[f"whole_{kind}_s"], row[f"edited_{kind}_s"] = (
+            min(took[i] for took in each[1:]) for each in (whole, edited)
+        )
     return row | {"share": row["edited_cpu_s"] / row["whole_cpu_s"]}
 
 
-def paint(images: int, threads: int) -> list[Row]:
+def paint(own: Model, images: int, threads: int) -> list[Row]:
     """Paint the first stroke on images that are shown, as the server does; its answer is a PNG file."""
     torch.set_num_threads(threads)
     rows = []
     with tempfile.TemporaryDirectory() as out:
         study = Path(out) / "study"
-        ganatomy.dissect(f"{NAME}?step=2,5,8", segmenter=SEGMENTER, images=64, layers=("up2@2", "up2@5"), out=study)
+        layers = tuple(f"{own.edited}@{step}" for step in (2, 5))
+        ganatomy.dissect(f"{own.name}?step=2,5,8", segmenter=SEGMENTER, images=64, layers=layers, out=study)
         painter = Painter(open_source(study))
         for job in painter.warmup_jobs():
             job()
@@ -86,8 +116,8 @@ def paint(images: int, threads: int) -> list[Row]:
             took = []
             for i in range(1000, 1000 + images):
                 painter.image(i, 0)
-                own = Stroke(action="draw", layer=layer, concept=concept, at_steps=steps, points=[(0.3, 0.3)])
-                took.append(_seconds(lambda: painter.paint(i, 0, [own])))  # noqa: B023
+                stroke = Stroke(action="draw", layer=layer, concept=concept, at_steps=steps, points=[(0.3, 0.3)])
+                took.append(_seconds(lambda: painter.paint(i, 0, [stroke])))  # noqa: B023
             wall, cpu = (median(each) for each in zip(*took, strict=True))
             rows.append(
                 {"images": images, "threads": threads, "steps": steps, "wall_ms": 1e3 * wall, "cpu_ms": 1e3 * cpu}
@@ -130,17 +160,21 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("statistics", "edit", "paint"), help="one section")
+    parser.add_argument("--model", choices=("words", "dit"), default="words", help="the bundled one, or a transformer")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    sections: dict[str, Callable[[], Any]] = {
-        "statistics": lambda: statistics(args.images, args.threads),
-        "edit": lambda: edit(args.repeats, args.threads),
-        "paint": lambda: paint(min(args.images, 24), args.threads),
+    sections: dict[str, Callable[[Model], Any]] = {
+        "statistics": lambda own: statistics(own, args.images, args.threads),
+        "edit": lambda own: edit(own, args.repeats, args.threads),
+        "paint": lambda own: paint(own, min(args.images, 24), args.threads),
     }
-    results = {name: run() for name, run in sections.items() if args.only in (None, name)}
+    with tempfile.TemporaryDirectory() as folder:
+        own = model(args.model, Path(folder))
+        usual_sections = [name for name in sections if (args.model, name) != UNPAINTED]
+        results = {name: sections[name](own) for name in ([args.only] if args.only else usual_sections)}
     print(json.dumps(results) if args.json else report(results))
 
 

@@ -4,6 +4,7 @@
     python recipes/train_words.py --out runs/words --compact words.pt  # weights alone, in half precision
     python recipes/train_words.py --out runs/more --start words.pt     # goes on from these
     python recipes/train_words.py --out runs/words --export src/ganatomy/assets/church-words.safetensors
+    python recipes/train_words.py --network dit --compile --out runs/dit --images 500_000    # a transformer instead
 
 Scenes are rendered while it trains, one for every four images seen. Each says of every season, time of day and kind of
 object whether it is there; training hides words at random.
@@ -24,9 +25,10 @@ from words.export import export
 from words.model import RectifiedFlow
 
 from ganatomy.core.files import atomic_write
-from ganatomy.models.generators.words import WORDS, WordUNet
+from ganatomy.models.generators.words import WORDS, WordTransformer, WordUNet
 from ganatomy.scenes import render
 
+NETWORKS = {"unet": WordUNet, "dit": WordTransformer}
 FIRST, SHARE, MOST = 20_000, 0.25, 100_000
 """Scenes rendered before the first step, for each image seen, and in all; where they were lost, it begins anew."""
 BLOCK = 6400
@@ -39,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     scenes = WordScenes(args.out, args.seed)
-    model = RectifiedFlow(WordUNet(len(WORDS)), held_out_states(args.seed), SIZE)
+    model = RectifiedFlow(NETWORKS[args.network](len(WORDS)), held_out_states(args.seed), SIZE)
     training = Training(model, args.out, scenes, args.seed, rate=1.5e-3, half_life=10_000)
     if training.checkpoint.exists():
         training.load()
@@ -48,7 +50,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if args.compact:
         compact(training, args.compact)
     if args.export:
-        command = f"python recipes/train_words.py --seed {args.seed} --images {training.seen}"
+        command = f"python recipes/train_words.py --network {args.network} --seed {args.seed} --images {training.seen}"
         facts = {"recipe": command, "seed": args.seed, "images": training.seen}
         export(training.averaged, args.export, facts)
     if args.compact or args.export:
@@ -96,6 +98,7 @@ def compact(training: Training, path: Path) -> None:
 def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="directory for scenes, checkpoint, log and samples")
+    parser.add_argument("--network", choices=NETWORKS, default="unet", help="what is trained (unet)")
     parser.add_argument("--images", type=int, default=1_000_000, help="images to learn from, repeated ones counted")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers_encoders import (
     WIDTH,
     qwen_encoder,
@@ -149,10 +150,14 @@ def save_transformer(
     scheduler: Any = None,
     without: tuple[str, ...] = (),
     distilled: bool = False,
+    seed: int = 0,
     **more: Any,
 ) -> Path:
     """Save a pipeline of these settings of its network, without some of its parts; return its directory."""
     parts = transformer_parts(kind, directory, **more) | dict.fromkeys(without)
+    with seeded(seed):
+        for weight in parts["transformer"].parameters() if seed else ():
+            weight.data += 0.1 * torch.randn_like(weight)
     name, config = ("FlowMatchEulerDiscreteScheduler", FLOW) if TRANSFORMERS[kind] else ("DDIMScheduler", STABLE)
     with quiet(library()):
         steps = scheduler or getattr(library(), name).from_config(config)

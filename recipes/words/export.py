@@ -15,7 +15,7 @@ from ganatomy.core.files import atomic_write, write_text
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.core.vocabulary import find_concept
 from ganatomy.models.generators.sampling import SampledGenerator
-from ganatomy.models.generators.words import OBJECTS, WordSampler, WordUNet
+from ganatomy.models.generators.words import OBJECTS, WordNetwork, WordSampler
 from ganatomy.models.segmenters import open_segmenter
 from words.data import CATEGORY, SEEN, SIZE
 from words.model import RectifiedFlow
@@ -55,7 +55,7 @@ def export(model: RectifiedFlow, path: Path, facts: Mapping[str, Any], images: i
     print(json.dumps(card["scores"]))
 
 
-def words_seen(network: WordUNet, images: int) -> dict[str, list[float]]:
+def words_seen(network: WordNetwork, images: int) -> dict[str, list[float]]:
     """Return for each object the share of images that show it, where the prompt says it and where it denies it."""
     segmenter = open_segmenter(f"bundled:scenes?size={SIZE}")
     found = {}

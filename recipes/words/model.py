@@ -5,13 +5,13 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ganatomy.models.generators.words import WordUNet
+from ganatomy.models.generators.words import WordNetwork
 
 
 class Sampler(nn.Module):
     """Draws images of the words of given scenes, from noise, in Euler steps."""
 
-    def __init__(self, net: WordUNet, states: Tensor, size: int, steps: int) -> None:
+    def __init__(self, net: WordNetwork, states: Tensor, size: int, steps: int) -> None:
         super().__init__()
         self.net, self.size, self.steps = net, size, steps
         self.register_buffer("states", states, persistent=False)
@@ -35,7 +35,7 @@ class RectifiedFlow(nn.Module):
 
     longest_step = 1.0  # of the gradient
 
-    def __init__(self, net: WordUNet, states: Tensor, size: int, steps: int = 16) -> None:
+    def __init__(self, net: WordNetwork, states: Tensor, size: int, steps: int = 16) -> None:
         super().__init__()
         self.latent = 3 * size * size
         self.network = Sampler(net, states, size, steps)

@@ -9,6 +9,7 @@ import diffusers_pipelines
 import pytest
 import torch
 from diffusers_models import save_autoencoder, save_pipeline
+from diffusers_transformers import TRANSFORMERS, save_transformer
 from mistakes import mistake
 from stylegan_files import Kept, stylegan2, stylegan3, write
 from tiny_words import save_words
@@ -76,8 +77,8 @@ def realnvp_network() -> torch.nn.Module:
     return flow
 
 
-def words_spec(directory: Path, seed: int) -> str:
-    return save_words(directory / f"{seed}.pth", seed)
+def words_spec(directory: Path, seed: int, kind: str = "unet") -> str:
+    return save_words(directory / f"{seed}.pth", seed, kind=kind)
 
 
 def exported_spec(directory: Path, seed: int) -> str:
@@ -132,6 +133,17 @@ def pipeline_spec(directory: Path, seed: int) -> str:
     return f"diffusers:{model}?prompts=a tree; a door&steps=1&layers={blocks}"
 
 
+def transformer_spec(directory: Path, seed: int, kind: str) -> str:
+    """A pipeline of one step, and blocks of it; those of FLUX are of two kinds, joint with the text and not."""
+    home = directory / f"{kind} {seed}"
+    if not home.exists():
+        home.mkdir()
+        save_transformer(kind, home, seed=seed)
+    single = ",single_transformer_blocks.1" if kind.startswith("Flux") else ""
+    blocks = f"transformer_blocks.0,transformer_blocks.1{single}"
+    return f"diffusers:{home / 'model'}?prompts={home / 'prompts.txt'}&steps=1&size=16&layers={blocks}"
+
+
 def autoencoder_spec(directory: Path, seed: int) -> str:
     numbers = torch.Generator().manual_seed(seed)
     state = {name: torch.randn(shape, generator=numbers) for name, shape in {"W_enc": (6, 9), "W_dec": (9, 6)}.items()}
@@ -150,6 +162,10 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "bundled": bundled_spec,
     "diffusers": lambda directory, seed: diffusers_spec(directory, seed, "kl"),
     "diffusers pipeline": pipeline_spec,
+    **{
+        f"diffusers {kind}": lambda directory, seed, kind=kind: transformer_spec(directory, seed, kind)
+        for kind in TRANSFORMERS
+    },
     "diffusers unet": unet_spec,
     "diffusers vq": lambda directory, seed: diffusers_spec(
         directory, seed, "vq", "?layers=quantize,decoder.mid_block,decoder.up_blocks.0,decoder.conv_act"
@@ -171,6 +187,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "torchscript": torchscript_spec,
     "vae": vae_spec,
     "wordflow": lambda directory, seed: f"{words_spec(directory, seed)}?steps=2",
+    "wordflow dit": lambda directory, seed: f"{words_spec(directory, seed, 'dit')}?steps=2",
     "wordflow guided": lambda directory, seed: f"{words_spec(directory, seed)}?steps=3&guidance=2&layers=down1,up1",
 }
 LOOK_ONLY = {"classifier", "discriminator"}

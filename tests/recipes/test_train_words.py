@@ -10,7 +10,7 @@ import train_words as recipe
 
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.models.generators import open_generator
-from ganatomy.models.generators.words import ABSENT, PRESENT, UNSAID, WordUNet
+from ganatomy.models.generators.words import ABSENT, PRESENT, UNSAID, WordTransformer, WordUNet
 from ganatomy.scenes import VOCABULARY, render
 
 
@@ -69,15 +69,19 @@ def test_the_loss_is_that_of_the_velocity() -> None:
 
 
 @pytest.mark.slow
-def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["unet", "dit"])
+def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(recipe, "FIRST", 64)
     monkeypatch.setattr(recipe, "BLOCK", 64)
-    monkeypatch.setattr(recipe, "WordUNet", lambda words: WordUNet(words, (8, 8, 8)))
-    recipe.main(["--out", str(tmp_path / "run"), "--images", "64"])
-    recipe.main(["--out", str(tmp_path / "run"), "--images", "128"])
+    tiny = {"unet": lambda words: WordUNet(words, (8, 8, 8)), "dit": lambda words: WordTransformer(words, 8, 2)}
+    monkeypatch.setattr(recipe, "NETWORKS", tiny)
+    own = ["--network", kind, "--out", str(tmp_path / "run")]
+    recipe.main([*own, "--images", "64"])
+    recipe.main([*own, "--images", "128"])
     assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2
-    recipe.main(["--out", str(tmp_path / "run"), "--compact", str(tmp_path / "words.pt")])
-    recipe.main(["--out", str(tmp_path / "more"), "--images", "128", "--start", str(tmp_path / "words.pt")])
+    recipe.main([*own, "--compact", str(tmp_path / "words.pt")])
+    own[-1] = str(tmp_path / "more")
+    recipe.main([*own, "--images", "128", "--start", str(tmp_path / "words.pt")])
     assert not (tmp_path / "more/log.jsonl").exists()  # it has seen as many already
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from mistakes import mistake
-from tiny_words import save_words
+from tiny_words import save_words, tiny_network
 
 from ganatomy.core.vocabulary import find_concept
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.sampling import SampledGenerator
-from ganatomy.models.generators.words import UNSAID, WORDS, WordUNet, word_states
+from ganatomy.models.generators.words import UNSAID, WORDS, WordTransformer, WordUNet, word_states
 from ganatomy.models.segmenters import open_segmenter
 
 
@@ -21,12 +21,13 @@ def opened(name: str) -> SampledGenerator:
     return generator
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_images_are_euler_steps_of_the_velocity(tmp_path: Path, guidance: float) -> None:
+@pytest.mark.parametrize(("kind", "guidance"), [("unet", 1.0), ("unet", 3.0), ("dit", 3.0)])
+def test_images_are_euler_steps_of_the_velocity(tmp_path: Path, kind: str, guidance: float) -> None:
     prompts = ["a church by day", "a winter church, no tree"]
-    generator = opened(f"{save_words(tmp_path / 'w.pth')}?steps=4&guidance={guidance}&prompts={'; '.join(prompts)}")
+    name = save_words(tmp_path / "w.pth", kind=kind)
+    generator = opened(f"{name}?steps=4&guidance={guidance}&prompts={'; '.join(prompts)}")
     network = generator.network
-    assert isinstance(network, WordUNet)
+    assert isinstance(network, WordUNet if kind == "unet" else WordTransformer)
     z = generator.latents(range(3), 5)
     states = torch.tensor([word_states(prompts[i % 2]) for i in range(3)])
     x = z[:, :-1].reshape(3, 3, 32, 32)
@@ -60,6 +61,32 @@ def test_stages_are_offered_and_their_parts_on_request(tmp_path: Path) -> None:
     assert list(opened(f"{name}?layers=up1,down2").blocks) == ["down2", "up1"]
 
 
+def test_blocks_of_a_transformer_are_maps_of_its_tokens(tmp_path: Path) -> None:
+    generator = opened(f"{save_words(tmp_path / 'w.pth', kind='dit')}?words=yes&step=2")
+    assert {*generator.blocks} == {f"blocks.{i}{part}" for i in range(3) for part in ("", ".attn2:words")}
+    assert tuple(generator.layers["blocks.1@2"]) == (8, 4, 4)
+    assert tuple(generator.layers["blocks.1.attn2@2:words"]) == (len(WORDS), 4, 4)
+    maps = generator.observe(generator.latents(range(2), 0), ["blocks.2.attn2@2:words"]).features
+    assert torch.allclose(maps["blocks.2.attn2@2:words"].sum(1), torch.ones(2, 4, 4), atol=1e-5)
+
+
+def test_a_token_is_the_patch_at_its_place() -> None:
+    """With attention left out, what is at one patch changes the velocity there alone."""
+    network = tiny_network("dit")
+    for name, weight in network.named_parameters():
+        weight.data.normal_(std=0.2)
+        if ".attn" in name and ".out." in name:
+            weight.data.zero_()
+    x, states = torch.randn(1, 3, 32, 32), torch.full((1, len(WORDS)), UNSAID)
+    other = x.clone()
+    other[:, :, 8:16, 24:] += 1
+    with torch.no_grad():
+        changed = (network(other, torch.ones(1), states) - network(x, torch.ones(1), states)).abs().amax((0, 1)) > 1e-6
+    assert bool(changed[8:16, 24:].all())
+    changed[8:16, 24:] = False
+    assert not bool(changed.any())
+
+
 @pytest.mark.parametrize(
     ("options", "code", "facts"),
     [
@@ -79,22 +106,53 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, options: str, 
         open_generator(f"{save_words(tmp_path / 'w.pth')}?{options}")
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+OTHER_SIZES = [
+    {"size": torch.tensor(30)},
+    {"size": torch.tensor(float("nan"))},
+    {"size": torch.tensor(1 << 20)},
+    {"size": torch.tensor(0)},
+    {"words.weight": torch.zeros(3 * len(WORDS) + 3, 8)},
+    {"words.weight": torch.zeros(())},
+    {"words.weight": torch.zeros(60)},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "needed"),
+    [
+        (
+            "unet",
+            [
+                {"input.weight": torch.zeros(8, 47, 3, 3)},
+                {"input.weight": torch.zeros(1 << 16, 3, 1, 1)},
+                {"down2.block.conv2.weight": torch.zeros(9, 9, 3, 3)},
+            ],
+            "up1.block.conv1.weight",
+        ),
+        (
+            "dit",
+            [
+                {"input.weight": torch.zeros(8, 191)},
+                {"input.weight": torch.zeros(6, 192)},
+                {"input.weight": torch.zeros(1 << 16, 192)},
+                {"places": torch.zeros(15, 8)},
+                {"blocks.7.offset": torch.zeros(6, 8)},
+            ],
+            "blocks.1.attn1.query.weight",
+        ),
+    ],
+)
+def test_other_files_are_refused(
+    tmp_path: Path, kind: str, changes: list[dict[str, torch.Tensor]], needed: str
+) -> None:
     path = tmp_path / "w.pth"
-    save_words(path)
+    save_words(path, kind=kind)
     state = torch.load(path, weights_only=True)
-    changes: list[dict[str, torch.Tensor]] = [
-        {"size": torch.tensor(30)},
-        {"size": torch.tensor(1 << 20)},
-        {"words.weight": torch.zeros(3 * len(WORDS) + 3, 8)},
-        {"input.weight": torch.zeros(8, 47, 3, 3)},
-        {"down2.block.conv2.weight": torch.zeros(9, 9, 3, 3)},
-    ]
-    for change in changes:
+    for change in [*OTHER_SIZES, *changes]:
         torch.save(state | change, path)
         with mistake("bad-file", path):
             open_generator(f"wordflow:{path}")
-    for left_out in ("words.weight", "up1.block.conv1.weight", "size"):
+    for left_out in ("words.weight", needed, "size"):
         torch.save({name: tensor for name, tensor in state.items() if name != left_out}, path)
         with mistake("bad-file", path):
             open_generator(f"wordflow:{path}")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from jaxtyping import Float64
@@ -40,6 +39,7 @@ AT_ONCE = 8
 LEAST = 0.004
 """Share of the pixels that a concept must cover for the changes of units to be compared with their labels."""
 TOP = 0.1
+RANDOM = "random labels"
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def label_agreement(dissection: Dissection, layer: str, effects: pd.DataFrame) -
         over all concepts). Columns: rule; labelled (units); scored (those whose concept covers at least 0.4 % of the
         pixels); concepts (distinct); shrinks (share of the scored whose concept shrinks by more than two standard
         errors) and shrinks_error; top_tenth (share whose concept is among the tenth that shrink most, by relative
-        change) and its error; relative (mean relative change of the concept).
+        change) and its error; relative (mean relative change of the concept) and its error over the units.
     """
     scored = effects[effects.before >= LEAST]
     clear = scored.change < -SURE * scored.change_error
@@ -243,7 +243,7 @@ def label_agreement(dissection: Dissection, layer: str, effects: pd.DataFrame) -
     }
     rows = [_row(rule, labels, _of(labels, scored)) for rule, labels in rules.items()]
     everything = scored.assign(label=scored.concept)
-    return pd.DataFrame([*rows, _row("random labels", everything.drop_duplicates("unit"), everything)])
+    return pd.DataFrame([*rows, _row(RANDOM, everything.drop_duplicates("unit"), everything)])
 
 
 def _of(labels: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
@@ -262,11 +262,8 @@ def _row(rule: str, labels: pd.DataFrame, own: pd.DataFrame) -> dict[str, object
     for name in ("shrinks", "top_tenth"):
         share = float(own[name].mean()) if len(own) else math.nan
         row |= {name: share, f"{name}_error": math.sqrt(share * (1 - share) / units) if units else math.nan}
-    return row | {"relative": float(_finite(own.relative.to_numpy()).mean()) if len(own) else math.nan}
-
-
-def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return values[np.isfinite(values)]
+    relative = own.groupby("unit").relative.mean()
+    return row | {"relative": float(relative.mean()), "relative_error": float(relative.sem())}
 
 
 def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:

@@ -20,6 +20,7 @@ from ganatomy.experiments.compare.counts import concept_table, count_study, coun
 from ganatomy.experiments.compare.directions import direction_table
 from ganatomy.experiments.compare.real_distance import found_quality, measured_quality
 from ganatomy.experiments.compare.spec import CompareSpec
+from ganatomy.experiments.compare.steps import step_table
 from ganatomy.experiments.compare.studies import (
     StudyView,
     default_names,
@@ -67,9 +68,14 @@ class Comparison(Summarised):
             false_discovery (by_chance / matched).
         quality: how far the images of each study are from real ones, where that was measured: study, measure, value,
             error, images, reals, real, features.
+        steps: one row for each study of a model that samples in steps and each of its layers, compared or not: study,
+            block, step, layer; units, matched and concepts, with errors, as in `counts`; and, where each unit of the
+            layer was ablated (``ganatomy ablate --each``; else missing), scored (labelled units whose concept is
+            drawn often enough), agreement (the share of these that shrink the concept of their label), effect (its mean
+            relative change), both with errors, agreement_random and effect_random (the same of random labels).
     """
 
-    TABLES: ClassVar = ("counts", "concepts", "changes", "units", "directions", "quality")
+    TABLES: ClassVar = ("counts", "concepts", "changes", "units", "directions", "quality", "steps")
 
     spec: CompareSpec
     studies: tuple[StudyView, ...]
@@ -81,6 +87,7 @@ class Comparison(Summarised):
     units: pd.DataFrame
     directions: pd.DataFrame
     quality: pd.DataFrame
+    steps: pd.DataFrame
 
     @property
     def table(self) -> pd.DataFrame:
@@ -173,6 +180,7 @@ def run_compare(
         unit_table(studies, against) if spec.follow else pd.DataFrame(),
         direction_table(studies, counts, concepts),
         qualities,
+        step_table(studies, counted),
     )
 
 

@@ -1,7 +1,6 @@
 """How far the images of each study are from real ones (Figure 7): measured now, or found next to the dissections."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,10 +9,9 @@ from ganatomy.core.errors import GanatomyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import open_source
-from ganatomy.experiments.compare.studies import StudyView
+from ganatomy.experiments.compare.studies import StudyView, results_beside
 from ganatomy.experiments.quality import IMAGES, Quality, plan_quality, run_quality
 from ganatomy.experiments.real_comparison import RUN
-from ganatomy.remote import listdir
 
 MEAN = "swd-mean"
 COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "real", "features")
@@ -46,7 +44,7 @@ def found_quality(studies: Sequence[StudyView]) -> tuple[pd.DataFrame, list[str]
     """
     found: dict[tuple[str, ...], dict[str, Quality]] = {}
     for study in studies:
-        for quality in _beside(study):
+        for quality in results_beside(study, Quality, "quality-", IMAGES):
             found.setdefault(_kind(quality), {}).setdefault(study.name, quality)
     own = max(found.values(), key=len, default={})
     if len(own) < min(2, len(studies)):  # one point of many would compare nothing
@@ -80,20 +78,6 @@ def _sizes(studies: Sequence[StudyView]) -> list[str]:
         return []
     columns = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
     return [f"Heights of the images differ – {columns}: distances are comparable by features that resize them only."]
-
-
-def _beside(study: StudyView) -> list[Quality]:
-    whole, opened = study.dissection.study.directory.resolve(), []
-    for directory in listdir(Path(f"{whole}-causal", IMAGES)):
-        if not directory.name.startswith("quality-"):
-            continue
-        try:
-            quality = Quality.open(directory)
-        except GanatomyError:  # not finished, or of another version
-            continue
-        if quality.facts["inputs"]["dissection"] == study.dissection.study.digest:
-            opened.append(quality)
-    return opened
 
 
 def _kind(quality: Quality) -> tuple[str, ...]:

@@ -1,13 +1,18 @@
 """The studies that are compared, and what they share: only that is compared, and what is left out is said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.result import Result
+from ganatomy.remote import listdir
+
+R = TypeVar("R", bound=Result)
 
 SAMPLED = ("images", "seed", "validation")
 THRESHOLDS = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy")
@@ -92,6 +97,21 @@ def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], layer
 def same_sample(one: Dissection, other: Dissection) -> bool:
     """Tell whether two dissections saw the images of the same latents."""
     return all(getattr(one.spec, name) == getattr(other.spec, name) for name in SAMPLED)
+
+
+def results_beside(study: StudyView, kind: type[R], prefix: str, place: str | None = None) -> Iterator[R]:
+    """Yield the finished results of a study that lie where they do by default, ``STUDY-causal/PLACE/PREFIX…``."""
+    home = Path(f"{study.dissection.study.directory.resolve()}-causal")
+    for folder in listdir(home) if place is None else [home / place]:
+        for directory in listdir(folder):
+            if not directory.name.startswith(prefix):
+                continue
+            try:
+                result = kind.open(directory)
+            except GanatomyError:  # not finished, or of another version
+                continue
+            if result.facts["inputs"]["dissection"] == study.dissection.study.digest:
+                yield result
 
 
 def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[str, str]]:

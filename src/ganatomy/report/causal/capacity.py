@@ -4,7 +4,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.report.causal.section import Block, Section, colours_of, frequent_places, target_of
-from ganatomy.report.compare.counts import DARKEST
+from ganatomy.report.compare.heat import shade
 from ganatomy.report.formats import count, effect_text, percent, percent_with_error
 from ganatomy.report.tables import Column, Table, rows
 
@@ -85,7 +85,7 @@ def _heat_table(capacity: "Capacity") -> str:
 def _cell(row: Any, colour: str, span: int = 1) -> str:
     if row is None:
         return '<td class="figure missing">–</td>'
-    fill = f"background:color-mix(in srgb, {colour} {DARKEST * max(0.0, row.appears):.0f}%, transparent)"
+    fill = f"background:{shade(max(0.0, row.appears), colour)}"
     title = f"{count(row.units, 'unit')}, {count(row.places, 'place')}"
     spanning = f' rowspan="{span}"' if span > 1 else ""
     return (

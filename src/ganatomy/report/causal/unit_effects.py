@@ -36,7 +36,7 @@ def unit_effects_tables(effects: "UnitEffects") -> list[Table]:
         Column("scored"),
         Column("shrinks", "own concept shrinks", percent_with_error, "shrinks_error"),
         Column("top_tenth", "in the top tenth", percent_with_error, "top_tenth_error"),
-        Column("relative", "mean relative change", percent),
+        Column("relative", "mean relative change", percent_with_error, "relative_error"),
     )
     return [
         Table("concepts", "The strongest unit of every concept", concepts, found, keys=2, drawn=("relative",)),

@@ -18,7 +18,8 @@ from ganatomy.report.charts import (
     even_axis,
     finite,
 )
-from ganatomy.report.compare.counts import COLUMNS, heat
+from ganatomy.report.compare.counts import COLUMNS
+from ganatomy.report.compare.heat import Cell, heat
 from ganatomy.report.formats import count, number, percent, with_error
 from ganatomy.report.palette import NEUTRAL, concept_colours, ordered_colours
 from ganatomy.report.tables import Column, Table, folded, rows
@@ -188,7 +189,7 @@ def _concept_heat(comparison: "Comparison", found: pd.DataFrame) -> str:
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
     ordered, most = _in_order(comparison, found), max(1, int(found["matched"].max()))
     cells = {
-        (row.concept, row.study): (
+        (row.concept, row.study): Cell(
             with_error(row.matched, row.matched_error),
             row.matched / most,
             colours.get((row.concept, row.category), NEUTRAL),

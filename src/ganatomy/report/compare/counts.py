@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, figures, legend
 from ganatomy.report.charts import Axis, Bar, BarChart, Chart, Line, LineChart, Piece, even_axis, named_axis
+from ganatomy.report.compare.heat import Cell, heat
 from ganatomy.report.formats import number, percent, with_error
 from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.tables import ALL, Column, Table, rows
@@ -23,8 +23,6 @@ _DEEP = 3
 """Layers that make a curve."""
 _ROOM = 1.25
 _NAMED = 12
-DARKEST = 55
-"""Per cent of colour in a full cell: text on it stays easy to read."""
 _DASHES = ("", "6 4", "2 3", "9 3 2 3", "12 4", "1 4")
 
 
@@ -126,26 +124,6 @@ def layer_axis(names: Sequence[str]) -> Axis:
     return named_axis("layer", list(names))
 
 
-def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], tuple[str, float, str]]) -> str:
-    """Return a table whose cells (row, column) -> (text, share of 1, colour) are darker for greater shares."""
-    head = "".join(f'<th scope="col" class="figure">{escape(name)}</th>' for name in columns)
-    body = []
-    for name in names:
-        own = [cells.get((name, column)) for column in columns]
-        drawn = (
-            '<td class="figure missing">–</td>'
-            if cell is None
-            else f'<td class="figure"><i style="background:color-mix(in srgb, {cell[2]} {DARKEST * cell[1]:.0f}%, '
-            f'transparent)"></i>{escape(cell[0])}</td>'
-            for cell in own
-        )
-        body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(drawn)}</tr>')
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="All studies"><table class="ranked heat">'
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
 def _short(name: str) -> str:
     """Return the name of a study so that it fits next to a bar on a phone; the ends tell most apart.
 
@@ -186,11 +164,7 @@ def _layer_heat(comparison: "Comparison", deep: Sequence[str]) -> str:
     own = comparison.counts[(comparison.counts["category"] == ALL) & (comparison.counts["layer"] != ALL)]
     most = float((own["matched"] / own["units"]).max()) or 1.0
     cells = {
-        (row.layer, row.study): (
-            with_error(row.matched, row.matched_error),
-            row.matched / row.units / most,
-            "currentColor",
-        )
+        (row.layer, row.study): Cell(with_error(row.matched, row.matched_error), row.matched / row.units / most)
         for row in rows(own)
     }
     return heat(deep, list(dict.fromkeys(own["layer"])), cells)

@@ -18,6 +18,7 @@ from ganatomy.report.compare.concepts import change_block, change_charts, concep
 from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts
 from ganatomy.report.compare.images import image_block
 from ganatomy.report.compare.side_by_side import direction_block, quality_block, quality_charts, unit_block
+from ganatomy.report.compare.steps import step_block
 from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.html import ELSEWHERE
 from ganatomy.report.page import template
@@ -94,6 +95,7 @@ def comparison_blocks(comparison: "Comparison") -> dict[str, Block]:
         "changes": change_block(comparison),
         "quality": quality_block(comparison),
         "directions": direction_block(comparison),
+        "steps": step_block(comparison),
         "layers": layer_block(comparison),
         "units": unit_block(comparison),
     }

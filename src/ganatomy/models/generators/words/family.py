@@ -14,18 +14,15 @@ from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, State, sampled_options
 from ganatomy.models.generators.sampling.prompts import read_prompts
 from ganatomy.models.generators.word_maps import SUFFIX
+from ganatomy.models.generators.words.conditions import UNSAID, WordNetwork
 from ganatomy.models.generators.words.prompts import SLOTS, WORDS, word_states
-from ganatomy.models.generators.words.unet import UNSAID, WordUNet
+from ganatomy.models.generators.words.transformer import WordTransformer
+from ganatomy.models.generators.words.unet import WordUNet
 from ganatomy.models.weights import State as Weights
 from ganatomy.models.weights import fit_state, read_state
 
 PROMPTS = "a {season} church by {time}"
 """Every season at every time of day: what an image shows besides is left to the noise."""
-STAGES = ("down1", "down2", "down3", "middle", "up3", "up2", "up1", "up0")
-LISTED = ("up3", "up2", "up0")
-"""Those that are dissected where no layers are named: the last at each scale."""
-WORD_MAPS = tuple(f"{stage}.attn2{SUFFIX}" for stage in ("down2", "down3", "up3", "up2"))
-"""Attention to words, where that is asked for."""
 LARGEST = 1024
 """Side of the images that a file may ask for."""
 MOST_STEPS = 1000
@@ -46,7 +43,7 @@ class WordSampler:
 
     def __init__(
         self,
-        network: WordUNet,
+        network: WordNetwork,
         prompts: Sequence[str],
         size: int,
         steps: int = 8,
@@ -113,7 +110,8 @@ def open_wordflow(
 ) -> SampledGenerator:
     """Open a text-to-image model of rendered churches that ``recipes/train_words.py`` trained.
 
-    Its layers are the stages of a UNet at each step: ``down1@1`` … ``up0@8``.
+    Its layers are the stages of a UNet at each step, ``down1@1`` … ``up0@8``, or the blocks of a transformer,
+    ``blocks.0@1`` … ``blocks.5@8``, as the weights are of one or the other.
 
     Args:
         path: the weights.
@@ -143,31 +141,32 @@ def open_wordflow(
     network, size = _network(read_state(Path(path)), path)
     sampler = WordSampler(network.to(device), read_prompts(prompts, SLOTS), size, steps, guidance, words)
     options = sampled_options(step, layers)
-    maps = WORD_MAPS if words else ()
-    blocks = options.blocks or (() if inner else (*STAGES, *maps))
-    listed = options.blocks or (*LISTED, *maps)
+    maps = tuple(f"{stage}.attn2{SUFFIX}" for stage in network.word_stages) if words else ()
+    blocks = options.blocks or (() if inner else (*network.stages, *maps))
+    listed = options.blocks or (*network.listed, *maps)
     return SampledGenerator(sampler, options.steps, show, half, blocks, "wordflow", listed, pairs)
 
 
-def _network(state: Weights, source: str) -> tuple[WordUNet, int]:
+def _network(state: Weights, source: str) -> tuple[WordNetwork, int]:
     """Return the network, its sizes those of the weights, and the side of its images."""
     size = state.pop("size", torch.empty(0))
+    side = int(size) if size.numel() == 1 and bool(size.isfinite()) else 0
+    kind = WordTransformer if "places" in state else WordUNet
     try:
-        (rows, context), (a, inputs) = state["words.weight"].shape, state["input.weight"].shape[:2]
-        b, c = (len(state[f"{stage}.block.conv2.weight"]) for stage in ("down2", "down3"))
-    except (KeyError, ValueError, TypeError):
+        rows = len(state["words.weight"])
+        with torch.device("meta"):  # sizes that do not go together may be those of a far larger network
+            network = kind.like(len(WORDS), state, side)
+    except (KeyError, ValueError, TypeError, IndexError):
         raise BadFile(
             f"{source}: not a words model of this package; it needs size, words.weight, input.weight … as "
             f"train_words.py writes them; first tensor found: {next(iter(state), 'none')}"
         ) from None
-    patch, side = math.isqrt(inputs // 3), int(size) if size.numel() == 1 else 0
-    if rows != 3 * len(WORDS) or 3 * patch**2 != inputs or not 0 < side <= LARGEST or side % (4 * patch):
+    except BadValue as error:
+        raise BadFile(f"{source}: a words model of {error}") from None
+    if rows != 3 * len(WORDS) or not 0 < side <= LARGEST:
         raise BadFile(
-            f"{source}: a words model of {rows // 3} words, patches of {inputs} values and images of {side} pixels; "
-            f"this package has {len(WORDS)} words, and images of up to {LARGEST} pixels, four patches or a multiple"
+            f"{source}: a words model of {rows // 3} words and images of {side} pixels; this package has {len(WORDS)} "
+            f"words, and images of up to {LARGEST} pixels"
         )
-    if any(width % 8 for width in (a, b, c)):
-        raise BadFile(f"{source}: its widths are {a}, {b} and {c}; they must be multiples of 8")
-    network = WordUNet(len(WORDS), (a, b, c), patch, context)
     fit_state(network, state, source)
     return network, side

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.models.generators.sampling.prompts import heard
-from ganatomy.models.generators.words.unet import ABSENT, PRESENT, UNSAID
+from ganatomy.models.generators.words.conditions import ABSENT, PRESENT, UNSAID
 
 SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")
 OBJECTS = (
