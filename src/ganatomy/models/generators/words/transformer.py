@@ -25,7 +25,7 @@ class TokenAttention(Attention):
         value: Float[Tensor, "b heads m d"],
     ) -> Float[Tensor, "b heads n d"]:
         """Return the values by how much of its attention each query pays to each key."""
-        shares = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        shares: Tensor = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
         return shares @ value
 
 
