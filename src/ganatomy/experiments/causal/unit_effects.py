@@ -263,7 +263,10 @@ def _row(rule: str, labels: pd.DataFrame, own: pd.DataFrame) -> dict[str, object
         share = float(own[name].mean()) if len(own) else math.nan
         row |= {name: share, f"{name}_error": math.sqrt(share * (1 - share) / units) if units else math.nan}
     relative = own.groupby("unit").relative.mean()
-    return row | {"relative": float(relative.mean()), "relative_error": float(relative.std()) / math.sqrt(max(units, 1))}
+    return row | {
+        "relative": float(relative.mean()),
+        "relative_error": float(relative.std()) / math.sqrt(max(units, 1)),
+    }
 
 
 def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:

@@ -34,7 +34,7 @@ def step_table(studies: Sequence[StudyView], counts: pd.DataFrame) -> pd.DataFra
         stepped = {layer: part for layer, part in parts.items() if part.step is not None}
         ablated = _ablated(study) if stepped else {}
         for layer, part in stepped.items():
-            row: dict[str, Any] = {"study": study.name, **part._asdict(), "layer": layer, **own[layer]}
+            row: dict[Any, Any] = {"study": study.name, **part._asdict(), "layer": layer} | own[layer]
             rows.append(row | (_caused(ablated[layer]) if layer in ablated else {}))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
