@@ -15,7 +15,7 @@ class Attention(nn.Module):
     Args:
         channels: of the places.
         context: numbers of each thing that is attended to.
-        norm: of the places, applied by whoever calls it.
+        norm: of the places, applied by the caller.
     """
 
     def __init__(self, channels: int, context: int, norm: nn.Module) -> None:

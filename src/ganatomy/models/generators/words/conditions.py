@@ -1,6 +1,7 @@
 """What every network of the words model is given: what is known of each word, and the time."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -15,7 +16,7 @@ ABSENT, PRESENT, UNSAID = range(3)
 """What is known of a word: its object is not there, it is there, or nothing was said."""
 
 
-class WordNetwork(nn.Module):
+class WordNetwork(nn.Module, ABC):
     """Velocity of a rectified flow x_t = (1 - t) image + t noise, given words: said, denied or left unsaid.
 
     Args:
@@ -35,6 +36,7 @@ class WordNetwork(nn.Module):
         )
 
     @classmethod
+    @abstractmethod
     def like(cls, words: int, state: Mapping[str, Tensor], size: int) -> "WordNetwork":
         """Return a network of the sizes that weights have.
 
@@ -47,17 +49,16 @@ class WordNetwork(nn.Module):
             KeyError, ValueError: these are not the weights of such a network.
             BadValue: they are, and it cannot be built.
         """
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def stages(self) -> tuple[str, ...]:
         """Names of the parts that are offered as layers, in forward order."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def listed(self) -> tuple[str, ...]:
         """Those that are dissected where no layers are named."""
-        raise NotImplementedError
 
     @property
     def word_stages(self) -> tuple[str, ...]:
