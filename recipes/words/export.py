@@ -19,9 +19,10 @@ from ganatomy.models.generators.words import OBJECTS, WordNetwork, WordSampler
 from ganatomy.models.segmenters import open_segmenter
 from words.data import CATEGORY, SEEN, SIZE
 from words.model import RectifiedFlow
+from words.seasons import seasons_obeyed
 
 
-def export(model: RectifiedFlow, path: Path, facts: Mapping[str, Any], images: int = 1000, each: int = 50) -> None:
+def export(model: RectifiedFlow, path: Path, facts: Mapping[str, Any], images: int = 4000, each: int = 200) -> None:
     """Write the weights and their card.
 
     Args:
@@ -29,13 +30,15 @@ def export(model: RectifiedFlow, path: Path, facts: Mapping[str, Any], images: i
         path: of the weights; the card lies beside them.
         facts: seed, images seen, and command of the training.
         images: drawn for the Fréchet distance and the shares of objects.
-        each: drawn for each object, once said and once denied.
+        each: drawn for each object, once said and once denied, and for each season and time of day.
     """
     half = {name: value.half().contiguous() for name, value in model.network.net.state_dict().items()}
     model.network.net.load_state_dict(half)
-    evaluate = SegmenterEvaluation(CATEGORY, int(facts["seed"]), model.latent, SIZE, images)
+    seed, net = int(facts["seed"]), model.network.net
+    evaluate = SegmenterEvaluation(CATEGORY, seed, model.latent, SIZE, images)
     with torch.no_grad():
-        scores = evaluate(model.network) | {"said and denied": words_seen(model.network.net, each)}
+        scores = evaluate(model.network) | {"said and denied": words_seen(net, each)}
+    scores["seasons and times"] = seasons_obeyed(net, 9 * each, seed, scenes=images)
     with atomic_write(path) as temporary:
         safetensors.torch.save_file(half | {"size": torch.tensor(SIZE)}, temporary)
     card = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import train_words as recipe
+from words import seasons
 
 from ganatomy.core.fingerprint import file_sha256
 from ganatomy.models.generators import open_generator
@@ -92,6 +93,14 @@ def test_what_is_exported_opens_and_its_card_says_how_good_it_is(tmp_path: Path)
     recipe.export(model, path, {"recipe": "none", "seed": 0, "images": 0}, images=8, each=2)
     card = json.loads(path.with_suffix(".json").read_text())
     assert (card["family"], card["name"], card["sha256"]) == ("wordflow", "small", file_sha256(path))
-    assert set(card["scores"]) >= {"frechet", "shares", "said and denied"}
+    assert set(card["scores"]) >= {"frechet", "shares", "said and denied", "seasons and times"}
     generator = open_generator(f"wordflow:{path}")
     assert generator.observe(generator.latents(range(1), 0), ()).images.shape == (1, 3, 64, 64)
+
+
+@pytest.mark.slow
+def test_the_classifier_tells_seasons_and_times_of_scenes_it_has_not_seen() -> None:
+    classifier = seasons.train_classifier(1280, 4, seed=0)
+    images, truth = seasons.scenes_with_truth(range(seasons.FIRST - 90, seasons.FIRST), 0)
+    assert seasons.shares_right(classifier, images, truth)["both"] >= 0.9
+    assert seasons.shares_right(classifier, images, truth.flip(0))["both"] < 0.5
