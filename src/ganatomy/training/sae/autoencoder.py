@@ -46,7 +46,7 @@ class Autoencoder(nn.Module):
         source = torch.Generator().manual_seed(seed)
         directions = torch.randn(features, units, generator=source).to(places.device)
         directions = functional.normalize(directions, dim=1)
-        self.W_enc, self.b_enc = nn.Parameter(directions.T.clone()), nn.Parameter(places.new_zeros(features))
+        self.W_enc, self.b_enc = nn.Parameter(directions.T.contiguous()), nn.Parameter(places.new_zeros(features))
         self.W_dec, self.b_dec = nn.Parameter(directions), nn.Parameter(mean * self.scale)
 
     def loss(self, places: Float[Tensor, "n u"], dead: Bool[Tensor, " k"], revival: float) -> Loss:
@@ -54,15 +54,17 @@ class Autoencoder(nn.Module):
         x = places * self.scale
         read = (x - self.b_dec) @ self.W_enc + self.b_enc
         c = greatest(read, self.sparsity)
-        missed = x - c @ self.W_dec - self.b_dec
+        active, missed = c.detach() > 0, x - c @ self.W_dec - self.b_dec
         unexplained = missed.square().mean()
         value, own = unexplained, dead.nonzero()[:, 0]
         if len(own) and revival:
             most = min(len(own), max(self.sparsity, x.shape[1] // 2))
             target = missed.detach()
-            error = (target - greatest(read.index_select(1, own), most) @ self.W_dec.index_select(0, own)).square().mean()
+            error = (
+                (target - greatest(read.index_select(1, own), most) @ self.W_dec.index_select(0, own)).square().mean()
+            )
             value = value + revival * error / target.square().mean().clamp(min=1e-12)
-        return Loss(value, unexplained.detach(), c.detach() > 0)
+        return Loss(value, unexplained.detach(), active)
 
     @torch.no_grad()
     def project_gradient(self) -> None:
@@ -73,7 +75,7 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def normalise(self) -> None:
         """Bring the decoder's rows back to length 1."""
-        self.W_dec /= self.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12))
 
     @torch.no_grad()
     def weights(self) -> dict[str, Tensor]:
@@ -103,13 +105,17 @@ class Scores(NamedTuple):
     l0: float
     dead_share: float
 
+    def by_name(self) -> dict[str, float]:
+        """Return them as cards name them."""
+        return dict(zip(("variance explained", "L0", "dead share"), self, strict=True))
+
 
 @torch.no_grad()
 def measured(weights: Mapping[str, Tensor], sparsity: int, places: Float[Tensor, "n u"]) -> Scores:
     """Return the scores of weights on places."""
     w_enc, b_enc, w_dec, b_dec = (weights[name].to(places) for name in NAMES)
     error, count, active = 0.0, 0, torch.zeros(len(b_enc), dtype=torch.bool, device=places.device)
-    for x in places.split(4096):
+    for x in torch.split(places, 4096):
         c = greatest((x - b_dec) @ w_enc + b_enc, sparsity)
         error += float((x - c @ w_dec - b_dec).double().square().sum())
         count += int((c > 0).sum())

@@ -12,7 +12,7 @@ from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.training.sae.autoencoder import NAMES, Autoencoder, Loss
 from ganatomy.training.sae.places import BATCH, Places
 
-RATE, FALLING = 1e-3, 0.2
+RATE, FALLING = 4e-3, 0.2
 """Learning rate of Adam, and the share of all steps, at the end, over which it falls to 0."""
 BETAS = (0.9, 0.999)
 REVIVAL = 1 / 32
