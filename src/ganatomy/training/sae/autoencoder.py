@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,12 +16,12 @@ class Loss(NamedTuple):
 
     Attributes:
         value: to be lowered.
-        unexplained: share of the variance of a usual batch that the reconstruction misses.
-        active: which features were active at each place.
+        missed: what the reconstruction misses of each place.
+        active: which features were active there.
     """
 
     value: Float[Tensor, ""]
-    unexplained: Float[Tensor, ""]
+    missed: Float[Tensor, "n u"]
     active: Bool[Tensor, "n k"]
 
 
@@ -49,22 +49,19 @@ class Autoencoder(nn.Module):
         self.W_enc, self.b_enc = nn.Parameter(directions.T.contiguous()), nn.Parameter(places.new_zeros(features))
         self.W_dec, self.b_dec = nn.Parameter(directions), nn.Parameter(mean * self.scale)
 
-    def loss(self, places: Float[Tensor, "n u"], dead: Bool[Tensor, " k"], revival: float) -> Loss:
-        """Return the squared error of places; dead features learn what the others miss, at a weight of `revival`."""
+    def loss(self, places: Float[Tensor, "n u"]) -> Loss:
+        """Return the mean squared error of places, which is the share of the variance that is missed."""
         x = places * self.scale
-        read = (x - self.b_dec) @ self.W_enc + self.b_enc
-        c = greatest(read, self.sparsity)
-        active, missed = c.detach() > 0, x - c @ self.W_dec - self.b_dec
-        unexplained = missed.square().mean()
-        value, own = unexplained, dead.nonzero()[:, 0]
-        if len(own) and revival:
-            most = min(len(own), max(self.sparsity, x.shape[1] // 2))
-            target = missed.detach()
-            error = (
-                (target - greatest(read.index_select(1, own), most) @ self.W_dec.index_select(0, own)).square().mean()
-            )
-            value = value + revival * error / target.square().mean().clamp(min=1e-12)
-        return Loss(value, unexplained.detach(), active)
+        c = greatest((x - self.b_dec) @ self.W_enc + self.b_enc, self.sparsity)
+        missed = x - c @ self.W_dec - self.b_dec
+        return Loss(missed.square().mean(), missed.detach(), c.detach() > 0)
+
+    @torch.no_grad()
+    def begin_anew(self, dead: Int64[Tensor, " d"], missed: Float[Tensor, "n u"], source: torch.Generator) -> None:
+        """Point features at what is missed of places, drawn in proportion to the squared error."""
+        drawn = torch.multinomial(missed.square().sum(1).cpu(), len(dead), replacement=True, generator=source)
+        directions = functional.normalize(missed[drawn.to(missed.device)], dim=1)
+        self.W_dec[dead], self.W_enc[:, dead], self.b_enc[dead] = directions, directions.T, 0.0
 
     @torch.no_grad()
     def project_gradient(self) -> None:

@@ -15,10 +15,10 @@ from ganatomy.training.sae.places import BATCH, Places
 RATE, FALLING = 4e-3, 0.2
 """Learning rate of Adam, and the share of all steps, at the end, over which it falls to 0."""
 BETAS = (0.9, 0.999)
-REVIVAL = 1 / 32
-"""Weight of the error that dead features learn from."""
 DEAD = 100
 """Steps without being active after which a feature is dead."""
+REVIVED = 100
+"""Steps after which dead features begin anew, while the learning rate is whole (resampling, Bricken et al. 2023)."""
 RECENT = 50
 """Steps over which the scores that are shown are averaged."""
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -42,7 +42,7 @@ class Training:
     Args:
         places: what it is trained on; of no images it stays as it begins.
         features, sparsity: how many there are, and how many may be active at a place.
-        revival: weight of the error that dead features learn from; 0 to leave them dead.
+        revival: whether dead features begin anew.
 
     Attributes:
         step: how many steps are done.
@@ -53,7 +53,7 @@ class Training:
         BadModel: the layer is NaN, Inf, or the same everywhere.
     """
 
-    def __init__(self, places: Places, features: int, sparsity: int, revival: float = REVIVAL) -> None:
+    def __init__(self, places: Places, features: int, sparsity: int, revival: bool = True) -> None:
         for name, value in (("features", features), ("sparsity", sparsity)):
             if value < 1:
                 raise BadValue(f"{name}={value} is too few; give at least 1")
@@ -61,7 +61,7 @@ class Training:
             raise BadValue(f"images={places.images} is too few; give 0 for an untrained one, or more")
         if sparsity > features:
             raise BadValue(f"sparsity={sparsity}: more active features than there are; give 1 to {features}")
-        self.places, self.revival = places, revival
+        self.places, self._revival = places, revival
         first = places.first()
         if not bool((first != first[0]).any()):
             raise BadModel(f"layer {places.layer} is the same everywhere; there is nothing to learn")
@@ -75,7 +75,7 @@ class Training:
     @property
     def recent(self) -> Recent:
         """Scores of the last steps."""
-        dead = float((self._idle > DEAD).double().mean())
+        dead = float((self._idle >= DEAD).double().mean())
         return Recent(1 - float(self._unexplained), float(self._active), dead)
 
     def run(self, after_step: Callable[[], None] = lambda: None) -> None:
@@ -93,7 +93,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = RATE * min(1.0, left / FALLING)
         self._optimiser.zero_grad()
-        loss = self.model.loss(batch, self._idle > DEAD, self.revival)
+        loss = self.model.loss(batch)
         loss.value.backward()  # type: ignore[no-untyped-call]
         self.model.project_gradient()
         self._optimiser.step()
@@ -101,10 +101,23 @@ class Training:
         self._idle = torch.where(loss.active.any(0), 0, self._idle + 1)
         self.step += 1
         self._show(loss)
+        if self._revival and self.step % REVIVED == 0 and left > FALLING:
+            self._revive(loss)
+
+    def _revive(self, loss: Loss) -> None:
+        """Have dead features begin anew, and forget what the optimiser knows of them."""
+        dead = (self._idle >= DEAD).nonzero()[:, 0]
+        if not len(dead) or not bool(loss.missed.any()):
+            return
+        self.model.begin_anew(dead, loss.missed, torch.Generator().manual_seed(self.step))
+        for name, axis in zip(NAMES[:3], (1, 0, 0), strict=True):
+            for moment in MOMENTS[:2]:
+                self._optimiser.state[getattr(self.model, name)][moment].index_fill_(axis, dead, 0.0)
+        self._idle[dead] = 0
 
     def _show(self, loss: Loss) -> None:
         weight = 1 / min(self.step, RECENT)
-        self._unexplained = torch.lerp(self._unexplained, loss.unexplained, weight)
+        self._unexplained = torch.lerp(self._unexplained, loss.value.detach(), weight)
         self._active = torch.lerp(self._active, loss.active.sum(1).float().mean(), weight)
 
     def seconds(self, steps: int = 3, images: int = 8) -> float:
