@@ -40,7 +40,7 @@ class SparseWorld:
     def latents(self, ids: range, seed: int) -> Tensor:
         return standard_normal(ids, seed, [2, self.count, 8, 8], self.device)
 
-    def observe(self, z: Tensor, layers: Sequence[str], edits: Sequence[Any] = ()) -> Observation:  # noqa: ARG002
+    def observe(self, z: Tensor, layers: Sequence[str], edits: Sequence[Any] = ()) -> Observation:
         chance, strength = torch.special.ndtr(z).unbind(1)
         c = (chance < self.odds[:, None, None]) * (0.5 + strength)
         r = torch.einsum("bkhw,ku->buhw", c, self.features) + 0.3
