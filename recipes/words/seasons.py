@@ -73,14 +73,14 @@ def seasons_obeyed(network: WordNetwork, images: int, seed: int, scenes: int, ep
     unseen, truth = scenes_with_truth(range(FIRST + scenes, FIRST + scenes + images), seed)
     prompts = [f"a {season} church by {time}" for season in SEASONS for time in TIMES]
     generator = SampledGenerator(WordSampler(network, prompts, SIZE))
-    said = torch.tensor([[i // 3, i % 3] for i in range(9)])[torch.arange(images) % 9]
+    prompted = torch.tensor([[i // 3, i % 3] for i in range(9)])[torch.arange(images) % 9]
     drawn = torch.cat(
         [
             generator.observe(generator.latents(range(start, min(start + 90, images)), 0), ()).images
             for start in range(0, images, 90)
         ]
     )
-    return shares_right(classifier, drawn, said) | {
+    return shares_right(classifier, drawn, prompted) | {
         f"rendered {name}": share for name, share in shares_right(classifier, unseen, truth).items()
     }
 

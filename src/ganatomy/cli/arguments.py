@@ -26,13 +26,14 @@ from ganatomy.cli.parser import (
     memory,
     study,
 )
+from ganatomy.cli.sae import add_sae
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.studies import add_studies
 from ganatomy.experiments.option_groups import MEASURED, RUN, SAMPLE
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
-    "Analyse": ("demo", "dissect", "compare", "monitor"),
+    "Analyse": ("demo", "dissect", "compare", "monitor", "sae"),
     "Intervene": (),
     "Photographs": ("invert", "edit-photographs"),
     "Quality": ("quality", "artifacts", "repair"),
@@ -85,6 +86,7 @@ def build() -> Parser:
     add_experiments(commands)
     add_compare(commands)
     add_monitor(commands)
+    add_sae(commands)
     add_studies(commands)
     _add_merge(commands)
     add_serve(commands)

@@ -48,6 +48,8 @@ def _completer(action: argparse.Action, parser: Parser, files: Any) -> Any:
 
     if action.dest in KINDS:
         return lambda **_: _models(action.dest)
+    if action.dest == "trained_on":
+        return lambda prefix="", **given: [*_models("generator"), *files(prefix=prefix, **given)]
     if action.dest == "name":
         return lambda **_: [*parser.own, *bundled_names()]
     if action.dest == "set":

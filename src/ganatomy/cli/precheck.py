@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ganatomy.api.autoencoders import located
 from ganatomy.core.assets import bundled_names
 from ganatomy.core.cache import cache_directory
 from ganatomy.core.errors import BadFile, StudyError, UnknownName, not_a_dissection
@@ -38,7 +39,10 @@ def check_names(arguments: Namespace) -> None:
     for kind in KINDS:
         if isinstance(given.get(kind), str):
             _check_model(kind, given[kind])
-    for directory in (given.get("directory"), *(given.get("directories") or ())):
+    source = located(given.get("trained_on"))  # a study, or a generator
+    if isinstance(source, str):
+        _check_model("generator", source)
+    for directory in (given.get("directory"), source, *(given.get("directories") or ())):
         if isinstance(directory, Path) and not directory.exists() and not _is_copy(directory):
             raise StudyError(f"{directory} holds no study; there is nothing of that name{_similar(directory)}")
     if given.get("about_study"):

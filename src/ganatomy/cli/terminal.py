@@ -46,6 +46,10 @@ class Bar:
         """Move it on."""
         self._bar.advance(self._task, pieces)
 
+    def label(self, text: str) -> None:
+        """Show another label."""
+        self._bar.update(self._task, description=text)
+
     def end(self) -> None:
         """Take it away."""
         self._bar.stop()

@@ -20,6 +20,14 @@ class Progress(Protocol):
         """End the task, done or not."""
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """Progress that can say another thing of the task that is shown."""
+
+    def label(self, text: str) -> None:
+        """Show this in place of the label."""
+
+
 class NullProgress:
     """Progress that is not shown."""
 
