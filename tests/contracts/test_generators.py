@@ -148,13 +148,13 @@ def autoencoder_spec(directory: Path, seed: int) -> str:
     numbers = torch.Generator().manual_seed(seed)
     state = {name: torch.randn(shape, generator=numbers) for name, shape in {"W_enc": (6, 9), "W_dec": (9, 6)}.items()}
     torch.save(state, directory / f"{seed}-autoencoder.pt")
-    options = f"layer=layer3&directions={directory / f'{seed}-autoencoder.pt'}&activation=topk:4"
-    return f"basis:{progan_spec(directory, seed)}?{options}"
+    options = f"layer=layer3&file={directory / f'{seed}-autoencoder.pt'}&activation=topk:4"
+    return f"sae:{progan_spec(directory, seed)}?{options}"
 
 
 EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "basis": lambda directory, seed: f"basis:{progan_spec(directory, seed)}?layer=layer3&directions=rotation",
-    "basis autoencoder": autoencoder_spec,
+    "sae": autoencoder_spec,
     "basis of one": lambda directory, seed: f"basis:planted:?layer=layer2&directions=rotation&count=1&seed={seed}",
     "basis pca": lambda directory, seed: (
         f"basis:{progan_spec(directory, seed)}?layer=layer4&directions=pca&images=40&count=4"

@@ -1,7 +1,6 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -235,14 +234,6 @@ def test_what_only_looks_is_still_no_generator() -> None:
         open_generator("basis:bundled:church-discriminator?layer=layer3&directions=rotation")
 
 
-AUTOENCODERS: Mapping[str, tuple[str, str, str, str]] = {
-    "W": ("W_enc.T", "W_dec", "b_enc", "b_dec"),
-    "linear": ("encoder.weight", "decoder.weight.T", "encoder.bias", "bias"),
-    "mixed": ("encoder.weight", "W_dec", "encoder.bias", "b_dec"),
-    "pre": ("encoder.weight", "decoder.weight.T", "latent_bias", "pre_bias"),
-}
-
-
 class TestFiles:
     @pytest.mark.parametrize("suffix", ["safetensors", "npz", "npy", "pt"])
     def test_a_matrix_opens_from_every_format(self, suffix: str, tmp_path: Path) -> None:
@@ -273,24 +264,6 @@ class TestFiles:
         path = kept(tmp_path, act_comp=randn(3, K).view(shape), lat_comp=randn(3, 1, 5))
         assert torch.equal(named(f"{path}&tensor=act_comp").directions.reads, randn(3, K))
 
-    @pytest.mark.parametrize("names", AUTOENCODERS.values(), ids=AUTOENCODERS)
-    @pytest.mark.parametrize("k", [20, K])
-    def test_autoencoders_open_under_their_names(self, names: tuple[str, ...], k: int, tmp_path: Path) -> None:
-        numbers = (randn(k, K), randn(k, K, seed=1), randn(k, seed=2), randn(K, seed=3))
-        state = {n.removesuffix(".T"): x.T if n.endswith(".T") else x for n, x in zip(names, numbers, strict=True)}
-        own = named(f"{kept(tmp_path, **state)}&activation=topk:4").directions
-        assert torch.equal(own.reads, numbers[0])
-        assert torch.equal(own.writes, numbers[1].T)
-        assert torch.equal(own.bias, numbers[2])
-        assert torch.equal(own.mean, numbers[3])
-        assert own.activation == "topk:4"
-
-    def test_what_a_decoder_only_adds_is_not_taken_away_first(self, tmp_path: Path) -> None:
-        state = {"encoder.weight": randn(20, K), "decoder.weight": randn(K, 20), "decoder.bias": randn(K)}
-        own = named(str(kept(tmp_path, **state))).directions
-        assert not own.mean.any()
-        assert own.activation == "relu"
-
     @pytest.mark.parametrize(
         ("tensors", "options", "code", "fact"),
         [
@@ -305,15 +278,9 @@ class TestFiles:
             ({"a": randn(3, K)}, "&tensor=c", "bad-file", "tensor c"),
             ({"directions": randn(3, K), "mean": randn(3)}, "", "bad-file", "[3]"),
             ({"a": randn(3, K).to(torch.complex64)}, "", "bad-file", "complex"),
-            ({"a": randn(3, K)}, "&activation=relu", "bad-value", "activation=relu"),
-            ({"a": randn(3, K)}, "&seed=1", "unknown-name", "tensor, activation"),
-            ({"W_enc": randn(K, 9)}, "", "bad-file", "W_dec or decoder.weight"),
-            ({"W_enc": randn(9, K), "W_dec": randn(9, K)}, "", "bad-file", f"W_enc has shape [9, {K}]"),
-            ({"W_enc": randn(K, 9), "W_dec": randn(8, K)}, "", "bad-file", f"W_dec has shape [8, {K}]"),
-            ({"W_enc": randn(K, 0), "W_dec": randn(0, K)}, "", "bad-file", f"[{K}, 0]"),
-            ({"W_enc": torch.tensor(1.0), "W_dec": randn(9, K)}, "", "bad-file", "[]"),
-            ({"W_enc": randn(K, 9), "W_dec": randn(9, K), "threshold": randn(9)}, "", "bad-file", "threshold"),
-            ({"W_enc": randn(K, 9), "W_dec": randn(9, K)}, "&activation=topk:10", "unknown-name", "topk:10"),
+            ({"a": randn(3, K)}, "&activation=relu", "bad-value", "sae:planted"),
+            ({"a": randn(3, K)}, "&seed=1", "unknown-name", "tensor"),
+            ({"W_enc": randn(K, 9), "W_dec": randn(9, K)}, "", "bad-value", "sae:"),
         ],
     )
     def test_others_are_refused_in_one_line(
@@ -375,16 +342,9 @@ class TestNames:
 
     def test_every_option_is_in_the_fingerprint(self, tmp_path: Path) -> None:
         one, other = kept(tmp_path, a=randn(3, K)), kept(tmp_path, "other.safetensors", a=randn(3, K, seed=1))
-        state = {"W_enc": randn(K, 9), "W_dec": randn(9, K)}
-        encoder = kept(tmp_path, "encoder.safetensors", **state)
-        shifted = kept(tmp_path, "shifted.safetensors", **state, b_dec=randn(K))
         turns = ["rotation", "rotation&seed=1", "rotation&amount=0.5", "rotation&count=3"]
         main = [f"pca&images={each}" for each in ("40", "50", "40&count=3", "40&seed=1")]
-        files = [
-            *map(str, (one, other, encoder, shifted)),
-            f"{encoder}&activation=none",
-            f"{encoder}&activation=topk:3",
-        ]
+        files = [str(one), str(other)]
         options = [*turns, *main, *files]
         found = {named(each).fingerprint for each in options}
         assert len(found) == len(options)

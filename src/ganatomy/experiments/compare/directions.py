@@ -18,8 +18,9 @@ from ganatomy.experiments.compare.counts import category_rows
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.fdr import false_discovery
 from ganatomy.models.generators.basis import open_basis
+from ganatomy.models.generators.sae import open_sae
 
-FAMILY = "basis"
+FAMILIES = {"basis": open_basis, "sae": open_sae}
 WHICH = ("generator", "layer", "study", "directions", "count")
 COUNTS = ("interpretable", "interpretable_error", "matched", "matched_error", "matched_at")
 CONCEPTS = ("concepts", "concepts_error", "concepts_at", "at")
@@ -84,9 +85,9 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     ('bundled:church?dtype=float16', {'layer': 'layer4', 'directions': 'rotation'})
     """
     family, argument, options = split_name(generator)
-    if family != FAMILY:
+    if family not in FAMILIES:
         return None
-    known = inspect.signature(open_basis).parameters
+    known = inspect.signature(FAMILIES[family]).parameters
     within, _, inner = argument.partition(":")
     others = {name: value for name, value in options.items() if name not in known}
     return join_name(within, inner, others), {n: v for n, v in options.items() if n in known}
@@ -109,5 +110,6 @@ def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str
 
 
 def _shown_options(options: Mapping[str, str]) -> str:
-    rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions")]
-    return ", ".join([options.get("directions", "directions"), *rest])
+    named = options.get("directions") or options.get("file", "directions")
+    rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions", "file")]
+    return ", ".join([named, *rest])

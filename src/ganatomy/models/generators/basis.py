@@ -161,7 +161,8 @@ def open_basis(
         directions: ``rotation``, ``pca``, or a file.
         seed, amount, count: of `rotation`.
         images: of `principal`, which takes `seed` and `count` too.
-        tensor, activation: of `read_directions`.
+        tensor: of `read_directions`.
+        activation: none has one; it is that of autoencoders, whose family is ``sae``.
         options: the model's.
 
     Raises:
@@ -170,11 +171,15 @@ def open_basis(
     """
     if not argument or not layer or not directions:
         raise BadValue("basis takes a model, a layer and directions: basis:bundled:church?layer=layer4&directions=pca")
+    if activation:
+        raise BadValue(
+            f"activation={activation} is of an autoencoder; open that as sae:{argument}?layer={layer}&file=FILE"
+        )
     family, _, inner = argument.partition(":")
     subject = GENERATORS.make(family, inner, options, device=device)
     check_layers([layer], subject.layers)
     given = {"seed": seed, "amount": amount, "count": count}
-    given |= {"images": images, "tensor": tensor, "activation": activation}
+    given |= {"images": images, "tensor": tensor}
     options = {name: text for name, text in given.items() if text}
     kind = directions if directions in DIRECTIONS.names() and directions != "file" else "file"
     return in_basis(subject, layer, DIRECTIONS.make(kind, directions, options, subject=subject, layer=layer))

@@ -4,7 +4,7 @@
 rotation              random orthogonal directions: the control for axis alignment of Network Dissection (Bau, Zhou et
                       al. 2017, 3.2)
 pca                   principal directions over a sample of images, all places alike
-a file                a matrix [directions, units], or an autoencoder's encoder and decoder
+a file                a matrix [directions, units]
 ====================  ===============================================================================================
 """
 
@@ -33,11 +33,16 @@ SAMPLE = 1 << 32
 """Added to the seed for the images of principal directions, so that no dissection is scored on the same ones."""
 
 BATCH = 32
+NORMALISATIONS = ("none", "layer", "norm")
+EPSILON = 1e-5
+"""Added to deviations, as SAELens and SAeUron do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Directions:
     """Directions of a layer with u units: c = activation(W (r - mean) + bias), and r' = r + V (c' - c).
+
+    Where features are normalised first, r is (r - m) / s of every place, and r' = r + s V (c' - c).
 
     The part of r that c does not hold, the error of an autoencoder or what is orthogonal to fewer directions than
     units, is thus kept as it was, and unchanged coefficients change nothing, to the bit.
@@ -48,6 +53,9 @@ class Directions:
         activation: ``none``, ``relu``, or ``topk:n``: at every place the n greatest that are positive, others 0.
         recipe: how they were computed, for the fingerprint; else that is of their numbers. Numbers that are computed
             again differ in their last bits from machine to machine.
+        thresholds: [k] coefficients that are not greater are 0.
+        normalisation: of every place: ``layer``, by mean and deviation of its units; ``norm``, to a length of √u.
+        added: [u] what a decoder adds to V c, if that is not the mean.
 
     >>> turned = Directions.linear(torch.tensor([[0.6, 0.8], [-0.8, 0.6]]))
     >>> r = torch.randn(1, 2, 4, 4)
@@ -62,10 +70,15 @@ class Directions:
     bias: Float[Tensor, " k"]
     activation: str = "none"
     recipe: tuple[object, ...] = ()
+    thresholds: Float[Tensor, " k"] | None = None
+    normalisation: str = "none"
+    added: Float[Tensor, " u"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown activation."""
+        """Refuse an unknown activation or normalisation."""
         self._kept  # noqa: B018  it raises
+        if self.normalisation not in NORMALISATIONS:
+            raise UnknownName("normalisation", self.normalisation, NORMALISATIONS)
 
     @classmethod
     def linear(
@@ -92,14 +105,15 @@ class Directions:
         """Sha256 over the recipe or the numbers."""
         if self.recipe:
             return fingerprint({}, "directions", len(self.reads), *self.recipe)
-        return fingerprint(self._tensors(), "directions", self.activation)
+        normalised = () if self.normalisation == "none" else (self.normalisation,)
+        return fingerprint(self._tensors(), "directions", self.activation, *normalised)
 
     @cached_property
     def orthogonal(self) -> bool:
         """Whether coefficients are a rotation of features, and so determine them."""
         k, u = self.reads.shape
-        same = torch.allclose(self.reads @ self.reads.T, torch.eye(k), atol=1e-4)
-        return k == u and self.activation == "none" and same
+        plain = self.activation == self.normalisation == "none" and self.thresholds is None
+        return k == u and plain and torch.allclose(self.reads @ self.reads.T, torch.eye(k), atol=1e-4)
 
     def to(self, device: torch.device) -> "Directions":
         """Return the directions on a device."""
@@ -107,13 +121,19 @@ class Directions:
         return dataclasses.replace(self, **moved)
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {"reads": self.reads, "writes": self.writes, "mean": self.mean, "bias": self.bias}
+        held = {"reads": self.reads, "writes": self.writes, "mean": self.mean, "bias": self.bias}
+        others = {"thresholds": self.thresholds, "added": self.added}
+        return held | {name: each for name, each in others.items() if each is not None}
 
     def encode(self, r: Features) -> Float[Tensor, "b k h w"]:
         """Return the coefficients of features, place by place."""
-        c = _mixed(self.reads, r) + (self.bias - self.reads @ self.mean)[:, None, None]
+        center, scale = self._scales(r)
+        c = _mixed(self.reads, (r - center) / scale if self.normalisation != "none" else r)
+        c = c + (self.bias - self.reads @ self.mean)[:, None, None]
         if self.activation != "none":
             c = c.clamp(min=0)
+        if self.thresholds is not None:
+            c = c.masked_fill(c <= self.thresholds[:, None, None], 0)
         if self._kept:
             greatest = c.topk(self._kept, dim=1)
             c = torch.zeros_like(c).scatter(1, greatest.indices, greatest.values)
@@ -125,7 +145,23 @@ class Directions:
 
     def moved(self, r: Features, c: Float[Tensor, "b k h w"], changed: Float[Tensor, "b k h w"]) -> Features:
         """Return features after their coefficients c have changed; differentiable in `changed`."""
-        return r + _mixed(self.writes, changed - c)
+        change = _mixed(self.writes, changed - c)
+        return r + (change if self.normalisation == "none" else self._scales(r)[1] * change)
+
+    def rebuilt(self, r: Features, c: Float[Tensor, "b k h w"]) -> Features:
+        """Return what an autoencoder makes of the coefficients c of features r."""
+        center, scale = self._scales(r)
+        added = self.mean if self.added is None else self.added
+        return scale * (_mixed(self.writes, c) + added[:, None, None]) + center
+
+    def _scales(self, r: Features) -> tuple[Tensor, Tensor]:
+        """Return what is taken from the features of every place, and what they are then divided by: [b, 1, h, w]."""
+        zero = r.new_zeros(())
+        if self.normalisation == "layer":
+            return r.mean(1, keepdim=True), r.std(1, keepdim=True) + EPSILON
+        if self.normalisation == "norm":
+            return zero, r.norm(dim=1, keepdim=True).clamp(min=EPSILON) / math.sqrt(r.shape[1])
+        return zero, zero + 1
 
     @cached_property
     def _kept(self) -> int:
@@ -259,43 +295,30 @@ def _checked(count: int | None, most: int, of: str) -> int:
     return most if count is None else count
 
 
-READS = {"W_enc": True, "encoder.weight": False}
-"""Names of an encoder, and whether it is [units, directions]."""
-WRITES = {"W_dec": True, "decoder.weight": False}
-"""Names of a decoder, and whether it is [directions, units]."""
-BIASES = ("b_enc", "encoder.bias", "latent_bias")
-MEANS = ("b_dec", "pre_bias", "bias")
-"""Names of what is taken from the features before they are read, and added in the end."""
-ADDED = "decoder.bias"
-"""The name of what is only added in the end, and so is no matter to an edit."""
+ENCODERS = ("W_enc", "encoder.weight", "encoder.final_block.0.weight")
+"""Names of the encoder of an autoencoder."""
 
 
 @DIRECTIONS.register("file")
-def read_directions(
-    path: str, /, *, subject: Subject, layer: str, tensor: str = "", activation: str = ""
-) -> Directions:
+def read_directions(path: str, /, *, subject: Subject, layer: str, tensor: str = "") -> Directions:
     """Read directions from a ``.safetensors``, ``.npz``, ``.npy`` or PyTorch file.
 
     Args:
-        path: holds one matrix [directions, units], of several that named ``directions``, if any with ``mean`` [units]
-            it if the features are to be centred; or the encoder and decoder of an autoencoder.
+        path: holds one matrix [directions, units], of several that named ``directions``, and with it ``mean`` [units]
+            if the features are to be centred.
         subject: the model.
         layer: of it.
         tensor: the name of the matrix.
-        activation: of the autoencoder: ``relu`` (if not given), ``topk:n`` or ``none``.
 
     Raises:
         BadFile: unreadable, no such tensor, or of another shape.
-        BadValue: an activation without an autoencoder, or directions that are not independent.
-        UnknownName: no such activation.
+        BadValue: the file is an autoencoder's, or the directions are not independent.
     """
     state, units = read_state(Path(path)), subject.layers[layer].units
-    if not tensor and any(name in state for name in READS):
-        return _autoencoder(state, units, activation or "relu", path)
-    if activation:
-        raise BadValue(f"activation={activation} is of an autoencoder; {path} holds none: no {' or '.join(READS)}")
+    if not tensor and any(name in state for name in ENCODERS):
+        raise BadValue(f"{path}: is an autoencoder; open it as sae:GENERATOR?layer={layer}&file={path}")
     matrix = _matrix(state, units, tensor, path)
-    mean = _fitting(state, "mean", (units,), path) if "mean" in state else None
+    mean = fitting(state, "mean", (units,), path) if "mean" in state else None
     try:
         return Directions.linear(matrix, mean)
     except BadValue as error:
@@ -317,30 +340,7 @@ def _matrix(state: State, units: int, name: str, path: str) -> Float[Tensor, "k 
     return value.reshape(len(value), units).double()
 
 
-def _autoencoder(state: State, units: int, activation: str, path: str) -> Directions:
-    """Return the latents of an autoencoder as directions."""
-    for name in state:
-        if name not in (*READS, *WRITES, *BIASES, *MEANS, ADDED):
-            raise BadFile(f"{path}: has tensor {name}, which none of the autoencoders known here has")
-    reader = next(name for name in READS if name in state)
-    writer = next((name for name in WRITES if name in state), None)
-    if writer is None:
-        raise BadFile(f"{path}: has an encoder, {reader}, and no decoder: {' or '.join(WRITES)}")
-    value = state[reader]
-    k = value.shape[-1 if READS[reader] else 0] if value.ndim else 0
-    reads = _fitting(state, reader, (units, k) if READS[reader] else (k, units), path)
-    writes = _fitting(state, writer, (k, units) if WRITES[writer] else (units, k), path)
-    bias, mean = (next((each for each in names if each in state), None) for names in (BIASES, MEANS))
-    return Directions(
-        (reads.T if READS[reader] else reads).contiguous(),
-        (writes.T if WRITES[writer] else writes).contiguous(),
-        torch.zeros(units) if mean is None else _fitting(state, mean, (units,), path),
-        torch.zeros(k) if bias is None else _fitting(state, bias, (k,), path),
-        activation,
-    )
-
-
-def _fitting(state: State, name: str, shape: tuple[int, ...], path: str) -> Tensor:
+def fitting(state: State, name: str, shape: tuple[int, ...], path: str) -> Tensor:
     """Return a tensor of that shape, in single precision."""
     value = _real(state, name, path)
     if tuple(value.shape) != shape or not math.prod(shape):
