@@ -306,8 +306,8 @@ class TestFamily:
     def test_dissected_by_name(self, tmp_path: Path) -> None:
         config, state, file, _, _ = KINDS["ganatomy"]
         name = f"sae:planted:?layer={LAYER}&file={written(tmp_path / 'it', config, state, file)}"
-        done = ganatomy.dissect(name, "planted", layers=[LAYER], images=8, out=tmp_path / "out")
-        assert len(done.units(LAYER)) == K
+        done = ganatomy.dissect(name, segmenter="planted", layers=[LAYER], images=8, out=tmp_path / "out")
+        assert set(done.units["unit"]) == set(range(K))
 
 
 NAN = {"W_enc": W.clone().index_fill_(0, torch.tensor([1]), float("nan")), "W_dec": V}

@@ -97,7 +97,7 @@ class _Weights:
         if self.settings.scaled:
             writes = writes * self._one("scaling_factor", self.k)
         if self.settings.by_norm:
-            lengths = writes.norm(dim=0)
+            lengths: Tensor = torch.linalg.vector_norm(writes, dim=0)
             reads, bias, writes = lengths[:, None] * reads, lengths * bias, writes / lengths.clamp(min=1e-12)
         activation, thresholds = self._activation(given, thresholds)
         mean = self._first(MEANS, self.units)
@@ -140,7 +140,7 @@ class _Weights:
             )
         shape = (self.k, self.units) if WRITES[name] else (self.units, self.k)
         writes = self._oriented(name, shape, WRITES[name])
-        lengths = writes.norm(dim=0)
+        lengths: Tensor = torch.linalg.vector_norm(writes, dim=0)
         if name == "dictionary._weights" and bool(((lengths - 1).abs() < NEAR).all()):
             return writes / lengths  # overcomplete does so before every use
         return writes
@@ -173,10 +173,10 @@ class _Weights:
 
     def _activation(self, given: str, thresholds: Tensor | None) -> tuple[str, Tensor | None]:
         """Return the activation, and the thresholds if it has any."""
-        asked = given or self.settings.activation or self._unsaid(thresholds)
-        kind, _, number = asked.partition(":")
+        function = given or self.settings.activation or self._unsaid(thresholds)
+        kind, _, number = function.partition(":")
         if kind in ("jumprelu", "gated") and number and not given:
-            raise BadFile(f"{self.path}: the activation is {asked!r}; it takes no number")
+            raise BadFile(f"{self.path}: the activation is {function!r}; it takes no number")
         if kind == "jumprelu" and number:
             return "relu", torch.full((self.k,), _threshold(number))
         if kind in ("jumprelu", "gated", "batchtopk") and thresholds is not None:
@@ -184,7 +184,7 @@ class _Weights:
         if kind in ("jumprelu", "gated"):
             needed = ", ".join(GATES) if kind == "gated" else " or ".join(THRESHOLDS)
             raise BadFile(f"{self.path}: is {kind}, but has no tensor {needed}")
-        return asked.removeprefix("batch"), None
+        return function.removeprefix("batch"), None
 
     def _unsaid(self, thresholds: Tensor | None) -> str:
         if thresholds is not None:

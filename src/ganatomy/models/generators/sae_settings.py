@@ -69,7 +69,7 @@ def find_autoencoder(path: Path) -> tuple[Path, Settings]:
         weights = _weights_of(path)
         configs = [weights.with_suffix(".json"), *(weights.with_name(name) for name in CONFIGS)]
         found = [each for each in dict.fromkeys(configs) if each != weights and each.is_file()]
-        settings = [said for each in found if (said := _settings(each))]
+        settings = [read for each in found if (read := _settings(each))]
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: cannot be read ({error})") from error
     if found and not settings and path.is_dir():  # a file may lie beside the description of something else
@@ -96,20 +96,20 @@ def _settings(path: Path) -> Settings | None:
         raise BadFile(f"{path}: is no JSON that can be read ({error})") from error
     config = config.get("sae", config) if isinstance(config, dict) and isinstance(config.get("sae"), dict) else config
     if isinstance(config, dict):
-        said = _Said(path, config)
+        entries = _Config(path, config)
         if config.get("kind") == "sae":
-            return _of_ganatomy(said)
+            return _of_ganatomy(entries)
         if {"n_dirs_local", "d_model", "k"} <= config.keys():
-            return _of_unbox(said)
+            return _of_unbox(entries)
         if "d_in" in config and config.keys() & {"expansion_factor", "num_latents"} and "k" in config:
-            return _of_sparsify(said)
+            return _of_sparsify(entries)
         if {"d_in", "d_sae"} <= config.keys():
-            return _of_saelens(said)
+            return _of_saelens(entries)
     return None
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Config:
     """The entries of a description, each of the type that it must be.
 
     Raises:
@@ -156,78 +156,78 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]} …"
 
 
-def _of_ganatomy(said: _Said) -> Settings:
+def _of_ganatomy(config: _Config) -> Settings:
     return Settings(
         "ganatomy",
-        said.text("activation", "relu"),
-        said.whole("units"),
-        said.whole("features"),
-        layer=said.text("layer"),
-        generator=said.text("generator"),
-        tied=said.tied(),
+        config.text("activation", "relu"),
+        config.whole("units"),
+        config.whole("features"),
+        layer=config.text("layer"),
+        generator=config.text("generator"),
+        tied=config.tied(),
     )
 
 
-def _of_unbox(said: _Said) -> Settings:
+def _of_unbox(config: _Config) -> Settings:
     return Settings(
         "sdxl-unbox",
-        f"topk:{said.whole('k')}",
-        said.whole("d_model"),
-        said.whole("n_dirs_local"),
-        update=said.text("output_or_diff", "diff") == "diff",
+        f"topk:{config.whole('k')}",
+        config.whole("d_model"),
+        config.whole("n_dirs_local"),
+        update=config.text("output_or_diff", "diff") == "diff",
     )
 
 
-def _of_sparsify(said: _Said) -> Settings:
-    said.refuse("transcode", "and a transcoder writes to another layer than it reads")
-    said.refuse("skip_connection", "which no direction of features is")
-    if (kind := said.text("activation", "topk")) != "topk":
-        raise BadFile(f"{said.path}: activation is {kind!r}; of sparsify, topk is known here")
+def _of_sparsify(config: _Config) -> Settings:
+    config.refuse("transcode", "and a transcoder writes to another layer than it reads")
+    config.refuse("skip_connection", "which no direction of features is")
+    if (kind := config.text("activation", "topk")) != "topk":
+        raise BadFile(f"{config.path}: activation is {kind!r}; of sparsify, topk is known here")
     # SAeUron, too, reads SAEs that were trained with the greatest of a batch or image by the greatest of a place.
     return Settings(
         "SAeUron or sparsify",
-        f"topk:{said.whole('k')}",
-        said.whole("d_in"),
-        said.whole("num_latents", least=0) or said.whole("expansion_factor") * said.whole("d_in"),
-        normalisation="layer" if said.flag("input_unit_norm") else "none",
-        tied=said.tied(),
+        f"topk:{config.whole('k')}",
+        config.whole("d_in"),
+        config.whole("num_latents", least=0) or config.whole("expansion_factor") * config.whole("d_in"),
+        normalisation="layer" if config.flag("input_unit_norm") else "none",
+        tied=config.tied(),
     )
 
 
-def _of_saelens(said: _Said) -> Settings:
-    architecture = said.text("architecture", "standard")
+def _of_saelens(config: _Config) -> Settings:
+    architecture = config.text("architecture", "standard")
     if architecture not in ARCHITECTURES:
-        raise BadFile(f"{said.path}: architecture is {_short(architecture)}; known are {', '.join(ARCHITECTURES)}")
-    said.refuse("hook_head_index", "and the units of a layer are not divided by heads")
-    said.refuse("reshape_activations", "and the units of a layer are not divided by heads")
-    normalised = said.text("normalize_activations", "none")
+        raise BadFile(f"{config.path}: architecture is {_short(architecture)}; known are {', '.join(ARCHITECTURES)}")
+    config.refuse("hook_head_index", "and the units of a layer are not divided by heads")
+    config.refuse("reshape_activations", "and the units of a layer are not divided by heads")
+    normalised = config.text("normalize_activations", "none")
     if normalised not in NORMALISED:
         raise BadFile(
-            f"{said.path}: normalize_activations is {_short(normalised)}; known are {', '.join(NORMALISED)}, as for "
+            f"{config.path}: normalize_activations is {_short(normalised)}; known are {', '.join(NORMALISED)}, as for "
             "others a number is needed that is in no file: fold it into the weights, and save them"
         )
     return Settings(
         "SAELens or ViT-Prisma",
-        architecture if architecture in ("gated", "jumprelu") else _function(said, architecture),
-        said.whole("d_in"),
-        said.whole("d_sae"),
-        centred=said.flag("apply_b_dec_to_input", True),
+        architecture if architecture in ("gated", "jumprelu") else _function(config, architecture),
+        config.whole("d_in"),
+        config.whole("d_sae"),
+        centred=config.flag("apply_b_dec_to_input", True),
         normalisation=NORMALISED[normalised],
-        tied=said.tied(),
-        by_norm=said.flag("rescale_acts_by_decoder_norm") and architecture in ("topk", "batchtopk"),
-        scaled=said.flag("finetuning_scaling_factor") or said.flag("uses_scaling_factor"),
+        tied=config.tied(),
+        by_norm=config.flag("rescale_acts_by_decoder_norm") and architecture in ("topk", "batchtopk"),
+        scaled=config.flag("finetuning_scaling_factor") or config.flag("uses_scaling_factor"),
     )
 
 
-def _function(said: _Said, architecture: str) -> str:
+def _function(config: _Config, architecture: str) -> str:
     """Return the activation, which of standard ones is named, under a name that changed."""
-    given = said.config.get("activation_fn_kwargs") or {}
-    inner = _Said(said.path, given if isinstance(given, dict) else {})
-    k = said.whole("k") or inner.whole("k")
-    function = said.text("activation_fn_str") or said.text("activation_fn", "relu")
+    given = config.config.get("activation_fn_kwargs") or {}
+    inner = _Config(config.path, given if isinstance(given, dict) else {})
+    k = config.whole("k") or inner.whole("k")
+    function = config.text("activation_fn_str") or config.text("activation_fn", "relu")
     name = function if architecture == "standard" else architecture
     if name not in ("relu", "topk", "batchtopk"):
-        raise BadFile(f"{said.path}: the activation is {_short(name)}; known are relu and topk")
+        raise BadFile(f"{config.path}: the activation is {_short(name)}; known are relu and topk")
     if name != "relu" and not k:
-        raise BadFile(f"{said.path}: the activation is {name}, but k is missing")
+        raise BadFile(f"{config.path}: the activation is {name}, but k is missing")
     return name if name == "relu" else f"{name}:{k}"
