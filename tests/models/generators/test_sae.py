@@ -343,6 +343,7 @@ REFUSED: list[tuple[Any, dict[str, Tensor], str, str, str]] = [
     ({"kind": "sae", "activation": "topk:3", "layer": "layer3"}, BASE, SAFE, "bad-value", "layer3"),
     ({"kind": "sae", "activation": "topk:3", "layer": f"{LAYER}~update"}, BASE, SAFE, "bad-value", "~update"),
     ({"kind": "sae", "activation": "swish"}, BASE, SAFE, "unknown-name", "swish"),
+    ({"kind": "sae", "activation": "topk:" + "9" * 5000}, BASE, SAFE, "unknown-name", "topk:1"),
     (None, OVER, "sae.pt", "bad-value", "topk:n"),
     (None, BASE | {"r_mag": RATE}, "sae.pt", "bad-file", "b_gate"),
     (None, {**OVER, "encoder.final_block.1.running_var": -LOW, "thresholds": LOW}, "sae.pt", "bad-file", "negative"),

@@ -10,6 +10,7 @@ a file                a matrix [directions, units]
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,7 +168,7 @@ class Directions:
     def _kept(self) -> int:
         """The n of ``topk:n``; 0 for all."""
         kind, _, number = self.activation.partition(":")
-        if kind == "topk" and number.isascii() and number.isdigit() and 0 < int(number) <= len(self.reads):
+        if kind == "topk" and re.fullmatch("[1-9][0-9]{0,8}", number) and int(number) <= len(self.reads):
             return int(number)
         if self.activation not in ("none", "relu"):
             raise UnknownName("activation", self.activation, ["none", "relu", f"topk:1 … topk:{len(self.reads)}"])
