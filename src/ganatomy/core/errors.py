@@ -51,6 +51,12 @@ def shown(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
 
 
+def shortened(value: object, most: int = 80) -> str:
+    """Return a value as it is written in Python, cut where it is long: a file may hold a name of any length."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
 class UnknownName(GanatomyError):
     """A name that does not exist where it was looked up.
 
@@ -63,7 +69,7 @@ class UnknownName(GanatomyError):
 
     def __init__(self, kind: str, given: str, known: Iterable[str], close: Sequence[str] = ()) -> None:
         self.kind, self.given, self.known, self.close = kind, given, tuple(known), tuple(close)
-        super().__init__(f"unknown {kind} {given!r}; {self._hint()}")
+        super().__init__(f"unknown {kind} {shortened(given)}; {self._hint()}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.kind, self.given, self.known, self.close), self.__dict__

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganatomy.core.errors import BadFile
+from ganatomy.core.errors import BadFile, shortened
 from ganatomy.core.files import read_json
 
 CONFIGS = ("cfg.json", "config.json")
@@ -125,35 +125,30 @@ class _Config:
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= LARGEST:
-            raise BadFile(f"{self.path}: {name} is {_short(value)}; it must be a whole number, {least} to {LARGEST}")
+            raise BadFile(f"{self.path}: {name} is {shortened(value)}; it must be a whole number, {least} to {LARGEST}")
         if int(value) != value:
-            raise BadFile(f"{self.path}: {name} is {_short(value)}; it must be a whole number")
+            raise BadFile(f"{self.path}: {name} is {shortened(value)}; it must be a whole number")
         return int(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.config.get(name, default)
         if not isinstance(value, bool):
-            raise BadFile(f"{self.path}: {name} is {_short(value)}; it must be true or false")
+            raise BadFile(f"{self.path}: {name} is {shortened(value)}; it must be true or false")
         return value
 
     def text(self, name: str, default: str = "") -> str:
         value = self.config.get(name, default)
         if not isinstance(value, str | None):
-            raise BadFile(f"{self.path}: {name} is {_short(value)}; it must be a text")
+            raise BadFile(f"{self.path}: {name} is {shortened(value)}; it must be a text")
         return default if value is None else value
 
     def refuse(self, name: str, why: str) -> None:
         """Refuse what would change the coefficients and is not known here."""
         if self.config.get(name) not in (None, False, 0, "", "none"):
-            raise BadFile(f"{self.path}: {name} is {_short(self.config[name])}, {why}")
+            raise BadFile(f"{self.path}: {name} is {shortened(self.config[name])}, {why}")
 
     def tied(self) -> bool:
         return any(self.flag(name) for name in TIED)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]} …"
 
 
 def _of_ganatomy(config: _Config) -> Settings:
@@ -197,14 +192,14 @@ def _of_sparsify(config: _Config) -> Settings:
 def _of_saelens(config: _Config) -> Settings:
     architecture = config.text("architecture", "standard")
     if architecture not in ARCHITECTURES:
-        raise BadFile(f"{config.path}: architecture is {_short(architecture)}; known are {', '.join(ARCHITECTURES)}")
+        raise BadFile(f"{config.path}: architecture is {shortened(architecture)}; known are {', '.join(ARCHITECTURES)}")
     config.refuse("hook_head_index", "and the units of a layer are not divided by heads")
     config.refuse("reshape_activations", "and the units of a layer are not divided by heads")
     normalised = config.text("normalize_activations", "none")
     if normalised not in NORMALISED:
         raise BadFile(
-            f"{config.path}: normalize_activations is {_short(normalised)}; known are {', '.join(NORMALISED)}, as for "
-            "others a number is needed that is in no file: fold it into the weights, and save them"
+            f"{config.path}: normalize_activations is {shortened(normalised)}; known are {', '.join(NORMALISED)}, "
+            "as for others a number is needed that is in no file: fold it into the weights, and save them"
         )
     return Settings(
         "SAELens or ViT-Prisma",
@@ -227,7 +222,7 @@ def _function(config: _Config, architecture: str) -> str:
     function = config.text("activation_fn_str") or config.text("activation_fn", "relu")
     name = function if architecture == "standard" else architecture
     if name not in ("relu", "topk", "batchtopk"):
-        raise BadFile(f"{config.path}: the activation is {_short(name)}; known are relu and topk")
+        raise BadFile(f"{config.path}: the activation is {shortened(name)}; known are relu and topk")
     if name != "relu" and not k:
         raise BadFile(f"{config.path}: the activation is {name}, but k is missing")
     return name if name == "relu" else f"{name}:{k}"
