@@ -11,7 +11,12 @@ from small_runs import small_commands, verbs
 from ganatomy.cli import main
 from ganatomy.engines import local, registry
 
-MEASURES_NOTHING = {"layers": "one image", "calibrate": "some images, once", "serve": "single images"}
+MEASURES_NOTHING = {
+    "layers": "one image",
+    "calibrate": "some images, once",
+    "serve": "single images",
+    "sae": "it learns",
+}
 """Commands that have a device, and nothing to share out."""
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.models.generators import open_subject
-from ganatomy.models.generators.directions import read_directions
+from ganatomy.models.generators.basis import BasisSubject
 from ganatomy.models.generators.hooked import HookedGenerator
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.training.sae import directory
@@ -85,9 +85,9 @@ def test_weights_in_plain_torch_are_those_that_were_scored(tmp_path: Path) -> No
     assert found.scores["variance explained"] == pytest.approx(1 - float(missed), abs=1e-3)
     assert found.scores["L0"] == pytest.approx(float((c > 0).sum(1).double().mean()), abs=1e-3)
     assert torch.allclose(w["W_dec"].norm(dim=1), torch.ones(20), atol=1e-5)
-    subject = open_subject("planted:")
-    opened = read_directions(str(tmp_path / "a/sae.safetensors"), subject=subject, layer="layer3", activation="topk:3")
-    assert torch.allclose(opened.encode(x.T[None, :, :, None])[0, :, :, 0].T, c, atol=1e-5)
+    opened = open_subject(f"sae:planted:?layer=layer3&file={tmp_path / 'a'}")
+    assert isinstance(opened, BasisSubject)
+    assert torch.allclose(opened.directions.encode(x.T[None, :, :, None])[0, :, :, 0].T, c, atol=1e-5)
 
 
 def test_coefficients_do_not_change_with_the_scale_of_the_layer() -> None:
