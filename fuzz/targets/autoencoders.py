@@ -51,6 +51,6 @@ def read(root: Path) -> None:
     from ganatomy.models.generators.autoencoders import read_autoencoder
 
     layer = LAYERS[(root / "it" / "state_dict.pth").exists()]
-    directions, _ = read_autoencoder(str(root / "it"), layer, UNITS)
+    directions = read_autoencoder(str(root / "it"), layer, UNITS)
     r = torch.ones(1, UNITS, 1, 1)
     directions.moved(r, directions.encode(r), directions.encode(2 * r))

@@ -33,7 +33,7 @@ NEAR = 0.05
 """How far from 1 lengths of a normalised dictionary may be after the last step of its training."""
 
 
-def read_autoencoder(path: str, layer: str, units: int, activation: str = "") -> tuple[Directions, Settings]:
+def read_autoencoder(path: str, layer: str, units: int, activation: str = "") -> Directions:
     """Read an autoencoder, from its file or directory, for a layer of so many units.
 
     Args:
@@ -57,7 +57,7 @@ def read_autoencoder(path: str, layer: str, units: int, activation: str = "") ->
     for name in state:
         if name not in KNOWN:
             raise BadFile(f"{where}: has tensor {name}, which none of the autoencoders known here has; {OPENS}")
-    return _Weights(state, units, settings, where).directions(activation), settings
+    return _Weights(state, units, settings, where).directions(activation)
 
 
 def _check_layer(settings: Settings, layer: str, path: str) -> None:

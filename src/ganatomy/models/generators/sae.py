@@ -50,7 +50,7 @@ def open_sae(
         if name not in (known := bundled_names("sae")):
             raise UnknownName("bundled autoencoder", name, known)
         file = str(bundled(name))
-    directions, _ = read_autoencoder(file, layer, subject.layers[layer].units, activation)
+    directions = read_autoencoder(file, layer, subject.layers[layer].units, activation)
     return in_basis(subject, layer, directions)
 
 

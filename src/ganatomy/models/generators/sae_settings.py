@@ -42,7 +42,7 @@ class Settings:
         tied: whether the decoder is the encoder's transpose.
         by_norm: whether the greatest are chosen by coefficient times the length of the decoder's direction.
         scaled: whether coefficients are multiplied before they are decoded.
-        layer, generator: those of the training, if known.
+        layer: that of the training, if known.
     """
 
     format: str = ""
@@ -56,7 +56,6 @@ class Settings:
     by_norm: bool = False
     scaled: bool = False
     layer: str = ""
-    generator: str = ""
 
 
 def find_autoencoder(path: Path) -> tuple[Path, Settings]:
@@ -158,7 +157,6 @@ def _of_ganatomy(config: _Config) -> Settings:
         config.whole("units"),
         config.whole("features"),
         layer=config.text("layer"),
-        generator=config.text("generator"),
         tied=config.tied(),
     )
 
