@@ -218,7 +218,7 @@ KINDS: dict[str, Kind] = {
 def opened(name: str, folder: Path) -> Directions:
     config, state, file, activation, _ = KINDS[name]
     layer = f"{LAYER}~update" if name == "sdxl-unbox" else LAYER
-    return read_autoencoder(str(written(folder, config, state, file)), layer, U, activation)[0]
+    return read_autoencoder(str(written(folder, config, state, file)), layer, U, activation)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -389,7 +389,7 @@ def test_no_code_is_run_and_what_is_no_file_is_told(tmp_path: Path, monkeypatch:
 
 def test_a_file_beside_the_description_of_something_else_opens(tmp_path: Path) -> None:
     path = written(tmp_path / "it", {"model_type": "bert"}, BASE, LENSED) / LENSED
-    assert read_autoencoder(str(path), LAYER, U)[0].activation == "relu"
+    assert read_autoencoder(str(path), LAYER, U).activation == "relu"
 
 
 @pytest.mark.parametrize("spec", ["sae:", "sae:planted:?layer=layer1", "sae:planted:?file=x"])
