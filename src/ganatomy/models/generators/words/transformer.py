@@ -13,6 +13,8 @@ from ganatomy.models.generators.words.conditions import WordNetwork, patch_side
 
 WIDER = 4
 """Units within a block for each of its outputs."""
+SOONEST = 0.05
+"""Least time that what is left of the noise is divided by."""
 
 
 class TokenAttention(Attention):
@@ -60,6 +62,10 @@ class Block(nn.Module):
 
 class WordTransformer(WordNetwork):
     """Velocity of a rectified flow x_t = (1 - t) image + t noise, from tokens alone: there is one scale.
+
+    The last layer predicts the image, from which the velocity follows. A token has no more units than its patch has
+    numbers: were the velocity predicted, the tokens would have to carry all the noise, and images would lack detail
+    (Li and He 2025, arXiv 2511.13720).
 
     Args:
         words: how many words there are.
@@ -115,5 +121,6 @@ class WordTransformer(WordNetwork):
         for block in self.blocks:
             h = block(h, modulation, words)
         scale, shift = self.last(emb).unsqueeze(1).chunk(2, 2)
-        velocity = self.output(self.norm(h) * (1 + scale) + shift)
-        return F.pixel_shuffle(velocity.transpose(1, 2).reshape(patches.shape), self.patch)
+        output = self.output(self.norm(h) * (1 + scale) + shift)
+        image = F.pixel_shuffle(output.transpose(1, 2).reshape(patches.shape), self.patch)
+        return (x - image) / t.clamp(min=SOONEST)[:, None, None, None]
