@@ -17,6 +17,7 @@ from ganatomy.experiments.inversion.edit import changes_table, edited_whole
 from ganatomy.experiments.inversion.found import FoundLatents, ModelImages
 from ganatomy.experiments.inversion.tables import concepts_table, photographs_table
 from ganatomy.models.inversion import inverted
+from ganatomy.report.causal.edited_photographs import greatest_change
 
 INVERTED = "ganatomy.experiments.inversion.photographs.inverted"
 SHORT: dict[str, Any] = {"images": 16, "steps": 2, "latent_steps": 2}
@@ -48,6 +49,13 @@ def test_changes_have_errors_over_photographs() -> None:
     table = changes_table(WORDS, before, after).set_index("concept")
     assert table.change.to_dict() == {"sky": -0.25, "tree": 0.25}
     assert table.change_error["sky"] == pytest.approx(0.25)
+
+
+def test_the_answer_is_of_a_change_beyond_its_error() -> None:
+    table = pd.DataFrame({"concept": ["sky", "tree"], "change": [-0.2, 0.05], "change_error": [0.4, 0.01]})
+    assert greatest_change(table) == "tree changes most beyond its error: +5.0 ± 1.0 % of the pixels."
+    assert greatest_change(table[:1]).startswith("No effect")
+    assert greatest_change(table[:0]).startswith("The segmenter sees no concept")
 
 
 def test_a_change_is_enlarged_into_the_middle_of_a_photograph_and_the_rest_keeps_its_bytes() -> None:

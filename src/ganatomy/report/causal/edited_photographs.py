@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ganatomy.report.causal.section import Block, Section
 from ganatomy.report.causal.tiles import Card, heat_tile, rows_of_tiles, tile
-from ganatomy.report.formats import count, effect_text, percent
+from ganatomy.report.formats import count, effect_text, percent, percent_with_error
 from ganatomy.report.tables import Column, Table, rows
+from ganatomy.stats.paired import holds_zero
 
 if TYPE_CHECKING:
     from ganatomy.experiments.inversion.edit import EditedPhotographs
@@ -48,10 +50,6 @@ def edited_cards(edited: "EditedPhotographs") -> list[Card]:
 def edited_section(edited: "EditedPhotographs") -> Section:
     """Return the section of edited photographs."""
     spec, (table,) = edited.spec, edited_tables(edited)
-    first = rows(edited.table)[0] if len(edited.table) else None
-    answer = "The segmenter sees no concept in them."
-    if first is not None:
-        answer = f"{first.concept} changes most: {effect_text(first.change, first.change_error)} of the pixels."
     lead = (
         "An edited photograph is the photograph and what the edits add to its reconstruction, where that is more than "
         "2 of 255; every other pixel is the photograph's."
@@ -61,9 +59,20 @@ def edited_section(edited: "EditedPhotographs") -> Section:
         key=f"photographs-{spec.edits:.8}",
         short="edited photographs",
         question=f"What do {spec.chosen} do to {count(spec.images, 'photograph')}?",
-        answer=answer,
+        answer=greatest_change(edited.table),
         blocks=[
             Block("The photographs", f"{lead} The files in images/ are {size}.", rows_of_tiles(edited_cards(edited))),
             Block(table.caption, "Errors are standard errors over photographs.", table.html()),
         ],
     )
+
+
+def greatest_change(table: pd.DataFrame) -> str:
+    """Return, as a sentence, the greatest change of a table that is beyond its error."""
+    if table.empty:
+        return "The segmenter sees no concept in them."
+    for row in rows(table):  # the greatest change first
+        if not holds_zero(row.change, row.change_error):
+            change = percent_with_error(row.change, row.change_error, sign=True)
+            return f"{row.concept} changes most beyond its error: {change} of the pixels."
+    return "No effect: no concept changes beyond its error."
