@@ -226,6 +226,7 @@ def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: 
     assert far.mean() < near.mean() / 10
     page.wait("document.querySelector('#changes .painted')")
     assert "tree" in page.ask("document.getElementById('strokes').textContent")
+    assert page.ask("document.getElementById('found').textContent") == "It is above."
     link = page.ask("location.href")
     if os.environ.get("GANATOMY_DRAW_DOCS"):
         page.screenshot(ROOT / "docs" / "images" / "painting.png")

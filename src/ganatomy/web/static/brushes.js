@@ -68,10 +68,11 @@ export class BrushList {
 
   #listFound() {
     const word = this.find.value.trim().toLowerCase();
-    const others = this.choices.filter((choice) => !choice.first && (choice.key === this.selected || (word && choice.name.toLowerCase().includes(word))));
+    const named = this.choices.filter((choice) => word && choice.name.toLowerCase().includes(word));
+    const others = this.choices.filter((choice) => !choice.first && (choice.key === this.selected || named.includes(choice)));
     put(element("found", HTMLElement), others.slice(0, MAX_FOUND).map((choice) => h("label", {}, this.#radio(choice),
       h("i", { class: "swatch", style: `background:${choice.colour}` }), h("span", {}, choice.name), h("small", {}, choice.note))),
-    word && !others.length ? h("p", { class: "small" }, "No brush has this name.") : null);
+    word && !others.length ? h("p", { class: "small" }, named.length ? "It is above." : "No brush has this name.") : null);
   }
 
   /** @param {BrushChoice} choice */
