@@ -18,6 +18,7 @@ from ganatomy.models.generators.word_maps import WordMaps, attend
 from ganatomy.report.causal.page import write_causal_report
 from ganatomy.report.html import write_report
 
+PIXART = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
 UNETS = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
@@ -90,9 +91,12 @@ def church_words() -> list[SampledGenerator]:
     return [opened(f"bundled:church-words?steps=3&prompts=a church with a tree{more}") for more in ("", "&words=yes")]
 
 
-@pytest.mark.parametrize("kind", UNETS)
-def test_words_of_prompts_are_units_of_unets(saved_pipeline: Callable[[str], Path], kind: str) -> None:
-    name = f"diffusers:{saved_pipeline(kind) / 'model'}?steps=2&prompts=a tree;a red door, open"
+@pytest.mark.parametrize("kind", [*UNETS, *PIXART])
+def test_words_of_prompts_are_units_where_there_is_attention_to_them(
+    saved_pipeline: Callable[[str], Path], saved_transformer: Callable[[str], Path], kind: str
+) -> None:
+    saved = saved_transformer if kind in PIXART else saved_pipeline
+    name = f"diffusers:{saved(kind) / 'model'}?steps=2&prompts=a tree;a red Door, open"
     plain, own = opened(name), opened(f"{name}&words=yes")
     z = own.latents(range(4), 3)
     before = own.observe(z, ()).images

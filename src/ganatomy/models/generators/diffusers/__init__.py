@@ -17,6 +17,7 @@ from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.generators.sampling import SampledGenerator, sampled_options
 from ganatomy.models.generators.sampling.listing import spread
 from ganatomy.models.generators.sampling.prompts import read_prompts
+from ganatomy.models.generators.word_maps import SUFFIX
 
 __all__ = ["Decoder", "Denoiser", "PipelineSampler", "open_diffusers"]
 
@@ -111,7 +112,8 @@ def open_diffusers(
             sampler = open_pipeline(argument, whole, device)
             shown = (show or "final", half or "cond", listed.blocks, sampler.name)
             blocks = [sampler.blocks[number - 1] for number in spread(len(sampler.blocks))]
-            few = () if listed.blocks else blocks
+            maps = [f"{block}.attn2{SUFFIX}" for block in blocks if words]
+            few = () if listed.blocks else (*blocks, *maps)
             return SampledGenerator(sampler, listed.steps, *shown, few, pairs=bool(pairs))
     _refuse({"words": words or None, "prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")
     if len(listed.steps) > 1:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel, BadValue
+from ganatomy.models.generators.diffusers.conditions import Conditions
 from ganatomy.models.generators.word_maps import SUFFIX, WordMaps, attend
 from ganatomy.models.weights.pretrained import quiet
 
@@ -125,3 +127,21 @@ def word_tokens(tokenizer: Any, prompts: Sequence[str], texts: Sequence[str], li
                 tokens[row, first : first + len(part), numbers[name]] = 1
             first += len(part)
     return WordTokens(tuple(numbers), tokens)
+
+
+def with_words(conditions: Conditions, tokenizer: Any, prompts: Sequence[str], texts: Sequence[str]) -> Conditions:
+    """Return conditions that say which tokens are of which word; what guidance leads away from has no words.
+
+    Args:
+        conditions: of the texts.
+        tokenizer: of the text encoder.
+        prompts: as they are encoded.
+        texts: that are encoded.
+
+    Raises:
+        BadModel, BadValue: see `word_tokens`.
+    """
+    words, tokens = word_tokens(tokenizer, prompts, texts, conditions.texts)
+    without = {**conditions.without, "tokens": torch.zeros_like(tokens[:1])} if conditions.without else {}
+    given, facts = {**conditions.given, "tokens": tokens}, (*conditions.facts, "word maps")
+    return replace(conditions, given=given, without=without, facts=facts, words=words)

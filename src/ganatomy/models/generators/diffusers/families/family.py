@@ -14,6 +14,7 @@ from ganatomy.models.generators.diffusers.conditions import Conditions, Texts, t
 from ganatomy.models.generators.diffusers.decoder import side
 from ganatomy.models.generators.diffusers.encoding import Encoded, Reader, encode
 from ganatomy.models.generators.diffusers.pipeline_index import Index
+from ganatomy.models.generators.diffusers.word_attention import PromptTokens, add_word_maps
 from ganatomy.models.generators.hooks import TokenGrid
 
 
@@ -48,12 +49,14 @@ class Family(ABC):
         is_doubled: whether the pipeline's own guided call of the network has both halves, without the prompt first.
         is_flow: whether the network predicts a velocity from noise to image.
         is_single_file: whether the weights of all parts may be in a single file.
+        attends_to_words: whether the network has attention of places to the words of a prompt alone.
         blocks: the lists of modules of the network that are its blocks; empty where it is no sequence of them.
     """
 
     is_flow = False
     is_doubled = True
     is_single_file = False
+    attends_to_words = False
     blocks: tuple[str, ...] = ()
 
     def __init__(
@@ -65,6 +68,7 @@ class Family(ABC):
         device: torch.device,
     ) -> None:
         self.index, self.config, self.options, self._device = index, config, options, device
+        self._tokens = PromptTokens()
         if options.weights and not self.is_single_file:
             raise BadValue(f"weights={options.weights}: each part of a {index.pipeline} has its own; leave it out")
         self.size = self._size(enlargement)
@@ -131,13 +135,17 @@ class Family(ABC):
             BadValue: options that do not fit.
         """
 
-    def add_word_maps(self, network: nn.Module) -> None:  # noqa: ARG002  for families
+    def add_word_maps(self, network: nn.Module) -> None:
         """Make the attention to each word of the prompts a layer, wherever the network has such attention.
 
         Raises:
             BadModel: it has none.
         """
-        raise BadModel(f"{self.index.name}: a {self.index.pipeline} has no cross-attention to words; leave out words")
+        if not self.attends_to_words:
+            raise BadModel(
+                f"{self.index.name}: a {self.index.pipeline} has no cross-attention to words; leave out words"
+            )
+        add_word_maps(network, self._tokens, self.index.name)
 
     @abstractmethod
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:

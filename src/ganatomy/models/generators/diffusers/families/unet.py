@@ -11,7 +11,7 @@ from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions
 from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP, open_tokenizer
 from ganatomy.models.generators.diffusers.families.family import Family, chosen
-from ganatomy.models.generators.diffusers.word_attention import PromptTokens, add_word_maps, word_tokens
+from ganatomy.models.generators.diffusers.word_attention import with_words
 from ganatomy.models.generators.hooks import TokenGrid
 from ganatomy.models.generators.sampling.listing import grid_of
 
@@ -54,9 +54,7 @@ class ClassUNet(UNet):
 class WordUNet(UNet):
     """A UNet that is given the words of a prompt; SDXL also the whole prompt and the size of the image."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._tokens = PromptTokens()
+    attends_to_words = True
 
     def check(self, latents: int | None) -> None:
         """Refuse networks that want more than their pipeline gives."""
@@ -78,11 +76,11 @@ class WordUNet(UNet):
         embedded = int(self.config.get("time_cond_proj_dim") or 0)
         texts = self._texts(guidance > 1 and not embedded)
         readers = (CLIP, PROJECTED_CLIP)
-        found = [self._encode(part, readers[i], texts.texts) for i, part in enumerate(encoders)]
-        whole = len(found) > 1
-        given = {"words": torch.cat([each.layers for each in found], -1) if whole else found[0].last}
-        if whole and found[-1].pooled is not None:
-            given["pooled"] = found[-1].pooled
+        encoded = [self._encode(part, readers[i], texts.texts) for i, part in enumerate(encoders)]
+        whole = len(encoded) > 1
+        given = {"words": torch.cat([each.layers for each in encoded], -1) if whole else encoded[0].last}
+        if whole and encoded[-1].pooled is not None:
+            given["pooled"] = encoded[-1].pooled
             sizes = torch.tensor(
                 [self.pixels, self.pixels, 0, 0, self.pixels, self.pixels]
             )  # of the original and the image, and where it was cut
@@ -94,18 +92,12 @@ class WordUNet(UNet):
         without = chosen(given, texts.last)
         for name in ("words", "pooled") if without and zeros else ():
             without[name] = torch.zeros_like(without[name])
-        facts = (texts.texts, self.pixels if whole else 0, zeros, *(each.facts for each in found))
-        words: tuple[str, ...] = ()
-        if self.options.words:
-            tokenizer = open_tokenizer(self.index, encoders[0], readers[0])
-            words, tokens = word_tokens(tokenizer, self.options.prompts, texts.texts, given["words"].shape[1])
-            given["tokens"], facts = tokens, (*facts, "word maps")
-            without |= {"tokens": torch.zeros_like(tokens[:1])} if without else {}
-        return Conditions(self.options.prompts, texts.rows, given, without, guidance, facts, words)
-
-    def add_word_maps(self, network: nn.Module) -> None:
-        """Make the attention to each word a layer of every cross-attention; see `Family`."""
-        add_word_maps(network, self._tokens, self.index.name)
+        facts = (texts.texts, self.pixels if whole else 0, zeros, *(each.facts for each in encoded))
+        prompts = self.options.prompts
+        found = Conditions(prompts, texts.rows, given, without, guidance, facts)
+        if not self.options.words:
+            return found
+        return with_words(found, open_tokenizer(self.index, encoders[0], readers[0]), prompts, texts.texts)
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
