@@ -12,13 +12,13 @@ from torch import Tensor
 import ganatomy
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators import open_generator
-from ganatomy.models.generators.diffusers.word_attention import word_tokens
+from ganatomy.models.generators.diffusers.word_attention import WordAttention, word_tokens
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.models.generators.word_maps import WordMaps, attend
 from ganatomy.report.causal.page import write_causal_report
 from ganatomy.report.html import write_report
 
-PIXART = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
+TRANSFORMERS = ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
 UNETS = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
@@ -60,6 +60,29 @@ def test_what_is_attended_to_is_as_torch_computes_it_and_edits_scale_the_shares_
     assert torch.allclose(edited, (shares * times[:, None, None]) @ value, atol=1e-6)
 
 
+@pytest.mark.parametrize("texts_first", [False, True])
+def test_where_image_and_text_attend_to_both_the_maps_are_of_places_and_the_text_is_left_alone(
+    texts_first: bool,
+) -> None:
+    query, key, value = random(2, 3, 9, 8), random(2, 3, 9, 8, seed=1), random(2, 3, 9, 8, seed=2)
+    tokens = torch.zeros(2, 3, 1)
+    tokens[:, 1] = 1  # the second of three tokens is the word
+    place, texts = (slice(3, 9), slice(0, 3)) if texts_first else (slice(0, 6), slice(6, 9))
+    whole = F.scaled_dot_product_attention(query, key, value)
+    maps, seen = WordMaps(), []
+    maps.register_forward_hook(lambda _module, _inputs, own: seen.append(own))
+    with WordAttention(maps, tokens, texts_first) as mode:
+        assert torch.allclose(F.scaled_dot_product_attention(query, key, value), whole, atol=1e-6)
+    assert mode.met
+    shares = (query @ key.mT / 8**0.5).softmax(-1)
+    assert torch.allclose(seen[0][..., 0], shares[:, :, place, texts][..., 1].mean(1), atol=1e-6)
+    maps.register_forward_hook(lambda _module, _inputs, own: torch.zeros_like(own))
+    with WordAttention(maps, tokens, texts_first):
+        edited = F.scaled_dot_product_attention(query, key, value)
+    shares[:, :, place, texts.start + 1] = 0
+    assert torch.allclose(edited, shares @ value, atol=1e-6)
+
+
 def test_a_word_that_is_not_in_a_prompt_has_no_map_and_no_edit_of_it_does_anything() -> None:
     query, key, value = random(1, 2, 4, 8), random(1, 2, 3, 8, seed=1), random(1, 2, 3, 8, seed=2)
     maps = WordMaps()
@@ -91,12 +114,12 @@ def church_words() -> list[SampledGenerator]:
     return [opened(f"bundled:church-words?steps=3&prompts=a church with a tree{more}") for more in ("", "&words=yes")]
 
 
-@pytest.mark.parametrize("kind", [*UNETS, *PIXART])
+@pytest.mark.parametrize("kind", [*UNETS, *TRANSFORMERS])
 def test_words_of_prompts_are_units_where_there_is_attention_to_them(
     saved_pipeline: Callable[[str], Path], saved_transformer: Callable[[str], Path], kind: str
 ) -> None:
-    saved = saved_transformer if kind in PIXART else saved_pipeline
-    name = f"diffusers:{saved(kind) / 'model'}?steps=2&prompts=a tree;a red Door, open"
+    saved = saved_transformer if kind in TRANSFORMERS else saved_pipeline
+    name = f"diffusers:{saved(kind) / 'model'}?steps=2&size=16&prompts=a tree;a red Door, open"
     plain, own = opened(name), opened(f"{name}&words=yes")
     z = own.latents(range(4), 3)
     before = own.observe(z, ()).images
@@ -151,8 +174,8 @@ def test_what_cannot_be_had_is_refused_in_one_line(
         open_generator(f"diffusers:{unet}?part=unet&words=yes")
     with mistake("bad-model", "DDPMPipeline", "words"):
         open_generator(f"diffusers:{classes}?part=pipeline&words=yes")
-    with mistake("bad-model", "FluxPipeline", "words"):
-        open_generator(f"diffusers:{saved_transformer('FluxPipeline') / 'model'}?words=yes&prompts=a tree")
+    with mistake("bad-model", "Flux2KleinPipeline", "words"):
+        open_generator(f"diffusers:{saved_transformer('Flux2KleinPipeline') / 'model'}?words=yes&prompts=a tree")
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def open_diffusers(
             sampler = open_pipeline(argument, whole, device)
             shown = (show or "final", half or "cond", listed.blocks, sampler.name)
             blocks = [sampler.blocks[number - 1] for number in spread(len(sampler.blocks))]
-            maps = [f"{block}.attn2{SUFFIX}" for block in blocks if words]
+            maps = [f"{block}.{sampler.attention}{SUFFIX}" for block in blocks if words]
             few = () if listed.blocks else (*blocks, *maps)
             return SampledGenerator(sampler, listed.steps, *shown, few, pairs=bool(pairs))
     _refuse({"words": words or None, "prompts": prompts, **of_pipelines}, f"for whole pipelines; give part={PIPELINE}")

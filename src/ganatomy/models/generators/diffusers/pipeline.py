@@ -63,7 +63,7 @@ class PipelineSampler:
         self.network: nn.Module = network
         self._family, self._schedule, self._decoder, self._conditions = family, schedule, decoder, conditions
         self.steps, self.prompts, self.halves = schedule.steps, conditions.prompts, conditions.halves
-        self.words = conditions.words
+        self.words, self.attention = conditions.words, family.attention
         self.shape = (family.channels * (1 + schedule.draws), family.size, family.size)
         lists = {name: getattr(network, name) for name in family.blocks}
         self.blocks = [f"{name}.{i}" for name, own in lists.items() for i in range(len(own))]

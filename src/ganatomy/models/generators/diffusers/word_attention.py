@@ -1,12 +1,15 @@
-"""Cross-attention of diffusers to the words of a prompt, as a layer of each attention; see `WordMaps`."""
+"""Attention of diffusers to the words of a prompt, as a layer of each attention; see `WordMaps`."""
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions
@@ -30,70 +33,106 @@ class PromptTokens:
     now: Tensor | None = None
 
 
-class WordAttention:
-    """A processor of an `Attention` of diffusers: as its own one to rounding, and a hook edits the map of each word.
+class WordAttention(TorchFunctionMode):
+    """While it is on, attention to the tokens of a text goes through the maps of words; see `attend`.
 
     Args:
-        tokens: of the call that runs now.
+        maps: the layer.
+        tokens: of the call that runs now, [b, tokens, words].
+        texts_first: whether those of the text come before those of the image, where both attend to both.
     """
 
-    def __init__(self, tokens: PromptTokens) -> None:
-        self._tokens = tokens
+    def __init__(self, maps: WordMaps, tokens: Tensor, texts_first: bool) -> None:
+        super().__init__()
+        self._maps, self._tokens, self._texts_first = maps, tokens, texts_first
+        self.met = False
 
-    def __call__(
+    def __torch_function__(
+        self, function: Any, _types: Any, given: tuple[Any, ...] = (), named: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, or compute the attention."""
+        named = named or {}
+        if function is not functional.scaled_dot_product_attention:
+            return function(*given, **named)
+        self.met = True
+        return self._attended(*given, **named)
+
+    def _attended(
         self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,  # noqa: ARG002  of attentions with a spatial norm, which have no words
-        **_: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,  # noqa: ARG002  networks only draw here
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
-        """Return what the places attend to, [b, places, units]."""
-        x, words = hidden_states, encoder_hidden_states
-        if words is None or x.ndim != 3 or self._tokens.now is None:
-            raise BadModel("this attention is not to the words of a prompt; leave words=yes out")
-        if attn.norm_cross:
-            words = attn.norm_encoder_hidden_states(words)
-        own = x if attn.group_norm is None else attn.group_norm(x.transpose(1, 2)).transpose(1, 2)
-        parts = (attn.to_q(own), attn.to_k(words), attn.to_v(words))
-        query, key, value = (each.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for each in parts)
-        query = query if attn.norm_q is None else attn.norm_q(query)
-        key = key if attn.norm_k is None else attn.norm_k(key)
-        if attention_mask is not None:
-            attention_mask = attn.prepare_attention_mask(attention_mask, key.shape[2], len(x))
-            attention_mask = attention_mask.unflatten(0, (-1, attn.heads))
-        mixed = attend(query, key, value, attn.words, self._tokens.now, attention_mask)
-        out: Tensor = attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
-        return (out + x if attn.residual_connection else out) / float(attn.rescale_output_factor)
+        texts, (places, keys) = self._tokens.shape[1], (query.shape[2], key.shape[2])
+        joint, mask = keys != texts, attn_mask
+        if is_causal or enable_gqa or (joint and (mask is not None or places != keys or keys < texts)):
+            raise BadModel("its attention to words is of an unknown kind; leave words=yes out")
+        if mask is not None and mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -torch.inf)
+        if not joint:
+            return attend(query, key, value, self._maps, self._tokens, mask, scale)
+        places -= texts
+        if self._texts_first:
+            (rest, own), beside = torch.split(query, [texts, places], 2), (0, places)
+        else:
+            (own, rest), beside = torch.split(query, [places, texts], 2), (places, 0)
+        tokens = functional.pad(self._tokens, (0, 0, *beside))
+        images = attend(own, key, value, self._maps, tokens, scale=scale)
+        words = functional.scaled_dot_product_attention(rest, key, value, scale=scale)
+        return torch.cat([words, images] if self._texts_first else [images, words], 2)
 
 
-def add_word_maps(network: nn.Module, tokens: PromptTokens, name: str) -> None:
-    """Make the attention to words a layer of every cross-attention of a network: ``…attn2:words``.
+def add_word_maps(network: nn.Module, tokens: PromptTokens, name: str, attention: str, texts_first: bool) -> None:
+    """Make the attention to words a layer of every attention to them: ``…attn2:words``.
+
+    Args:
+        network: of a pipeline.
+        tokens: of the call that runs now.
+        name: of the pipeline.
+        attention: what such parts are called.
+        texts_first: see `WordAttention`.
 
     Raises:
-        BadModel: it has none, or not of the kind that this can take the place of.
+        BadModel: it has none.
     """
-    found: list[Any] = [part for path, part in network.named_modules() if path.endswith("attn2")]
+    found = [part for path, part in network.named_modules() if path.rpartition(".")[2] == attention]
     for part in found:
-        kind = type(getattr(part, "processor", None)).__name__
-        if kind not in ("AttnProcessor2_0", "AttnProcessor") or getattr(part, "spatial_norm", None) is not None:
-            raise BadModel(f"{name}: its attention to words is computed by a {kind}; leave words=yes out")
         part.add_module(SUFFIX[1:], WordMaps())
-        part.processor = WordAttention(tokens)
+        part.forward = _through_maps(part, tokens, texts_first)
     if not found:
-        raise BadModel(f"{name}: its network has no cross-attention to words; leave words=yes out")
+        raise BadModel(f"{name}: its network has no attention to words; leave words=yes out")
 
 
-def words_of(prompts: Sequence[str]) -> dict[str, str]:
-    """Return the word of each part of the prompts that spaces divide: its name without punctuation.
+def _through_maps(part: Any, tokens: PromptTokens, texts_first: bool) -> Callable[..., Any]:
+    """Return the call of an attention, in which the maps of words can be read and edited."""
+    own = part.forward
 
-    >>> words_of(["A tree, a door", "tree"])
-    {'A': 'a', 'tree,': 'tree', 'a': 'a', 'door': 'door', 'tree': 'tree'}
+    @functools.wraps(own)
+    def forward(*given: Any, **named: Any) -> Any:
+        if tokens.now is None:
+            raise BadModel("this attention is not to the words of a prompt; leave words=yes out")
+        with WordAttention(part.words, tokens.now, texts_first) as mode:
+            out = own(*given, **named)
+        if not mode.met:
+            kind = type(getattr(part, "processor", None)).__name__
+            raise BadModel(f"its attention to words is computed by a {kind}; leave words=yes out")
+        return out
+
+    return forward
+
+
+def word_of(part: str) -> str:
+    """Return the word of a part of a prompt that spaces divide: without punctuation, in lower case.
+
+    >>> word_of("Tree,"), word_of("&")
+    ('tree', '')
     """
-    parts = dict.fromkeys(part for prompt in prompts for part in prompt.split())
-    named = {part: re.sub(r"^\W+|\W+$", "", part).lower() for part in parts}
-    return {part: name for part, name in named.items() if name}
+    return re.sub(r"^\W+|\W+$", "", part).lower()
 
 
 def word_tokens(tokenizer: Any, prompts: Sequence[str], texts: Sequence[str], limit: int) -> WordTokens:
@@ -109,39 +148,34 @@ def word_tokens(tokenizer: Any, prompts: Sequence[str], texts: Sequence[str], li
         BadModel: a text's tokens are not those of its words, one after the other.
         BadValue: there are too many words.
     """
-    named = words_of(prompts)
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(named.values()))}
+    words = dict.fromkeys(filter(None, (word_of(part) for prompt in prompts for part in prompt.split())))
+    numbers = {word: i for i, word in enumerate(words)}
     if len(numbers) > MOST_WORDS:
         raise BadValue(f"words=yes: the prompts have {len(numbers):,} words, of which {MOST_WORDS} can have maps")
     tokens = torch.zeros(len(texts), limit, len(numbers))
     for row, text in enumerate(texts):
         with quiet():
             ids = tokenizer(text).input_ids
-            parts = [(named.get(part), tokenizer(part, add_special_tokens=False).input_ids) for part in text.split()]
+            parts = [(word_of(part), tokenizer(part, add_special_tokens=False).input_ids) for part in text.split()]
         own = [token for _, part in parts for token in part]
         first = next((i for i in range(3) if ids[i : i + len(own)] == own), None)
         if first is None:
             raise BadModel(f"{text[:40]!r}: its tokenizer does not say which tokens are of which word")
-        for name, part in parts:
-            if name is not None:
-                tokens[row, first : first + len(part), numbers[name]] = 1
+        for word, part in parts:
+            if word in numbers:
+                tokens[row, first : first + len(part), numbers[word]] = 1
             first += len(part)
     return WordTokens(tuple(numbers), tokens)
 
 
-def with_words(conditions: Conditions, tokenizer: Any, prompts: Sequence[str], texts: Sequence[str]) -> Conditions:
+def with_words(conditions: Conditions, found: Sequence[WordTokens]) -> Conditions:
     """Return conditions that say which tokens are of which word; what guidance leads away from has no words.
 
     Args:
         conditions: of the texts.
-        tokenizer: of the text encoder.
-        prompts: as they are encoded.
-        texts: that are encoded.
-
-    Raises:
-        BadModel, BadValue: see `word_tokens`.
+        found: of one encoder after the other, whose tokens follow each other.
     """
-    words, tokens = word_tokens(tokenizer, prompts, texts, conditions.texts)
+    tokens = torch.cat([each.tokens for each in found], 1)
     without = {**conditions.without, "tokens": torch.zeros_like(tokens[:1])} if conditions.without else {}
     given, facts = {**conditions.given, "tokens": tokens}, (*conditions.facts, "word maps")
-    return replace(conditions, given=given, without=without, facts=facts, words=words)
+    return replace(conditions, given=given, without=without, facts=facts, words=found[0].words)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions, Texts, texts_of
 from ganatomy.models.generators.diffusers.decoder import side
-from ganatomy.models.generators.diffusers.encoding import Encoded, Reader, encode
+from ganatomy.models.generators.diffusers.encoding import Encoded, Reader, encode, open_tokenizer
 from ganatomy.models.generators.diffusers.pipeline_index import Index
-from ganatomy.models.generators.diffusers.word_attention import PromptTokens, add_word_maps
+from ganatomy.models.generators.diffusers.word_attention import PromptTokens, WordTokens, add_word_maps, word_tokens
 from ganatomy.models.generators.hooks import TokenGrid
 
 
@@ -49,14 +49,16 @@ class Family(ABC):
         is_doubled: whether the pipeline's own guided call of the network has both halves, without the prompt first.
         is_flow: whether the network predicts a velocity from noise to image.
         is_single_file: whether the weights of all parts may be in a single file.
-        attends_to_words: whether the network has attention of places to the words of a prompt alone.
+        attention: what the attention of places to the words of a prompt is called; empty where there is none.
+        texts_first: whether tokens of the text come before those of the image, where both attend to both.
         blocks: the lists of modules of the network that are its blocks; empty where it is no sequence of them.
     """
 
     is_flow = False
     is_doubled = True
     is_single_file = False
-    attends_to_words = False
+    attention = ""
+    texts_first = False
     blocks: tuple[str, ...] = ()
 
     def __init__(
@@ -141,11 +143,9 @@ class Family(ABC):
         Raises:
             BadModel: it has none.
         """
-        if not self.attends_to_words:
-            raise BadModel(
-                f"{self.index.name}: a {self.index.pipeline} has no cross-attention to words; leave out words"
-            )
-        add_word_maps(network, self._tokens, self.index.name)
+        if not self.attention:
+            raise BadModel(f"{self.index.name}: words=yes is not for a {self.index.pipeline}; leave it out")
+        add_word_maps(network, self._tokens, self.index.name, self.attention, self.texts_first)
 
     @abstractmethod
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
@@ -193,6 +193,11 @@ class Family(ABC):
 
     def _encode(self, part: str, reader: Reader, texts: Sequence[str]) -> Encoded:
         return encode(self.index, part, reader, texts, self._device, self.options.dtype)
+
+    def _words(self, part: str, reader: Reader, texts: Sequence[str], limit: int) -> WordTokens:
+        """Return which tokens that a text encoder reads are of which word of the prompts."""
+        tokenizer = open_tokenizer(self.index, part, reader)
+        return word_tokens(tokenizer, self.options.prompts, texts, limit)
 
     def _size(self, enlargement: int) -> int:
         """Return height and width of x."""

@@ -11,6 +11,7 @@ from ganatomy.core.errors import BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions
 from ganatomy.models.generators.diffusers.encoding import CLIP, T5
 from ganatomy.models.generators.diffusers.families.transformer import Transformer, linear_shift, packed, unpacked
+from ganatomy.models.generators.diffusers.word_attention import with_words
 
 WHOLE_CLIP = replace(CLIP, classes=CLIP.classes[:1], layers=())
 WORDS = 512
@@ -26,6 +27,8 @@ class Flux(Transformer):
     """
 
     is_flow = True
+    attention = "attn"
+    texts_first = True
     blocks = ("transformer_blocks", "single_transformer_blocks")
 
     @property
@@ -72,10 +75,12 @@ class Flux(Transformer):
             given["guidance"] = torch.full((len(texts.texts),), guidance)
         facts = (texts.texts, whole.facts, words.facts)
         kept = 1.0 if guidance is None else guidance
-        return Conditions(self.options.prompts, texts.rows, given, {}, kept, facts)
+        found = Conditions(self.options.prompts, texts.rows, given, {}, kept, facts)
+        return with_words(found, [self._words(t5, T5, texts.texts, WORDS)]) if self.options.words else found
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
+        self._tokens.now = given.get("tokens")
         more = {"pooled_projections": given["pooled"]} if "pooled" in given else {}
         texts, images = self._positions(given["words"].shape[1], x.shape[-1] // self.patch)
         predicted: Tensor = network(

@@ -23,6 +23,7 @@ LARGE = 4300
 class Flux2(Flux):
     """A transformer as FLUX.1, guided by a second row unless it was distilled."""
 
+    attention = ""  # whose prompts are within a chat
     is_doubled = False  # the pipeline calls its network twice
 
     def conditions(self) -> Conditions:

@@ -1,6 +1,6 @@
 """PixArt-α and PixArt-Σ: a transformer that attends to the words of a prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.models.generators.diffusers.conditions import Conditions
-from ganatomy.models.generators.diffusers.encoding import T5, open_tokenizer
+from ganatomy.models.generators.diffusers.encoding import T5
 from ganatomy.models.generators.diffusers.families.family import chosen
 from ganatomy.models.generators.diffusers.families.transformer import Transformer
 from ganatomy.models.generators.diffusers.word_attention import with_words
@@ -23,25 +23,25 @@ class PixArt(Transformer):
     """A transformer with cross-attention to the words that T5 read, in lower case; some are given the image's size."""
 
     has_variance = True
-    attends_to_words = True
+    attention = "attn2"
 
     def conditions(self) -> Conditions:
         """Encode the prompts, and the one that guidance leads away from."""
         guidance = self._guidance()
         texts = self._texts(guidance > 1)
         reader = replace(T5, limit=WORDS[self.index.pipeline], masked=True)
-        part, read = self.index.kind.encoders[0], _as_read(texts.texts)
+        part, read = self.index.kind.encoders[0], [text.lower().strip() for text in texts.texts]
         encoded = self._encode(part, reader, read)
         given = {"words": encoded.last, "mask": encoded.mask}
         if self._sized:
             numbers = torch.tensor([self.pixels, self.pixels, 1.0]).to(encoded.last.dtype)
             given["size"] = numbers.expand(len(texts.texts), -1)
         facts = (texts.texts, self.pixels if self._sized else 0, encoded.facts)
-        prompts, without = self.options.prompts, chosen(given, texts.last)
-        found = Conditions(prompts, texts.rows, given, without, guidance, facts)
+        without = chosen(given, texts.last)
+        found = Conditions(self.options.prompts, texts.rows, given, without, guidance, facts)
         if not self.options.words:
             return found
-        return with_words(found, open_tokenizer(self.index, part, reader), _as_read(prompts), read)
+        return with_words(found, [self._words(part, reader, read, reader.limit)])
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
@@ -63,7 +63,3 @@ class PixArt(Transformer):
     def _sized(self) -> bool:
         own = self.config.get("use_additional_conditions")
         return self.side == SIZED if own is None else bool(own)
-
-
-def _as_read(texts: Sequence[str]) -> list[str]:
-    return [text.lower().strip() for text in texts]

@@ -12,6 +12,7 @@ from ganatomy.models.generators.diffusers.conditions import Conditions
 from ganatomy.models.generators.diffusers.encoding import PROJECTED_CLIP, T5
 from ganatomy.models.generators.diffusers.families.family import chosen
 from ganatomy.models.generators.diffusers.families.transformer import Transformer, linear_shift
+from ganatomy.models.generators.diffusers.word_attention import WordTokens, with_words
 
 WORDS = 256
 """Tokens of a prompt that T5 reads."""
@@ -21,6 +22,7 @@ class SD3(Transformer):
     """A transformer that is given the words of two CLIP encoders and then those of T5, zeros where there is no T5."""
 
     is_flow = True
+    attention = "attn"
 
     def check(self, latents: int | None) -> None:
         """Refuse a size beyond the network's places."""
@@ -55,10 +57,19 @@ class SD3(Transformer):
         pooled = torch.cat([each.pooled for each in both if each.pooled is not None], -1)
         given = {"words": torch.cat([words, last.to(words.dtype)], 1), "pooled": pooled}
         facts = (texts.texts, *(each.facts for each in found))
-        return Conditions(self.options.prompts, texts.rows, given, chosen(given, texts.last), guidance, facts)
+        without = chosen(given, texts.last)
+        result = Conditions(self.options.prompts, texts.rows, given, without, guidance, facts)
+        if not self.options.words:
+            return result
+        clip = self._words(clips[0], PROJECTED_CLIP, texts.texts, words.shape[1])
+        rest = WordTokens(clip.words, clip.tokens.new_zeros(len(texts.texts), WORDS, len(clip.words)))
+        if t5 in index.parts:
+            rest = self._words(t5, T5, texts.texts, WORDS)
+        return with_words(result, [clip, rest])
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
+        self._tokens.now = given.get("tokens")
         predicted: Tensor = network(
             hidden_states=x,
             timestep=time.to(x.device).expand(len(x)),

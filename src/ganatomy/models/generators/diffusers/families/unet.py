@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.models.generators.diffusers.conditions import Conditions
-from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP, open_tokenizer
+from ganatomy.models.generators.diffusers.encoding import CLIP, PROJECTED_CLIP
 from ganatomy.models.generators.diffusers.families.family import Family, chosen
 from ganatomy.models.generators.diffusers.word_attention import with_words
 from ganatomy.models.generators.hooks import TokenGrid
@@ -54,7 +54,7 @@ class ClassUNet(UNet):
 class WordUNet(UNet):
     """A UNet that is given the words of a prompt; SDXL also the whole prompt and the size of the image."""
 
-    attends_to_words = True
+    attention = "attn2"
 
     def check(self, latents: int | None) -> None:
         """Refuse networks that want more than their pipeline gives."""
@@ -93,11 +93,10 @@ class WordUNet(UNet):
         for name in ("words", "pooled") if without and zeros else ():
             without[name] = torch.zeros_like(without[name])
         facts = (texts.texts, self.pixels if whole else 0, zeros, *(each.facts for each in encoded))
-        prompts = self.options.prompts
-        found = Conditions(prompts, texts.rows, given, without, guidance, facts)
+        found = Conditions(self.options.prompts, texts.rows, given, without, guidance, facts)
         if not self.options.words:
             return found
-        return with_words(found, open_tokenizer(self.index, encoders[0], readers[0]), prompts, texts.texts)
+        return with_words(found, [self._words(encoders[0], readers[0], texts.texts, found.texts)])
 
     def call(self, network: nn.Module, x: Tensor, time: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Return what the network predicts; see `Family`."""
