@@ -7,7 +7,7 @@ unit draws what the word names is another question: in these images it is ablate
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
@@ -190,13 +190,10 @@ def describe_units(describer: Describer, given: WordTable, places: range) -> Uni
         places: of the units among those that are asked for.
     """
     spec, found = describer.spec, UnitWords(describer.spec.top, len(describer.spec.words))
-    sets: dict[int, Tensor] = {}
+    sets = cache(lambda size: torch.tensor(random_sets(spec.images + size, size, range(spec.draws), spec.seed)).long())
     for unit in spec.units[places.start : places.stop]:
         seen = see_ablated(describer, unit)
-        size = len(seen.crops)
-        if size not in sets:
-            sets[size] = torch.tensor(random_sets(spec.images, size, range(spec.draws), spec.seed))
-        found.add(seen, given, sets[size])
+        found.add(seen, given, sets(len(seen.crops)))
         report_progress(1)
     return found
 
@@ -212,7 +209,7 @@ def see_ablated(describer: Describer, unit: int) -> Seen:
         seen = generator.observe(z, [spec.layer])
         r = seen.features[spec.layer]
         which = crop_means(r[:, [unit]], grid)[:, 0].argmax(1).cpu()
-        edits = [ablation(spec.layer, units, r) for units in _sets(spec, unit, part, r)]
+        edits = [ablation(spec.layer, units, r) for units in random_units(spec, unit, part, r)]
         drawn = (generator.render(r, spec.layer, z, [edit]) for edit in edits)
         own, *others = (describer.similarity(cropped(images, grid, which)) for images in drawn)
         before = describer.similarity(cropped(seen.images, grid, which))
@@ -220,8 +217,8 @@ def see_ablated(describer: Describer, unit: int) -> Seen:
     return Seen(*(torch.cat(each) for each in zip(*found, strict=True)))
 
 
-def _sets(spec: DescribeSpec, unit: int, ids: Sequence[int], r: Features) -> list[list[int]]:
-    """Return which unit is ablated in each image: first the unit itself, then random ones that are active there."""
+def random_units(spec: DescribeSpec, unit: int, ids: Sequence[int], r: Features) -> list[list[int]]:
+    """Return which unit is ablated in each image: of the first list the unit itself, of others one that is active."""
     idle = (r.amax((2, 3)) <= 0).cpu()
     sets = []
     for i, row in zip(ids, idle, strict=True):
@@ -254,7 +251,7 @@ def draw_units(describer: Describer, table: pd.DataFrame, found: UnitWords) -> U
     columns = zip(*(vars(each).values() for each in drawn or [nothing]), strict=True)
     ids, *images = (torch.stack(each)[: len(drawn)] for each in columns)
     grid = torch.tensor([[own.top, own.left, own.side, own.side] for own in crops(spec.crop)], dtype=torch.float64)
-    boxes = grid[found.crops[best.index, :count]]
+    boxes = grid[found.crops[best.index.tolist(), :count]]
     return UnitImages(torch.tensor(best.unit.tolist(), dtype=torch.long), ids, boxes, *images)
 
 

@@ -46,7 +46,7 @@ def crop_means(r: Features, grid: Sequence[Crop]) -> Float[Tensor, "b u n"]:
     return torch.stack([r[:, :, rows, columns].mean((2, 3)) for rows, columns in _slices(grid, height, width)], 2)
 
 
-def cropped(images: Images, grid: Sequence[Crop], which: Int64[Tensor, " b"]) -> Images:
+def cropped(images: Images, grid: Sequence[Crop], which: Int64[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
     """Return the part of each image in its crop."""
     found = _slices(grid, images.shape[2], images.shape[3])
     return torch.stack([image[:, *found[place]] for image, place in zip(images, which.tolist(), strict=True)])

@@ -56,20 +56,28 @@ class WordTable(JoinedRows):
         """Return the similarities of images, given their crops, beside these."""
         return (found - self.mean[which]) / self.spread
 
-    def best_by_chance(self, which: Int64[Tensor, " k"], sets: Int64[Tensor, "draws k"]) -> Float[Tensor, " draws"]:
-        """Return the score of the best word of each set of random images, in the crops of a unit's images.
+    def chance(self, found: Float[Tensor, "k w"], which: Int64[Tensor, " k"], sets: Int64[Tensor, "draws k"]) -> float:
+        """Return the share of random sets of images whose best word is as similar to them as that of a unit's images.
 
-        As a unit's images do, a set compares with images that are not among it: its share in the mean is taken out.
+        The sets are drawn from all these images and the unit's: were they images like others, each of the sets would be
+        as likely to be theirs, whatever the distribution of similarities.
+
+        Args:
+            found: similarities of the unit's images.
+            which: their crops; the random images of a set are seen in the same.
+            sets: numbers of images, those of the unit after the others.
         """
         count, crops, words = self.similarity.shape
-        rows, k = self.similarity.flatten(0, 1), sets.shape[1]
-        best = []
-        for part in torch.split(sets, max(1, ROOM // (k * words))):
-            drawn = self.similarity.new_zeros(len(part), words)
-            for place, images in zip(which.tolist(), part.T, strict=True):
-                drawn += rows[images * crops + place]
-            best.append(((drawn / k - self.mean[which].mean(0)) / self.spread).amax(1))
-        return torch.cat(best) * count / (count - k)
+        images = torch.full((crops, 1), count).index_add(0, which, torch.ones_like(which)[:, None])
+        mean = self.similarity.sum(0).index_add(0, which, found) / images
+        rows = torch.cat([(self.similarity - mean).flatten(0, 1), found - mean[which]])
+        others, own = rows.square().split([count * crops, len(found)])
+        spread = ((others.sum(0) / crops + own.sum(0)) / (count + len(found) - 1)).sqrt().clamp(min=LEAST)
+        places = torch.where(sets < count, sets * crops + which, sets + count * (crops - 1))
+        parts = torch.split(places, max(1, ROOM // (len(found) * words)))
+        best = torch.cat([(rows[part].mean(1) / spread).amax(1) for part in parts])
+        score = (rows[count * crops :].mean(0) / spread).max()
+        return (1 + int((best >= score).sum())) / (1 + len(best))
 
 
 class UnitWords(JoinedRows):
@@ -77,8 +85,7 @@ class UnitWords(JoinedRows):
 
     Attributes:
         images: int64 [u], images that show the unit.
-        chance: float64 [u], the share of sets of random images whose best word is as similar as the unit's, the unit's
-            own counted; 1 where fewer than two images show it.
+        chance: float64 [u], see `WordTable.chance`; 1 where fewer than two images show it.
         crops: int64 [u, top], the crop of each image; -1 for none.
         similarity: float32 [u, w], mean cosine.
         score: float32 [u, w, 2], mean similarity in these images, and its standard error over them.
@@ -111,17 +118,14 @@ class UnitWords(JoinedRows):
         Args:
             seen: what its images say.
             given: what random images say.
-            sets: which of these are drawn by chance, as many as the unit has images.
+            sets: random sets of images, see `WordTable.chance`.
         """
         k, words = seen.before.shape
         before, after, random = (given.scaled(each, seen.crops) for each in (seen.before, seen.after, seen.random))
         change = after - before
         others = (change.sum(1, keepdim=True) - change) / (words - 1) if words > 1 else change * math.nan
         pairs = (before, change, random - before, after - random, change - others)
-        chance = 1.0
-        if k > 1:
-            best = given.best_by_chance(seen.crops, sets) >= before.mean(0).max()
-            chance = (1 + int(best.sum())) / (1 + len(best))
+        chance = given.chance(seen.before, seen.crops, sets) if k > 1 else 1.0
         which = torch.full(self.crops.shape[1:], -1)
         which[:k] = seen.crops
         rows = (torch.tensor(k), torch.tensor(chance).double(), which, seen.before.mean(0))
