@@ -48,26 +48,34 @@ class ClipFeatures:
         settings = net.config.to_json_string(), tokenizer.backend_tokenizer.to_str()
         self.fingerprint = fingerprint(net.state_dict(), "clip", preprocess, template, *settings)
 
-    @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Return the vector of each image, float32, of length 1."""
-        with foreign_errors(f"the image encoder of {self._name}"):
-            parts = [self._net.get_image_features(self._preprocess(part)) for part in torch.split(images, AT_ONCE)]
-        return checked_vectors(self._joined(parts), images, self._name)
+        return checked_vectors(self.encode_images(images), images, self._name)
 
-    @torch.no_grad()
     def words(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Return the vector of each text, put into the template; float32, of length 1.
 
         Raises:
             BadValue: a text has more tokens than the model reads.
         """
+        return checked_texts(self.encode_texts(texts), texts, self._name)
+
+    @torch.no_grad()
+    def encode_images(self, images: Images) -> Float[Tensor, "b d"]:
+        """Return the vectors of images, also where they are not finite."""
+        with foreign_errors(f"the image encoder of {self._name}"):
+            parts = [self._net.get_image_features(self._preprocess(part)) for part in torch.split(images, AT_ONCE)]
+        return self._joined(parts)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Return the vectors of texts, also where they are not finite."""
         parts = []
         for i in range(0, len(texts), AT_ONCE):
             tokens = self._tokens([self._template.replace("{}", text) for text in texts[i : i + AT_ONCE]])
             with foreign_errors(f"the text encoder of {self._name}"):
                 parts.append(self._net.get_text_features(**tokens))
-        return checked_texts(self._joined(parts), texts, self._name)
+        return self._joined(parts)
 
     def _joined(self, parts: Sequence[Any]) -> Tensor:
         """Return the vectors of several passes, of length 1; newer versions of transformers return them with more."""
@@ -119,8 +127,9 @@ def open_clip(name: str, /, *, device: torch.device, size: int | None = None, te
     net, missing = load(kind, config, directory)
     net.to(device)
     features = ClipFeatures(net, preprocess, tokenizer, template)
-    zero_missing(net, missing, directory, lambda: _probed(features, device))
-    _probed(features, device)
+    image = torch.zeros(1, 3, 64, 64, device=device)
+    seen = torch.cat([features.encode_images(image), features.encode_texts([PROBE])])  # so that errors come now
+    zero_missing(net, missing, directory, lambda: seen)
     return features
 
 
@@ -134,9 +143,3 @@ def _kind(directory: Path, name: str) -> Any:
     if kind is None or not all(hasattr(kind, each) for each in METHODS):
         raise BadFile(f"{directory}: a model of type {name} does not describe images and texts; give CLIP or SigLIP")
     return kind
-
-
-def _probed(features: ClipFeatures, device: torch.device) -> Tensor:
-    """Describe an image and a text; where tensors are missing, by NaN."""
-    image = torch.zeros(1, 3, 64, 64, device=device)
-    return torch.cat([features.features(image), features.words([PROBE])])

@@ -30,7 +30,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mobilevit": FLIPPED,
     "mobilevitv2": FLIPPED,
     "sam3": HALF,
-    "siglip": HALF,
+    "siglip": {**HALF, "resample": 3},
     "tipsv2_dpt": {"do_normalize": False},
 }
 """Normalisation, and sizes, by family where their file does not say; others are normalised as with ImageNet."""
