@@ -270,7 +270,9 @@ def test_what_cannot_be_asked_is_one_line(
     assert not Path("new").exists()
 
 
-def test_a_network_that_changed_is_another_study(source: DissectedModel, tmp_path: Path) -> None:
+def test_a_network_that_changed_is_another_study(
+    source: DissectedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Scaled(Areas):
         fingerprint = "first"
 
@@ -278,7 +280,7 @@ def test_a_network_that_changed_is_another_study(source: DissectedModel, tmp_pat
             return self(images)
 
     network = Scaled()
-    FEATURES.register("scaled")(lambda _, /, *, device: network)
+    monkeypatch.setitem(FEATURES._openers, "scaled", lambda _, /, *, device: network)
     spec = {"describer": "scaled:", "words": list(WORDS), "units": [10], "images": 40, "top": 8, "out": tmp_path / "s"}
     ganatomy.describe(source.dissection, "layer2", **spec)
     network.fingerprint = "second"

@@ -53,16 +53,14 @@ def vectors(found: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_are_described_as_by_the_model(models: tuple[Path, dict[str, Any]], kind: str) -> None:
-    place, network = models[0], open_features(f"clip:{models[0] / kind}")
+    network = open_features(f"clip:{models[0] / kind}")
     assert isinstance(network, FeatureNetwork)
     assert isinstance(network, WordNetwork)
     with torch.no_grad():
         expected = vectors(models[1][kind].get_image_features(images()))
     torch.testing.assert_close(network.features(images()), expected)
-    torch.testing.assert_close(
-        network.features(images(count=AT_ONCE + 1))[:3],
-        open_features(f"clip:{place / kind}").features(images(count=AT_ONCE + 1)[:3]),
-    )
+    many = images(count=AT_ONCE + 1)
+    torch.testing.assert_close(network.features(many)[-1:], network.features(many[-1:]))
     larger = images(3 * SIDE)
     resized = F.interpolate(larger, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
     torch.testing.assert_close(network.features(larger), network.features(resized), atol=1e-5, rtol=1e-4)

@@ -37,7 +37,7 @@ def describe_tables(found: "Descriptions") -> list[Table]:
         Column("unit"),
         Column("description", form=_description),
         *numbers,
-        Column("ablated", "it"),
+        Column("ablated", "when ablated"),
         Column("margin", "over the next word", brief=False),
         Column("chance", "by chance", percent),
         Column("best", "best word", brief=False),
@@ -146,7 +146,9 @@ def _answer(found: "Descriptions") -> str:
     fates = known.ablated.value_counts()
     became = ", ".join(f"{text} in {fates[fate]}" for fate, text in _FATES.items() if fate in fates)
     row = rows(known.head(1))[0]
-    first = f"of unit {row.unit}: {change_text(row.change, row.change_error)}, without a random unit " + change_text(
-        row.random_change, row.random_change_error
+    change, random = (
+        change_text(row.change, row.change_error),
+        change_text(row.random_change, row.random_change_error),
     )
-    return f"{start} Best: {best}. When the unit is ablated, what is described {became} ({first})."
+    first = f"Without unit {row.unit} the similarity with {row.description}: {change}; without a random unit: {random}."
+    return f"{start} Best: {best}. When its unit is ablated, what is described {became}. {first}"
