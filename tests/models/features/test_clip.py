@@ -1,6 +1,7 @@
 """Models like CLIP: the vectors of the model itself, of images and of words, and what is refused."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,7 @@ def _config(**values: Any) -> Callable[[Path], None]:
         (_tensor(lambda state: state["text_projection.weight"].fill_(torch.nan)), "NaN"),
         (_tensor(lambda state: state.pop("visual_projection.weight")), "visual_projection.weight"),
         (_tensor(lambda state: state.update({"text_projection.weight": torch.ones(3, 16)})), "text_projection.weight"),
+        (lambda place: os.truncate(place / "merges.txt", 1 << 40), "merges.txt"),
         (_config(model_type="segformer"), "segformer"),
         (_config(model_type="clip_vision_model"), "clip_vision_model"),
         (_config(model_type="clop"), "'clop'"),
