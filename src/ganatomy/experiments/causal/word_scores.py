@@ -45,12 +45,12 @@ class WordTable(JoinedRows):
     @cached_property
     def mean(self) -> Float[Tensor, "n w"]:
         """The mean of each crop and word over the images."""
-        return self.similarity.mean(0)
+        return self.similarity.mean(0, dtype=torch.float64).float()  # to the same bits wherever it is computed
 
     @cached_property
     def spread(self) -> Float[Tensor, " w"]:
         """The standard deviation of each word over the images, of the mean of its variances in every crop."""
-        return self.similarity.var(0).mean(0).sqrt().clamp(min=LEAST)
+        return self.similarity.double().var(0).mean(0).sqrt().float().clamp(min=LEAST)
 
     def scaled(self, found: Float[Tensor, "k w"], which: Int64[Tensor, " k"]) -> Float[Tensor, "k w"]:
         """Return the similarities of images, given their crops, beside these."""
