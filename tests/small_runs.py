@@ -37,6 +37,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "accuracy": {"units": [0], **SEE},
     "unit_accuracy": {"sizes": [1, 2], **SEE},
     "artifacts": {"layer": "layer1", "top": 15, **REAL},
+    "describe": {"layer": "layer2", "units": [10, 9, 2, 1, 4], "describer": "torch:planted_words:Areas",
+                 "words": "sky,tree,ball,box,lid", "top": 3, "draws": 100, **FEW},
     "quality": {"textures": 8, **REAL},
     "repair": {"layer": "layer1", "units": [1], "top": 15, "textures": 0, "random": 1, "concept": "ball", "best": 1,
                **REAL},

@@ -32,7 +32,7 @@ def save(directory: Path, name: str, **preprocessor: Any) -> Any:
         model.save_pretrained(directory)
     if preprocessor:
         (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    if name in ("oneformer", "clipseg", "sam3"):
+    if name in ("oneformer", "clip", "clipseg", "sam3", "siglip"):
         save_tokenizer(directory)
     if name == "grounding-dino":
         save_word_pieces(directory)
@@ -92,6 +92,22 @@ def _clipseg() -> tuple[str, Any]:
         decoder_intermediate_size=16,
     )
     return "CLIPSegForImageSegmentation", config
+
+
+def _clip() -> tuple[str, Any]:
+    import transformers
+
+    vision = {**COMMON, "num_hidden_layers": 2, "image_size": SIDE, "patch_size": 8}
+    text = {**LETTER_TEXT, "num_hidden_layers": 2}
+    return "CLIPModel", transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
+
+
+def _siglip() -> tuple[str, Any]:
+    import transformers
+
+    vision = {**COMMON, "num_hidden_layers": 2, "image_size": SIDE, "patch_size": 8}
+    text = {**LETTER_TEXT, "num_hidden_layers": 2, "projection_size": 16}
+    return "SiglipModel", transformers.SiglipConfig(text_config=text, vision_config=vision)
 
 
 def _sam3() -> tuple[str, Any]:
@@ -157,8 +173,15 @@ def _sam2() -> tuple[str, Any]:
     return "Sam2Model", config
 
 
-OPEN = {"clipseg": _clipseg, "grounding-dino": _grounding_dino, "sam2": _sam2, "sam3": _sam3}
-"""Models that segment, or detect, what words or boxes ask for."""
+OPEN = {
+    "clip": _clip,
+    "clipseg": _clipseg,
+    "grounding-dino": _grounding_dino,
+    "sam2": _sam2,
+    "sam3": _sam3,
+    "siglip": _siglip,
+}
+"""Models that segment, detect or describe what words or boxes ask for."""
 
 
 def _settings(name: str) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ from ganatomy.api.experiments import best_setting as best_setting
 from ganatomy.api.experiments import capacity as capacity
 from ganatomy.api.experiments import compare as compare
 from ganatomy.api.experiments import context as context
+from ganatomy.api.experiments import describe as describe
 from ganatomy.api.experiments import dissect as dissect
 from ganatomy.api.experiments import edit_photographs as edit_photographs
 from ganatomy.api.experiments import insert as insert
@@ -48,6 +49,8 @@ from ganatomy.experiments.causal.capacity import Capacity as Capacity
 from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
 from ganatomy.experiments.causal.context import Context as Context
 from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
+from ganatomy.experiments.causal.describe import Descriptions as Descriptions
+from ganatomy.experiments.causal.describe_spec import DescribeSpec as DescribeSpec
 from ganatomy.experiments.causal.effect_spec import EffectSpec as EffectSpec
 from ganatomy.experiments.causal.effects import Effect as Effect
 from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec

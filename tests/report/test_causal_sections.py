@@ -217,6 +217,7 @@ WIDE: dict[str, tuple[str, tuple[str, ...]]] = {
     "repair": ("table", ("change_error",)),
     "edit_photographs": ("table", ("change_error",)),
     "artifacts": ("samples", ("spread",)),
+    "describe": ("table", ("change_error", "beyond_random_error", "beyond_words_error")),
 }
 """For each experiment the errors of its effects, and the table that holds them."""
 NO_EFFECTS = {

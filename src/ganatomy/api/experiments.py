@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.best_setting import BestSetting
     from ganatomy.experiments.causal.capacity import Capacity
     from ganatomy.experiments.causal.context import Context
+    from ganatomy.experiments.causal.describe import Descriptions
     from ganatomy.experiments.causal.effects import Effect
     from ganatomy.experiments.causal.trace import Trace
     from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
@@ -807,6 +808,57 @@ def artifacts(
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Artifacts", run_experiment("artifacts", locals()))
+
+
+@command("describe")
+def describe(
+    study: "str | Path | Dissection",
+    layer: str | None = None,
+    *,
+    words: str | Sequence[str],
+    describer: str,
+    units: Sequence[int] | None = None,
+    images: int = 200,
+    first: int = 1000000,
+    seed: int = 0,
+    top: int = 10,
+    crop: float = 0.5,
+    draws: int = 1000,
+    chance: float = 0.01,
+    random: int = 2,
+    show: int = 8,
+    batch: int = 32,
+    shard: int = 50,
+    out: "str | Path | None" = None,
+    device: str = "auto",
+    engine: "str | Engine" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Descriptions":
+    """Describe units in words, and test by ablation whether what is described goes.
+
+    >>> ganatomy.describe("study", "layer4", describer="clip:DIR", words="tree,door,sky").table  # doctest: +SKIP
+
+    Args:
+        layer: where the units are; the only one that was dissected, if it is not given.
+        words: to choose from, with commas between them, or a list; or a file with one a line.
+        describer: name of a model that describes images and words by vectors of one space, ``clip:DIR`` or a module
+            with a method ``words``, as in `open_features`.
+        units: which units; all, if they are not given.
+        images: how many random images the images of a unit are compared with (200).
+        top: how many images show a unit: of those that the dissection keeps, the ones where it is greatest (10).
+        crop: of each, the part is compared in which the unit is greatest on average, whose sides are that share of the
+            image's, with the same part of random images; 1 for whole images (0.5).
+        draws: so many sets of as many random images show how well the best of the words fits by chance (1000).
+        chance: a word describes a unit if the best word of at most this share of these sets fits as well (0.01).
+        random: so many other units, active in an image, are each ablated there alone, for comparison (2).
+        show: of so many units, those that are described best, images are kept, before and after (8).
+        shard: images between two savings (50).
+        study, first, seed, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
+    """
+    return cast("Descriptions", run_experiment("describe", locals()))
 
 
 @command("quality")

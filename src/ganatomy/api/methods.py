@@ -21,6 +21,7 @@ class Questions:
     accuracy = experiments.accuracy
     unit_accuracy = experiments.unit_accuracy
     artifacts = experiments.artifacts
+    describe = experiments.describe
     quality = experiments.quality
     repair = experiments.repair
     invert = experiments.invert

@@ -39,11 +39,11 @@ ARGUMENTS = (
 """Options of a command in addition to those of its experiment."""
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
-NAMES = {"shard": "shard_size"}
-"""Options that are called otherwise here: ``--shard`` names a part of a run."""
+NAMES = {"shard": "shard_size", "describer": "with"}
+"""Options that are called otherwise here: ``--shard`` names a part of a run, and ``with`` is a keyword of Python."""
 LAYERS = ("layer", "layers")
 """Options that are one here: ``--layer`` and ``--layers`` take one layer, or several where that is possible."""
-TOP_IMAGES = ("dissect", "monitor", "artifacts", "repair")
+TOP_IMAGES = ("dissect", "monitor", "artifacts", "repair", "describe")
 """Verbs whose ``top`` counts images of a unit; that of others counts units."""
 
 

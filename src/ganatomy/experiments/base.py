@@ -40,6 +40,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "accuracy": "causal.accuracy:ACCURACY",
     "unit_accuracy": "causal.unit_accuracy:UNIT_ACCURACY",
     "artifacts": "artifacts:ARTIFACTS",
+    "describe": "causal.describe:DESCRIBE",
     "quality": "quality:QUALITY",
     "repair": "repair_plan:REPAIR",
     "invert": "inversion.invert:INVERT",

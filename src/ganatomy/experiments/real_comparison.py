@@ -257,11 +257,13 @@ class RealComparison:
 def _arrived(
     source: DissectedModel, spec: AgainstRealSpec, network: str, images: ImageDataset, frame: CropSpec, width: int
 ) -> RealComparison:
-    return RealComparison(source, spec, _network(spec.features, source.models.device, network), images, frame, width)
+    described_by = known_network(spec.features, source.models.device, network)
+    return RealComparison(source, spec, described_by, images, frame, width)
 
 
 @lru_cache(maxsize=1)
-def _network(name: str, device: str, known: str) -> FeatureNetwork:
+def known_network(name: str, device: str, known: str) -> FeatureNetwork:
+    """Return the feature network of a name in a process that work came to; it must be the one there."""
     network = open_features(name, device)
     check_same(name, network.fingerprint, known)
     return network

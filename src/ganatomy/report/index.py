@@ -27,7 +27,7 @@ MARK = '<meta name="generator" content="ganatomy index">'
 TALLEST = 260
 """Pixels of the height of a chart that are shown, at most; rows of bars are shown whole."""
 _TOPICS = {
-    "What units draw": ("dissect",),
+    "What units draw": ("dissect", "describe"),
     "What units cause": ("ablate", "unit-effects", "ace", "apply", "accuracy", "unit-accuracy"),
     "What can be inserted, and where": ("insert", "context", "best-setting", "capacity", "trace"),
     "How real the images are": ("quality", "artifacts", "repair"),

@@ -1,6 +1,6 @@
 """Any torch module that describes images: ``torch:package.module:callable?weights=FILE&bounds=0..1&size=224``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganatomy.core.errors import BadValue
+from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images
-from ganatomy.models.features.protocol import checked_vectors
+from ganatomy.models.features.protocol import checked_texts, checked_vectors
 from ganatomy.models.features.registry import FEATURES
 from ganatomy.models.generators.module import numbers_in
 from ganatomy.models.segmenters.module import named_module
@@ -60,7 +60,8 @@ class ModuleFeatures:
     """Any module as a feature network; every output is checked.
 
     Args:
-        module: takes images [b, 3, H, W] and returns vectors [b, d]; a torch module is frozen.
+        module: takes images [b, 3, H, W] and returns vectors [b, d]; a torch module is frozen. With a method ``words``
+            it describes texts, too.
         preprocess: of its input.
         pool: average its maps [b, d, h, w] over their positions.
         device: where it computes.
@@ -86,6 +87,20 @@ class ModuleFeatures:
         if self._pool and isinstance(found, Tensor) and found.ndim == 4:
             found = found.float().mean((2, 3))
         return checked_vectors(found, images, self._name)
+
+    @torch.no_grad()
+    def words(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Return the vector of each text, by the module's own method ``words``, which takes a list of texts.
+
+        Raises:
+            BadModel: it has none.
+        """
+        describe = getattr(self._module, "words", None)
+        if not callable(describe):
+            raise BadModel(f"{self._name} describes no words: it has no method words(texts)")
+        with foreign_errors(self._name):
+            found = describe(list(texts))
+        return checked_texts(found, texts, self._name)
 
 
 @FEATURES.register("torch")

@@ -14,9 +14,15 @@ from ganatomy.models.weights.hub import read_json
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+CLIP = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "resample": 3,
+}
 FLIPPED = {"do_normalize": False, "do_flip_channel_order": True}
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "beit": HALF,
+    "clip": CLIP,
     "data2vec-vision": HALF,
     "dpt": HALF,
     "grounding-dino": {"size": {"shortest_edge": 800, "longest_edge": 1333}},
@@ -24,6 +30,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mobilevit": FLIPPED,
     "mobilevitv2": FLIPPED,
     "sam3": HALF,
+    "siglip": {**HALF, "resample": 3},
     "tipsv2_dpt": {"do_normalize": False},
 }
 """Normalisation, and sizes, by family where their file does not say; others are normalised as with ImageNet."""

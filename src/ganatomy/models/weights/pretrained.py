@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.core.errors import BadFile, BadValue
+from ganatomy.core.files import require_regular_file
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.models.weights.hub import check_numbers, read_json, read_pretrained
 
@@ -21,6 +22,9 @@ PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 
 TOKENIZERS: Mapping[str, tuple[str, ...]] = {"Bert": ("vocab.txt",), "T5": ()}
 """Files that do without ``tokenizer.json``, by how the class begins; others read pairs of letters, as CLIP's does."""
+
+LARGEST_TEXT = 1 << 28
+"""Bytes of a file of a tokenizer, at most; those of 250,000 pieces have a twentieth of that."""
 
 
 def transformers() -> ModuleType:
@@ -109,8 +113,20 @@ def load_tokenizer(directory: Path, kind: str = "CLIPTokenizerFast") -> Any:
     if not plain and not (directory / "tokenizer.json").is_file():
         hint = f" or {' and '.join(others)}" if others else f", which save_pretrained of a {kind} writes"
         raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json{hint}")
+    _check_sizes(directory)
     with foreign_errors(f"reading the tokenizer of {directory}"), quiet():
         return getattr(transformers(), kind).from_pretrained(str(directory), local_files_only=True)
+
+
+def _check_sizes(directory: Path) -> None:
+    """Refuse files of texts that are no tokenizer's: transformers reads them whole."""
+    for path in (each for ending in ("*.json", "*.txt") for each in directory.glob(ending)):
+        try:
+            size = require_regular_file(path).st_size
+        except OSError as error:
+            raise BadFile(f"{path}: cannot be read ({error.strerror})") from error
+        if size > LARGEST_TEXT:
+            raise BadFile(f"{path}: {size} bytes; no tokenizer has more than {LARGEST_TEXT}")
 
 
 @contextlib.contextmanager
