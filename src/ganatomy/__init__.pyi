@@ -1,5 +1,6 @@
 """Every public name, and where it lives: read by type checkers, and by ``__init__.py``."""
 
+from ganatomy.api.autoencoders import judge as judge
 from ganatomy.api.autoencoders import train_sae as train_sae
 from ganatomy.api.experiments import ablate as ablate
 from ganatomy.api.experiments import accuracy as accuracy
