@@ -68,7 +68,7 @@ def judge(
     concepts: Sequence[str] = (),
     edited: int = 60,
     pairs: int = 40,
-    draws: int = 200,
+    draws: int = 60,
     seed: int = 0,
     grammar: str = "",
     out: "str | Path",
@@ -89,7 +89,7 @@ def judge(
         concepts: those whose features are ablated and inserted; empty for the six that the dictionaries know best.
         edited: how many images are edited (60).
         pairs: scene pairs of each kind of object, at most (40).
-        draws: resamples of the images that errors are taken from (200).
+        draws: resamples of the images that errors are taken from (60).
         seed: of the images, the rotation, and the weights of the untrained autoencoder (0).
         grammar: category of the rendered scenes that the model was trained on; empty for what a bundled one says.
         out: a directory for the page, the tables, the other dictionaries and the dissections.

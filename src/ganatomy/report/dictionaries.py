@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from ganatomy.core.errors import BadFile
 from ganatomy.core.files import atomic_write, write_text
 from ganatomy.remote import local_path, upload
 from ganatomy.report.causal.section import Block, figures
+from ganatomy.report.causal.tiles import tile
+from ganatomy.report.causal.top_images import row_of_images
 from ganatomy.report.charts import Bar, BarChart, Chart, Piece, finite
 from ganatomy.report.compare.images import image_block
 from ganatomy.report.formats import percent_with_error, with_error
@@ -118,11 +121,30 @@ def judgement_blocks(found: "Judgement") -> dict[str, Block]:
     made = {
         "images": image_block(found),
         "measures": Block("Measure by measure", lead, figures(*charts)),
+        "scenes": _scene_block(found),
         "table": Block(
             "All of them in one table", "With standard errors.", dictionary_table(found).html() + _numbers(found)
         ),
     }
     return {key: block for key, block in made.items() if block is not None}
+
+
+def _scene_block(found: "Judgement") -> Block | None:
+    """Return a pair of scenes of each kind of object."""
+    if found.scenes is None:
+        return None
+    cards = []
+    for name, own in found.scenes.pairs.items():
+        shown, without = (each[0].transpose(1, 2, 0) for each in (own.shown, own.without))
+        tiles = [tile(shown, f"A scene with {name}", side=96), tile(without, f"The same without {name}", side=96)]
+        cards.append(
+            f"<figure><figcaption>{escape(name)}, {len(own)} pairs</figcaption>{row_of_images(tiles)}</figure>"
+        )
+    lead = (
+        "Rendered scenes that differ in one kind of object, and in nothing else. Both get the same noise, and the "
+        "features of the model at this step are compared: one that responds to one kind alone is about one thing."
+    )
+    return Block("Scene pairs", lead, f'<div class="charts">{"".join(cards)}</div>')
 
 
 def measure_chart(measure: "Measure") -> Chart:

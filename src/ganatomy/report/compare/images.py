@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ MOST = 6
 _CONCEPTS, _IMAGES, _TOP, _SIDE = 12, 8, 3, 64
 
 
+@runtime_checkable
 class DissectionsBeside(Protocol):
     """Dissections side by side, and the concepts that all of them know, nothing first."""
 

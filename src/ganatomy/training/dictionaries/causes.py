@@ -12,7 +12,14 @@ from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.stats.paired import SURE
-from ganatomy.training.dictionaries.edits import DictionaryEditSpec, EditedPixels, edit_spec, edited_pixels, trials
+from ganatomy.training.dictionaries.edits import (
+    DictionaryEditSpec,
+    EditedPixels,
+    edit_spec,
+    edited_pixels,
+    set_size,
+    trials,
+)
 from ganatomy.training.dictionaries.measure import Drawn, Measure, ratio
 from ganatomy.training.dictionaries.rebuilt import image_weights
 from ganatomy.training.dictionaries.spec import DictionarySpec
@@ -56,8 +63,9 @@ def cause_measures(
     """Return how often labels say what features cause, how much ablations and insertions do, and what else changes."""
     weights = image_weights(spec.edited, spec.draws, spec.seed)
     read: dict[str, list[Drawn]] = {}
+    size = set_size(min(len(source.dissection.units) for source in sources.values()))
     for name, source in sources.items():
-        asked = edit_spec(source, layer, concepts, spec.edited, spec.seed)
+        asked = edit_spec(source, layer, concepts, spec.edited, spec.seed, size)
         asked = dataclasses.replace(asked, pool=spec.images)
         pixels = edited_pixels(source, asked, _directory(source, layer), engine, progress)
         read[name] = _read(asked, pixels, weights)

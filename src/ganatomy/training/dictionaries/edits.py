@@ -27,6 +27,8 @@ from ganatomy.stats.regions import concept_counts, place_of_pixels
 
 ALONE, TOGETHER, RANDOM, SETS = 3, 5, 12, 3
 """Features of each concept that are ablated alone, and together; random features alone, and random sets of these."""
+SHARE = 4
+"""Those of a concept are together at most so small a part of the smallest dictionary, one over this."""
 PART = 4
 """An insertion is made in a square of the side of the layer's grid over this, at a random place of each image."""
 
@@ -89,9 +91,12 @@ class EditedPixels(JoinedRows):
 
 
 def edit_spec(
-    source: DissectedModel, layer: str, concepts: Sequence[int], images: int, seed: int
+    source: DissectedModel, layer: str, concepts: Sequence[int], images: int, seed: int, size: int
 ) -> DictionaryEditSpec:
-    """Choose the features of a dictionary by its dissection."""
+    """Choose the features of a dictionary by its dissection; `size` of them go best with a concept.
+
+    Random ones are active in some image, and none of the others as long as there are enough.
+    """
     dissection = source.dissection
     alive = (dissection.scores.greatest > 0).nonzero()[0].tolist()
     iou = torch.nan_to_num(dissection.reading.iou, nan=-1.0)
@@ -103,10 +108,11 @@ def edit_spec(
         best = own.sort_values("iou", ascending=False, kind="stable").unit.head(ALONE)
         labelled += [(int(unit), c) for unit in best]
     columns = torch.searchsorted(dissection.reading.concepts, torch.tensor(list(concepts)))
-    size = min(TOGETHER, len(iou))
     sets = [tuple(row.topk(size).indices.sort().values.tolist()) for row in iou[:, columns].T]
-    (alone,) = random_sets(len(alive), min(RANDOM, len(alive)), range(1), seed)
-    random = random_sets(len(alive), min(size, len(alive)), range(1, 1 + SETS), seed)
+    avoid = {feature for feature, _ in labelled}.union(*sets)
+    near = [i for i, feature in enumerate(alive) if feature in avoid]
+    (alone,) = random_sets(len(alive), min(RANDOM, len(alive)), range(1), seed, near)
+    random = random_sets(len(alive), min(size, len(alive)), range(1, 1 + SETS), seed, near)
     return DictionaryEditSpec(
         **source.names(),
         layer=layer,
@@ -118,6 +124,15 @@ def edit_spec(
         alone=tuple(alive[i] for i in alone),
         random=tuple(tuple(alive[i] for i in each) for each in random),
     )
+
+
+def set_size(features: int) -> int:
+    """Return how many features go together, where the smallest dictionary has so many.
+
+    >>> set_size(12), set_size(128)
+    (3, 5)
+    """
+    return max(1, min(TOGETHER, features // SHARE))
 
 
 def trials(spec: DictionaryEditSpec) -> dict[str, list[Trial]]:

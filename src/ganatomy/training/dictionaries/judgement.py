@@ -11,6 +11,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.core.vocabulary import Concept
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.dissected_model import DissectedModel
+from ganatomy.experiments.causal.place_truth import category_of
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.dissect import run
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -18,12 +19,14 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dtype import begin, choose_dtype
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.result import Summarised
+from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.report.charts import Drawing
 from ganatomy.training.dictionaries.causes import cause_measures, chosen_concepts
 from ganatomy.training.dictionaries.counts import count_measures
 from ganatomy.training.dictionaries.measure import Measure, measure_table, separation_table
-from ganatomy.training.dictionaries.opened import basis, open_dictionaries
+from ganatomy.training.dictionaries.opened import basis, generator_of, open_dictionaries
 from ganatomy.training.dictionaries.rebuilt import fit_measures
+from ganatomy.training.dictionaries.single_objects import PairedScenes, no_pairs, open_pairs, pair_measure
 from ganatomy.training.dictionaries.spec import OWN, DictionarySpec
 
 DICTIONARIES, STUDIES = "dictionaries", "studies"
@@ -39,6 +42,7 @@ class Judgement(Summarised):
         measures: every measure, with what it is in each resample of the images.
         studies: the dissection of each dictionary.
         notes: sentences on what was left out, and why.
+        scenes: the pairs that features were compared on; None where they were not.
     """
 
     TABLES: ClassVar = ("table", "separations")
@@ -47,6 +51,7 @@ class Judgement(Summarised):
     measures: tuple[Measure, ...]
     studies: tuple[StudyView, ...]
     notes: tuple[str, ...] = ()
+    scenes: PairedScenes | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -111,12 +116,19 @@ def run_judgement(
     notes = []
     if not concepts:
         notes.append("Nothing was edited: no dictionary has a feature that goes with a concept better than by chance.")
+    dictionaries = {name: basis(pair).directions for name, pair in models.items()}
     measures = [
         *count_measures(dissections, spec.draws, spec.seed),
-        *fit_measures(model, {name: basis(pair).directions for name, pair in models.items()}, spec.draws, spec.seed),
+        *fit_measures(model, dictionaries, spec.draws, spec.seed),
         *(cause_measures(spec, sources, model.layer, concepts, engine, progress) if concepts else ()),
     ]
-    return Judgement(spec, tuple(measures), _views(dissections), tuple(notes))
+    category, scenes = spec.grammar or category_of(generator_of(spec)), None
+    if sentence := no_pairs(model.subject, category):
+        notes.append(sentence)
+    elif isinstance(model.subject, SampledGenerator) and category:
+        scenes = open_pairs(category, spec.pairs, model.subject.sampler.shape[-1], spec.seed)
+        measures.append(pair_measure(model.subject, model.layer, dictionaries, scenes, spec.draws, spec.seed))
+    return Judgement(spec, tuple(measures), _views(dissections), tuple(notes), scenes)
 
 
 def _dissected(

@@ -33,7 +33,7 @@ class DictionarySpec:
     concepts: Sequence[str] = ()
     edited: int = 60
     pairs: int = 40
-    draws: int = 200
+    draws: int = 60
     seed: int = 0
     grammar: str = ""
 
