@@ -95,6 +95,7 @@ from ganatomy.report.monitor.page import write_monitor_report as write_monitor_r
 from ganatomy.study import Part as Part
 from ganatomy.study import Study as Study
 from ganatomy.training.monitor import Monitor as Monitor
+from ganatomy.training.dictionaries.judgement import Judgement as Judgement
 from ganatomy.training.sae.run import TrainedSae as TrainedSae
 
 __version__: str
