@@ -50,7 +50,7 @@ assert not differing, f"{', '.join(differing)}: give each experiment a small run
 
 
 def make_place(place: Path, **own: Any) -> Path:
-    """Put there what the runs take: studies of a generator and a classifier, an edit, real images, a network, an autoencoder."""
+    """Put there what runs take: studies of a generator and a classifier, an edit, real images, networks."""
     generator = ganatomy.open_generator("planted:")
     edit = ganatomy.Intervention.ablate("layer2", generator.layers["layer2"], BALL["units"])
     write_edits(place / "edit.json", [edit], generator.fingerprint)

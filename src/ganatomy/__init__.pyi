@@ -94,8 +94,8 @@ from ganatomy.report.html import write_report as write_report
 from ganatomy.report.monitor.page import write_monitor_report as write_monitor_report
 from ganatomy.study import Part as Part
 from ganatomy.study import Study as Study
-from ganatomy.training.monitor import Monitor as Monitor
 from ganatomy.training.dictionaries.judgement import Judgement as Judgement
+from ganatomy.training.monitor import Monitor as Monitor
 from ganatomy.training.sae.run import TrainedSae as TrainedSae
 
 __version__: str

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from ganatomy.training.dictionaries.spec import NAMES, DictionarySpec
 from ganatomy.training.dictionaries.written import principal_rows
 
 PLANTED = "sae:planted:?layer=layer2&file={}"
-FEW = {"segmenter": "planted", "images": 40, "edited": 12, "draws": 12}
+FEW: dict[str, Any] = {"segmenter": "planted", "images": 40, "edited": 12, "draws": 12}
 
 
 def write_roles(path: Path) -> Path:
@@ -86,7 +87,7 @@ def test_features_that_draw_concepts_are_known_from_random_ones(judged: Judgemen
 def test_equal_counts_are_those_of_the_smallest_dictionary(judged: Judgement) -> None:
     smallest = min(len(each.dissection.units) for each in judged.studies)
     at = judged.table[judged.table.measure == "matched_at"].set_index("dictionary")
-    assert set(at.title) == {f"matched of {smallest}"}
+    assert set(at.title) == {f"matched features, of {smallest}"}
     everything = found(judged, "matched")
     for each in judged.studies:
         units = len(each.dissection.units)
@@ -138,8 +139,9 @@ def test_names_and_numbers_that_cannot_be_meant(tmp_path: Path) -> None:
     with mistake("bad-value", "give an autoencoder, sae:GENERATOR"):
         ganatomy.judge("planted:", segmenter="planted", out=tmp_path / "out")
     for name, least in (("images", 4), ("edited", 2), ("draws", 2), ("pairs", 2)):
+        given: dict[str, Any] = {name: least - 1}
         with mistake("bad-value", f"{name}={least - 1} is too few; give at least {least}"):
-            ganatomy.judge("sae:planted:", out=tmp_path / "out", **{name: least - 1})
+            ganatomy.judge("sae:planted:", out=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
 
@@ -148,7 +150,7 @@ def test_the_model_itself_keeps_its_own_options() -> None:
     assert generator_of(DictionarySpec(name)) == "wordflow:w.safetensors?steps=4"
 
 
-def measured(one: list[float], other: list[float], **how: bool) -> Measure:
+def measured(one: list[float], other: list[float], **how: Any) -> Measure:
     values = {"autoencoder": np.array(one), "untrained": np.array(other)}
     return Measure("a", "a thing", "", values, 500, **how)
 

@@ -26,6 +26,26 @@ from ganatomy.training.dictionaries.spec import DictionarySpec
 
 MOST = 6
 """Concepts that are edited where none are named."""
+TITLES = (
+    (
+        "agreement",
+        "label-cause agreement",
+        "share of labelled features whose ablation lessens their concept more than that of random features does, "
+        "by more than two standard errors",
+    ),
+    ("ablation", "ablation strength", "part of a concept that goes with its best features, less with random ones"),
+    (
+        "insertion",
+        "insertion strength",
+        "share of a square that newly shows a concept where its best features are inserted, less random ones",
+    ),
+    (
+        "side_effects",
+        "side effects",
+        "of the pixels that an ablation of a concept's best features changes, the share that did not show it",
+    ),
+)
+"""Names of the measures, how they are called, and what they are; in the order of `_read`."""
 
 
 def chosen_concepts(spec: DictionarySpec, dissections: Mapping[str, Dissection]) -> list[int]:
@@ -69,25 +89,6 @@ def cause_measures(
         asked = dataclasses.replace(asked, pool=spec.images)
         pixels = edited_pixels(source, asked, _directory(source, layer), engine, progress)
         read[name] = _read(asked, pixels, weights)
-    titles = (
-        (
-            "agreement",
-            "label-cause agreement",
-            "share of labelled features whose ablation lessens their concept more than that of random features does, "
-            "by more than two standard errors",
-        ),
-        ("ablation", "ablation strength", "part of a concept that goes with its best features, less with random ones"),
-        (
-            "insertion",
-            "insertion strength",
-            "share of a square that newly shows a concept where its best features are inserted, less random ones",
-        ),
-        (
-            "side_effects",
-            "side effects",
-            "of the pixels that an ablation of a concept's best features changes, the share that did not show it",
-        ),
-    )
     return [
         Measure(
             name,
@@ -98,7 +99,7 @@ def cause_measures(
             share=True,
             low_is_good=name == "side_effects",
         )
-        for i, (name, title, text) in enumerate(titles)
+        for i, (name, title, text) in enumerate(TITLES)
     ]
 
 

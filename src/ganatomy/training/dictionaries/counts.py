@@ -43,32 +43,25 @@ def count_measures(dissections: Mapping[str, Dissection], draws: int, seed: int)
     freedom = max(1, min(own.blocks for own in found.values()) - 1)
     subsets = {name: _subsets(own, least, seed) for name, own in found.items()}
     everything = {name: np.array(_counts(own), np.float64).T for name, own in found.items()}
+    titles = (
+        ("matched", "matched features", "features whose label predicts where they are on, beyond chance"),
+        ("concepts", "distinct concepts", "concepts that any feature is matched to"),
+    )
     measures = [
-        Measure(
-            name,
-            title,
-            text,
-            {each: own[row] for each, own in everything.items()},
-            freedom,
-        )
-        for row, (name, title, text) in enumerate(
-            (
-                ("matched", "matched features", "features whose label predicts where they are on, beyond chance"),
-                ("concepts", "distinct concepts", "concepts that any feature is matched to"),
-            )
-        )
+        Measure(name, title, text, {each: own[row] for each, own in everything.items()}, freedom)
+        for row, (name, title, text) in enumerate(titles)
     ]
-    for row, (name, title) in enumerate((("matched", "matched of"), ("concepts", "concepts of"))):
-        measures.append(
-            Measure(
-                f"{name}_at",
-                f"{title} {least}",
-                f"the same of {least} features drawn at random, on average",
-                {each: own[0][row] for each, own in subsets.items()},
-                freedom,
-                spread={each: own[1][row] for each, own in subsets.items()},
-            )
+    measures += [
+        Measure(
+            f"{name}_at",
+            f"{title}, of {least}",
+            f"the same of {least} features drawn at random, on average",
+            {each: own[0][row] for each, own in subsets.items()},
+            freedom,
+            spread={each: own[1][row] for each, own in subsets.items()},
         )
+        for row, (name, title, _) in enumerate(titles)
+    ]
     rates = {name: ratio(own.by_chance.sum(1), own.matched.sum(1)).clip(max=1) for name, own in found.items()}
     text = "features that would be matched by the counts of other images, as a share of the matched ones"
     rate = Measure("false_discovery", "false-discovery rate", text, rates, freedom, share=True, low_is_good=True)

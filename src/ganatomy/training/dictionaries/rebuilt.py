@@ -1,7 +1,7 @@
 """How well dictionaries rebuild a layer, and with how many features at a place, on images that nothing else reads."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def fit_measures(model: BasisSubject, others: Mapping[str, Directions], draws: i
     weights = image_weights(IMAGES, draws, seed)
     values: dict[str, list[Drawn]] = {name: _read(layer, own, weights) for name, own in sums.items()}
 
-    def measure(i: int, name: str, title: str, text: str, **how: bool) -> Measure:
+    def measure(i: int, name: str, title: str, text: str, **how: Any) -> Measure:
         return Measure(name, title, text, {each: own[i] for each, own in values.items()}, IMAGES - 1, **how)
 
     text = "of the layer, over all places; below 0 is worse than the mean"

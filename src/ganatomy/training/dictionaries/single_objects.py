@@ -100,14 +100,13 @@ def pair_measure(
             parts[name].append(apart.abs().double().sum((2, 3)).cpu())
     weights, shuffled = _draws(scenes, draws, seed)
     values = {name: _scores(torch.cat(own).numpy(), scenes, weights, shuffled) for name, own in parts.items()}
-    least = min(np.bincount(scenes.kind))
     return Measure(
         "one_object",
         "response to one object",
         f"share of a feature's response to scene pairs that falls on one kind of object, of {len(scenes.kinds)} "
         f"({', '.join(scenes.kinds)}), less what kinds shuffled among the pairs give",
         values,
-        max(1, int(least) - 1),
+        max(1, int(np.bincount(scenes.kind).min()) - 1),
         share=True,
     )
 
