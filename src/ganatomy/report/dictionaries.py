@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,9 @@ from ganatomy.remote import local_path, upload
 from ganatomy.report.causal.section import Block, figures
 from ganatomy.report.causal.tiles import tile
 from ganatomy.report.causal.top_images import row_of_images
-from ganatomy.report.charts import Bar, BarChart, Chart, Piece, finite
+from ganatomy.report.charts import Change, ChangeChart, Chart
 from ganatomy.report.compare.images import image_block
-from ganatomy.report.formats import percent_with_error, with_error
+from ganatomy.report.formats import number, percent, percent_with_error, with_error
 from ganatomy.report.html import ELSEWHERE
 from ganatomy.report.page import template
 from ganatomy.report.palette import ordered_colours
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from ganatomy.training.dictionaries.measure import Measure
 
 PAGE = "judge.html"
-_ROOM = 1.4
 
 
 def write_judgement(found: "Judgement", directory: str | Path) -> Path:
@@ -149,15 +147,13 @@ def _scene_block(found: "Judgement") -> Block | None:
 
 def measure_chart(measure: "Measure") -> Chart:
     """Return a bar for each dictionary, with its 95 % interval."""
-    colours = ordered_colours(len(measure.values))
+    colours, form = ordered_colours(len(measure.values)), percent_with_error if measure.share else with_error
     bars = []
     for row, colour in zip(measure.rows(), colours, strict=True):
-        note = (percent_with_error if measure.share else with_error)(row.value, row.error)
-        piece = Piece(max(0.0, finite(row.value)), colour, f"{row.dictionary}: {note}")
-        spread = (max(0.0, row.low), max(0.0, row.high)) if math.isfinite(row.low) else None
-        bars.append(Bar(row.dictionary, (piece,), note, spread=spread))
-    scale = _ROOM * max(bar.end for bar in bars) or 1.0
-    return measure.title, BarChart(bars, measure.title, scale)
+        note = form(row.value, row.error)
+        title = f"{row.dictionary}: {measure.title} {note}"
+        bars.append(Change(row.dictionary, row.value, row.high - row.value, colour, note, title=title))
+    return measure.title, ChangeChart(bars, measure.title, form=percent if measure.share else number)
 
 
 def dictionary_table(found: "Judgement") -> Table:

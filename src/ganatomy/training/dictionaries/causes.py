@@ -85,10 +85,10 @@ def cause_measures(
     read: dict[str, list[Drawn]] = {}
     size = set_size(min(len(source.dissection.units) for source in sources.values()))
     for name, source in sources.items():
-        asked = edit_spec(source, layer, concepts, spec.edited, spec.seed, size)
-        asked = dataclasses.replace(asked, pool=spec.images)
-        pixels = edited_pixels(source, asked, _directory(source, layer), engine, progress)
-        read[name] = _read(asked, pixels, weights)
+        chosen = edit_spec(source, layer, concepts, spec.edited, spec.seed, size)
+        chosen = dataclasses.replace(chosen, pool=spec.images)
+        pixels = edited_pixels(source, chosen, _directory(source, layer), engine, progress)
+        read[name] = _read(chosen, pixels, weights)
     return [
         Measure(
             name,

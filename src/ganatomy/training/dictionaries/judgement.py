@@ -134,14 +134,14 @@ def run_judgement(
 def _dissected(
     spec: DictionarySpec, pair: ModelPair, directory: Path, engine: Engine, progress: Progress | None
 ) -> Dissection:
-    asked = DissectSpec(
+    dissect_spec = DissectSpec(
         pair.generator_given if isinstance(pair.generator_given, str) else "",
         spec.segmenter,
         (basis(pair).layer,),
         images=spec.images,
         seed=spec.seed,
     )
-    study, choice = begin(choose_dtype(asked, pair, directory), directory, engine, progress)
+    study, choice = begin(choose_dtype(dissect_spec, pair, directory), directory, engine, progress)
     with study:
         return run(choice.spec, study, choice.models)
 
