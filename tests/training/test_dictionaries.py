@@ -108,6 +108,7 @@ def test_the_page_has_a_sentence_a_measure_and_the_tables_lie_beside_it(judged: 
     page = judgement_html(judged)
     for sentence in judged.separations.sentence:
         assert sentence in page
+    assert "measures in favour of this autoencoder: " in page
     assert page.count('<svg class="bars"') == len(judged.measures)
     assert "dictionaries and measures" in page.lower()
     written = pd.read_csv(folder(judged) / "tables" / "measures.csv")
@@ -156,22 +157,23 @@ def measured(one: list[float], other: list[float], **how: Any) -> Measure:
 
 
 def test_an_interval_that_holds_zero_separates_nothing() -> None:
-    sentence = measured([2.0, 3.0, 1.0], [1.0, 0.0, 2.0]).separation()[-1]
-    assert str(sentence).startswith("a thing: does not separate the autoencoder from the untrained one (difference +1,")
+    sentence = measured([2.0, 3.0, 1.0], [1.0, 0.0, 2.0]).separation().sentence
+    assert sentence.startswith("a thing: does not separate the autoencoder from the untrained one (difference +1,")
 
 
 @pytest.mark.parametrize(("low", "better"), [(False, "autoencoder"), (True, "untrained one")])
 def test_what_separates_says_for_whom(low: bool, better: str) -> None:
     """Resamples that go together cancel."""
-    *_, separates, sentence = measured([3.0, 4.0, 2.0], [2.0, 3.1, 0.9], low_is_good=low).separation()
-    assert separates
-    assert f"in favour of the {better} (difference +1, 95 % interval +0.7" in str(sentence)
+    found = measured([3.0, 4.0, 2.0], [2.0, 3.1, 0.9], low_is_good=low).separation()
+    assert found.separates
+    assert found.better == better.split()[0]
+    assert f"in favour of the {better} (difference +1, 95 % interval +0.7" in found.sentence
 
 
 def test_without_resamples_nothing_is_said() -> None:
-    *_, separates, sentence = measured([3.0], [2.0]).separation()
-    assert not separates
-    assert str(sentence).endswith("cannot be said.")
+    found = measured([3.0], [2.0]).separation()
+    assert not found.separates
+    assert found.sentence.endswith("cannot be said.")
     assert np.isnan(interval(np.array([3.0]), 9)[1])
 
 
@@ -236,7 +238,7 @@ def test_pairs_of_rendered_scenes_are_compared_at_the_step_of_the_layer(words: S
     values = list(measure.values.values())
     assert all(np.array_equal(values[0], own) for own in values), "of the same pairs, with the same noise"
     assert -0.2 < values[0][0] < 0.8
-    assert not measure.separation()[-2]
+    assert not measure.separation().separates
 
 
 def test_a_sampler_that_mixes_no_noise_is_left_out(words: SampledGenerator, monkeypatch: pytest.MonkeyPatch) -> None:

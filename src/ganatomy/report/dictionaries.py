@@ -102,11 +102,12 @@ def question(found: "Judgement") -> str:
 
 
 def answer(found: "Judgement") -> str:
-    """Return how many measures say so, and which."""
-    separating = found.separations[found.separations.separates]
-    names = ", ".join(separating.title)
-    counted = f"{len(separating)} of {len(found.separations)} measures separate it from an untrained autoencoder"
-    return f"{counted}: {names}." if names else f"{counted}."
+    """Return how many measures say so, and which; and those that say the contrary."""
+    kept, parts = found.separations, []
+    for better, of in (("autoencoder", "this autoencoder"), ("untrained", "an untrained one")):
+        own = list(kept.title[kept.better == better])
+        parts.append(f"{len(own)} of {len(kept)} measures in favour of {of}{': ' * bool(own)}{', '.join(own)}")
+    return f"{'; '.join(parts)}."
 
 
 def judgement_blocks(found: "Judgement") -> dict[str, Block]:

@@ -66,7 +66,8 @@ class Judgement(Summarised):
     def separations(self) -> pd.DataFrame:
         """One row a measure: the autoencoder against the untrained one.
 
-        Columns: measure, title, autoencoder, untrained, difference, error, low, high, separates, sentence.
+        Columns: measure, title, autoencoder, untrained, difference, error, low, high, separates, better (which of
+        the two does better, where it separates), sentence.
         """
         return separation_table(list(self.measures))
 

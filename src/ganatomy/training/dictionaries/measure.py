@@ -15,6 +15,8 @@ Drawn = npt.NDArray[np.float64]
 """[1 + draws]: a number as found, then in every resample."""
 ROUNDING = 1e-9
 """Errors that are so small a part of a number are rounding."""
+ROUNDING = 1e-9
+"""Errors that are so small a part of a number are rounding."""
 PAIRED = ("measure", "title", "autoencoder", "untrained", "difference", "error", "low", "high", "separates", "sentence")
 
 
@@ -29,6 +31,27 @@ class Row(NamedTuple):
     low: float
     high: float
     spread: float
+
+
+class Separation(NamedTuple):
+    """The autoencoder against the untrained one: their difference, with its error and 95 % interval, and in words.
+
+    Attributes:
+        separates: whether the interval excludes 0.
+        better: which of the two then does better; empty where it does not.
+    """
+
+    measure: str
+    title: str
+    autoencoder: float
+    untrained: float
+    difference: float
+    error: float
+    low: float
+    high: float
+    separates: bool
+    better: str
+    sentence: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +88,26 @@ class Measure:
             for name, own in self.values.items()
         ]
 
-    def separation(self) -> tuple[object, ...]:
-        """Return whether it separates the autoencoder from the untrained one, of `PAIRED`."""
+    def separation(self) -> Separation:
+        """Return whether it separates the autoencoder from the untrained one."""
         one, other = self.values[OWN], self.values[UNTRAINED]
         drawn = min(len(one), len(other))
-        value, error, low, high = interval(one[:drawn] - other[:drawn], self.freedom)
-        known = bool(np.isfinite(low))
-        separates = known and not low <= 0 <= high
-        sentence = self._sentence(value, low, high, known, separates)
-        return self.name, self.title, one[0], other[0], value, error, low, high, separates, sentence
+        found = interval(one[:drawn] - other[:drawn], self.freedom)
+        value, _, low, high = found
+        separates = bool(np.isfinite(low)) and not low <= 0 <= high
+        better = (OWN if (value > 0) != self.low_is_good else UNTRAINED) if separates else ""
+        sentence = self._sentence(value, low, high, better)
+        return Separation(self.name, self.title, one[0], other[0], *found, separates, better, sentence)
 
-    def _sentence(self, value: float, low: float, high: float, known: bool, separates: bool) -> str:
-        if not known:
+    def _sentence(self, value: float, low: float, high: float, better: str) -> str:
+        if not np.isfinite(low):
             return f"{self.title}: whether it separates the autoencoder from the untrained one cannot be said."
         unit, times = (" %", 100) if self.share else ("", 1)
         found, start, end = (f"{times * each:+.3g}".replace("-", "−") for each in (value, low, high))
         does = "does not separate the autoencoder from the untrained one"
-        if separates:
-            better = "autoencoder" if (value > 0) != self.low_is_good else "untrained one"
-            does = f"separates the autoencoder from the untrained one, in favour of the {better}"
+        if better:
+            name = {OWN: "autoencoder", UNTRAINED: "untrained one"}[better]
+            does = f"separates the autoencoder from the untrained one, in favour of the {name}"
         return f"{self.title}: {does} (difference {found}{unit}, 95 % interval {start} to {end})."
 
 
@@ -115,4 +139,4 @@ def measure_table(measures: list[Measure]) -> pd.DataFrame:
 
 def separation_table(measures: list[Measure]) -> pd.DataFrame:
     """Return one row for each measure: does it separate the autoencoder from the untrained one?"""
-    return pd.DataFrame([each.separation() for each in measures if not each.alike], columns=list(PAIRED))
+    return pd.DataFrame([each.separation() for each in measures if not each.alike], columns=list(Separation._fields))
