@@ -86,4 +86,4 @@ def made_draws(dissection: Dissection, draws: Sequence[Sequence[str | None]]) ->
     best = np.array([[number[text.lstrip("~?")] if text else 0 for text in draw] for draw in texts])
     label = np.where(np.char.startswith(texts, "?"), 0, best)
     matched = (label > 0) & ~np.char.startswith(texts, "~")
-    return Resampled(dissection, 0, 4, label, np.full(label.shape, 0.2), best, texts != "", matched)
+    return Resampled(dissection, 0, 4, label, np.full(label.shape, 0.2), best, texts != "", matched, matched & False)

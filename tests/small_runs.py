@@ -52,11 +52,13 @@ assert not differing, f"{', '.join(differing)}: give each experiment a small run
 
 
 def make_place(place: Path, **own: Any) -> Path:
-    """Put there what the runs take: studies of a generator and a classifier, an edit, real images, a network."""
+    """Put there what runs take: studies of a generator and a classifier, an edit, real images, networks."""
     generator = ganatomy.open_generator("planted:")
     edit = ganatomy.Intervention.ablate("layer2", generator.layers["layer2"], BALL["units"])
     write_edits(place / "edit.json", [edit], generator.fingerprint)
     write_real(place, generator, 24)
+    eye = torch.eye(generator.layers["layer2"].units)
+    save_file({"W_enc": eye, "W_dec": eye.clone(), "k": torch.tensor(4)}, place / "sae.safetensors")
     toys, few = write_images(place / "toys", 60), {"batch": 8, "shard": 16, "levels": 20, **own}
     layers, out = ["layer1", "layer2"], place / "studies"
     ganatomy.dissect("planted:", segmenter="planted", images=40, layers=layers, out=out / "generator", **few)

@@ -41,6 +41,7 @@ OTHERS = {
     "dissect": "planted: --segmenter planted: --images 8",
     "monitor": "planted: --segmenter planted: --images 8 --steps 1",
     "compare": "studies/generator --real scenes:church",
+    "judge": "sae:planted:?layer=layer2&file=sae.safetensors --segmenter planted: --images 8",
     "repair": "studies/generator --layer layer2 --worst 1 --real scenes:church --textures 0",
 }
 """Commands of no experiment, and one that first runs another."""

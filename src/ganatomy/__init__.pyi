@@ -1,5 +1,6 @@
 """Every public name, and where it lives: read by type checkers, and by ``__init__.py``."""
 
+from ganatomy.api.autoencoders import judge as judge
 from ganatomy.api.autoencoders import train_sae as train_sae
 from ganatomy.api.experiments import ablate as ablate
 from ganatomy.api.experiments import accuracy as accuracy
@@ -96,6 +97,7 @@ from ganatomy.report.html import write_report as write_report
 from ganatomy.report.monitor.page import write_monitor_report as write_monitor_report
 from ganatomy.study import Part as Part
 from ganatomy.study import Study as Study
+from ganatomy.training.dictionaries.judgement import Judgement as Judgement
 from ganatomy.training.monitor import Monitor as Monitor
 from ganatomy.training.sae.run import TrainedSae as TrainedSae
 

@@ -13,6 +13,7 @@ from ganatomy.cli.compare import add_compare
 from ganatomy.cli.completion import add_completion, complete
 from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.experiments import add_experiments, add_options
+from ganatomy.cli.judge import add_judge
 from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import (
     OUTPUT,
@@ -33,7 +34,7 @@ from ganatomy.experiments.option_groups import MEASURED, RUN, SAMPLE
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
-    "Analyse": ("demo", "dissect", "compare", "monitor", "sae"),
+    "Analyse": ("demo", "dissect", "compare", "monitor", "sae", "judge"),
     "Intervene": (),
     "Photographs": ("invert", "edit-photographs"),
     "Quality": ("quality", "artifacts", "repair"),
@@ -87,6 +88,7 @@ def build() -> Parser:
     add_compare(commands)
     add_monitor(commands)
     add_sae(commands)
+    add_judge(commands)
     add_studies(commands)
     _add_merge(commands)
     add_serve(commands)

@@ -40,8 +40,9 @@ def check_names(arguments: Namespace) -> None:
         if isinstance(given.get(kind), str):
             _check_model(kind, given[kind])
     source = located(given.get("trained_on"))  # a study, or a generator
-    if isinstance(source, str):
-        _check_model("generator", source)
+    for name in (source, given.get("autoencoder")):
+        if isinstance(name, str):
+            _check_model("generator", name)
     for directory in (given.get("directory"), source, *(given.get("directories") or ())):
         if isinstance(directory, Path) and not directory.exists() and not _is_copy(directory):
             raise StudyError(f"{directory} holds no study; there is nothing of that name{_similar(directory)}")

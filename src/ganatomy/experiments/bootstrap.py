@@ -111,6 +111,7 @@ class Resampled:
         seed, blocks: of the draws, and how many blocks each takes its images from.
         label, iou, interpretable_with, interpretable, matched: [draws, u], see `UnitLabels`; units of all layers in
             order, concepts by their index in the vocabulary.
+        false_labels: [draws, u], see `Scores`.
     """
 
     dissection: Dissection
@@ -121,6 +122,7 @@ class Resampled:
     interpretable_with: Ints
     interpretable: Bools
     matched: Bools
+    false_labels: Bools
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -197,7 +199,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     together = max(1, min(DRAWS_AT_ONCE, ROOM // _draw_bytes(dissection)))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
-    verdicts = [scores.labels for each in some for scores in redraws.scores(Changes(*each))]
+    verdicts = [(*scores.labels, scores.false_labels) for each in some for scores in redraws.scores(Changes(*each))]
     label, iou, best, *flags = (np.stack(column) for column in zip(*verdicts, strict=True))
     concepts = dissection.reading.concepts.numpy()
     return Resampled(dissection, seed, blocks, concepts[label], iou, concepts[best], *flags)

@@ -2,6 +2,7 @@
 
 from ganatomy.scenes.folder import write_scenes
 from ganatomy.scenes.grammar import CATEGORIES, PLANES, VOCABULARY, Grammar, Rule, grammar
+from ganatomy.scenes.pairs import ScenePairs, scene_pairs
 from ganatomy.scenes.places import Bank, open_bank, place_probabilities
 from ganatomy.scenes.render import Rendered, render
 
@@ -13,9 +14,11 @@ __all__ = [
     "Grammar",
     "Rendered",
     "Rule",
+    "ScenePairs",
     "grammar",
     "open_bank",
     "place_probabilities",
     "render",
+    "scene_pairs",
     "write_scenes",
 ]

@@ -21,6 +21,7 @@ class Canvas:
 
     x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole image, y down. `rough` and `fine` are textures
     [n, h, w] about 0, the same at every size. A canvas may be a view on a part of another (`rows`, `window`).
+    Objects of the kind `without` are not drawn.
     """
 
     grammar: Grammar
@@ -32,15 +33,18 @@ class Canvas:
     labels: Bytes
     rough: Plane
     fine: Plane
+    without: str = ""
 
     @classmethod
-    def empty(cls, grammar: Grammar, draws: SeededRandom, size: int) -> "Canvas":
+    def empty(cls, grammar: Grammar, draws: SeededRandom, size: int, without: str = "") -> "Canvas":
         """A black canvas without labels."""
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
         image = np.zeros((len(draws), 3, size, size), np.float32)
         labels = np.zeros((len(draws), len(PLANES), size, size), np.uint8)
         rough, fine = _noise(draws, "rough", 12, centres), _noise(draws, "fine", 32, centres)
-        return cls(grammar, draws, size, centres[None, None, :], centres[None, :, None], image, labels, rough, fine)
+        return cls(
+            grammar, draws, size, centres[None, None, :], centres[None, :, None], image, labels, rough, fine, without
+        )
 
     @cached_property
     def light(self) -> Lighting:
@@ -88,6 +92,8 @@ class Canvas:
         """
         rule = self.grammar.rule(name)
         assert not part or part in rule.parts, f"{name} has no part {part}"
+        if name == self.without:
+            return
         alpha = self._cover(distance) * (self._free(rule) & present)
         inside = alpha >= 0.5
         change = colour - self.image

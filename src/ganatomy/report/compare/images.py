@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from ganatomy.report.causal.top_images import row_of_images, top_tiles
 from ganatomy.report.tables import rows
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.compare.comparison import Comparison
+    from ganatomy.core.vocabulary import Concept
     from ganatomy.experiments.compare.studies import StudyView
 
 MOST = 6
@@ -20,7 +20,22 @@ MOST = 6
 _CONCEPTS, _IMAGES, _TOP, _SIDE = 12, 8, 3, 64
 
 
-def image_block(comparison: "Comparison") -> Block | None:
+@runtime_checkable
+class DissectionsBeside(Protocol):
+    """Dissections side by side, and the concepts that all of them know, nothing first."""
+
+    @property
+    def studies(self) -> "tuple[StudyView, ...]":
+        """The dissections."""
+        ...
+
+    @property
+    def shared(self) -> "tuple[Concept, ...]":
+        """The concepts."""
+        ...
+
+
+def image_block(comparison: DissectionsBeside) -> Block | None:
     """Return a row of images of each study, then the best unit of each study for the concepts that fit best.
 
     None where no study holds its images any more.
@@ -41,7 +56,7 @@ def image_block(comparison: "Comparison") -> Block | None:
     return Block("What they draw", lead, f'{"".join(drawn)}<ul class="units">{"".join(cards)}</ul>')
 
 
-def _concepts(comparison: "Comparison", studies: "Sequence[StudyView]") -> list[tuple[str, dict[str, Any]]]:
+def _concepts(comparison: DissectionsBeside, studies: "Sequence[StudyView]") -> list[tuple[str, dict[str, Any]]]:
     """Return concepts with the best matched unit of each study: by category, those first that most studies have."""
     kinds = {concept: i for i, concept in enumerate(dict.fromkeys(c.category for c in comparison.shared))}
     found: dict[tuple[str, str], dict[str, Any]] = {}

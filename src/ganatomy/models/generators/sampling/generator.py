@@ -200,6 +200,23 @@ class SampledGenerator:
         """Return the images with edits at any layers, of one sampling without gradients."""
         return self.observe(z, (), edits).images
 
+    @torch.no_grad()
+    def observe_noised(self, images: Images, z: Latents, layer: str) -> Features:
+        """Return the features of a layer at its step, where the state is these images with the noise of latents.
+
+        Raises:
+            BadModel: the sampler does not say how noise and an image are mixed at a step.
+            UnknownName: there is no such layer.
+        """
+        self.check_layers([layer])
+        mix = getattr(self.sampler, "noised", None)
+        if mix is None:
+            raise BadModel(f"{self._name} does not say how noise and an image are mixed at a step")
+        noise, step = z[:, :-1].reshape(-1, *self.sampler.shape), _step_of(layer)
+        with foreign_errors(f"adding noise for {self._name}"):
+            state = mix(images, noise, self._numbers(z), step)
+        return self._run(state, step, _by_step(LayerPlan([layer]))[step])[1][split_layer(layer).block]
+
     def check_layers(self, layers: Sequence[str]) -> None:
         """Refuse what is no layer.
 

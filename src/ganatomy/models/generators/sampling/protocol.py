@@ -53,7 +53,8 @@ class State:
 class Sampler(Protocol):
     """A model that makes an image from noise in steps, given a prompt.
 
-    One whose images can be inverted has a method ``encode`` too: from images to x after the last step. One whose
+    One whose images can be inverted has a method ``encode`` too: from images to x after the last step. One that says
+    how noise and image are mixed has ``noised``: from images, noise and prompts to the state before a step. One whose
     network has tokens of other kinds than places of an image has a method ``grid_of``, see `Survey`.
 
     Images of a batch are computed independently of each other, and nothing in it is random: all chance is the noise.

@@ -86,6 +86,13 @@ class WordSampler:
         """Return the image."""
         return state.x
 
+    def noised(
+        self, images: Images, noise: Float[Tensor, "b 3 H W"], prompt: Int64[Tensor, " b"], number: int
+    ) -> State:
+        """Return the state before a step, of images with noise: what was trained to be there."""
+        now = 1 - (number - 1) / self.steps
+        return State((1 - now) * self.encode(images) + now * noise, prompt)
+
     def encode(self, images: Images) -> Images:
         """Return the state's x after the last step, of images."""
         return images.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""A sparse autoencoder beside other dictionaries of the same layer: units, a rotation, an untrained autoencoder."""
