@@ -21,6 +21,7 @@ from ganatomy.stats.combinations import Combinations, Numbers, index_labels, num
 from ganatomy.stats.crossings import CROWD
 from ganatomy.stats.kernels import OPEN, add_rows, count_unit
 from ganatomy.stats.patches import lay_patches
+from ganatomy.stats.sparse import count_squares, edges, find_squares, shown_by_row
 
 A = TypeVar("A", bound="Agreement")
 Take = Callable[[int, Numbers | Tensor], None]
@@ -179,13 +180,20 @@ def _count_on_cpu(levels: Tensor, features: Features, labels: Combinations, take
     maps, cuts = features.detach().contiguous().numpy(), levels.numpy()
     axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     arrays = labels.arrays
+    rare, shown = (numbers(labels.places), numbers(labels.rows)), shown_by_row(labels)
+    cut = tuple(edges(low, points) for (low, _), points in zip(axes, maps.shape[-2:], strict=True))
     patches = lay_patches(arrays[0], axes, CROWD)
 
     def count(units: range) -> None:
         found = np.empty((2, labels.count, labels.bins), np.uint32)
+        squares = np.empty((maps[:, 0].size, 3), np.int64)
         for u in units:
             found[:] = 0
-            count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
+            touched = find_squares(maps, u, cut, squares)
+            if touched >= 0:
+                count_squares(maps, u, axes, cut, cuts[u], arrays[0], rare, shown, squares[:touched], found)
+            else:
+                count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
             for take in takes:
                 take(u, found)
 
