@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ganatomy.core.resample import Grid, bilinear_axis
 from ganatomy.stats import combinations
-from ganatomy.stats.agreement import Agreement, _taking_on_device, count_on_device
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_on_device
 from ganatomy.stats.levels import exact_levels, fractions
 
 CONCEPTS = 6
@@ -130,8 +131,8 @@ def counted(r: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS)
 
 def every_row(table: Agreement) -> Tensor:
     """Return the counts of all concepts of the vocabulary, 0 for those that have no row."""
-    rows = table.counts.new_zeros(2, len(table.levels), int(table.known), table.counts.shape[-1])
-    rows[:, :, table.concepts] = table.counts
+    rows = table.kept.new_zeros(2, len(table.levels), int(table.known), table.levels.shape[1] + 1)
+    rows[:, :, table.concepts] = table.counts_of()
     return rows
 
 
@@ -289,8 +290,8 @@ def test_the_way_of_other_devices_counts_the_same(
     for cut in (quantiles, values_themselves):
         levels = cut(r, size, g)
         table, numbered = Agreement(levels, CONCEPTS, MANY), index_labels(labels, levels.shape[1] + 1)
-        rows = table._rows(numbered.concepts)[numbered.members]
-        count_on_device(levels, r, numbered, [_taking_on_device(table._table, numbered, rows)])
+        table.taking(numbered)  # which counts what the images show
+        count_on_device(levels, r, numbered, [table._taking_on_device(table._rows(numbered.concepts))])
         assert torch.equal(above(every_row(table)), counted(r, labels, levels)), cut.__name__
 
 
@@ -301,8 +302,8 @@ def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) 
 
 def test_counters_are_as_wide_as_the_sample_asks() -> None:
     levels = torch.zeros(1, 2, dtype=torch.float64)
-    assert Agreement(levels, 2, 2**31 - 1).counts.dtype == torch.int32
-    assert Agreement(levels, 2, 2**31).counts.dtype == torch.int64
+    assert Agreement(levels, 2, 2**31 - 1).kept.dtype == torch.int32
+    assert Agreement(levels, 2, 2**31).kept.dtype == torch.int64
 
 
 def test_merging_widens_counters_that_would_run_over() -> None:
@@ -310,9 +311,10 @@ def test_merging_widens_counters_that_would_run_over() -> None:
     one = Agreement(levels, 2, 100)
     one.update(torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 4, 4, dtype=torch.long))
     one._table *= 2**25
+    one._shown *= 2**25
     both = one.merge(one).merge(one)
-    assert both.counts.dtype == torch.int64
-    assert both.counts[0, 0, 0].sum() == 3 * 2**30
+    assert both.kept.dtype == torch.int64
+    assert both.shown[0, 0] == 3 * 2**30
 
 
 def test_concepts_have_rows_once_they_occur(sample: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -331,8 +333,8 @@ def test_concepts_have_rows_once_they_occur(sample: tuple[Tensor, Tensor, Tensor
     tables.append(apart[1].merge(apart[0]))
     for table in tables:
         assert table.concepts.tolist() == sorted(set(labels[:4].flatten().tolist()) | set(late[:4].flatten().tolist()))
-        assert torch.equal(table.counts, tables[0].counts)
-    assert Agreement(levels, 10**9, MANY).counts.shape[2] == 1, "a vocabulary takes no room"
+        assert torch.equal(table.counts_of(), tables[0].counts_of())
+    assert Agreement(levels, 10**9, MANY).kept.shape[1] == 1, "a vocabulary takes no room"
 
 
 def test_too_many_levels_are_refused() -> None:
@@ -353,7 +355,7 @@ def test_features_of_other_images_or_units_are_refused(shape: tuple[int, ...]) -
     table = Agreement(torch.linspace(0, 1, 5, dtype=torch.float64).repeat(3, 1), 2, 1000)
     with mistake("bad-value", list(shape), "4 images", "3 units", "[b, u, h, w]"):
         table.update(torch.zeros(shape), torch.zeros(4, 1, 8, 8, dtype=torch.long))
-    assert not table.counts.any()
+    assert not table.counts_of().any()
 
 
 def test_negative_labels_are_refused() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from accumulator_cases import FEATURES, LABELS, WANTED
 
-from ganatomy.stats.agreement import count_on_device
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_on_device
 from ganatomy.stats.pairs import PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from ganatomy.core.resample import Grid, labels_at
 from ganatomy.core.tensor_files import Archive, packed
 from ganatomy.core.tensor_types import Features, Images, Labels
-from ganatomy.stats.agreement import Agreement, count_pixels
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_pixels
 from ganatomy.stats.images import ImageSample, Presence
 from ganatomy.stats.mentioned import DRAWN, PixelShares, SaidDrawn
 from ganatomy.stats.pairs import PairCounts

@@ -1,37 +1,83 @@
 """Counting maps that are 0 almost everywhere, such as the features of a sparse autoencoder.
 
-A pixel between four zeros of the grid is exactly 0. All pixels are counted as 0 first, from what a batch shows; then
-those of *squares* between four points of the grid that are not all 0 are moved to their bins. So time grows with the
-entries that are not 0. A value is computed in float64, in the order of `value_at`, so counts are the same.
+A pixel between four zeros of the grid is exactly 0, and in the lowest bin, which nobody counts (see `rows`). So only
+*squares* between four points of the grid that are not all 0 are looked at, and time grows with the entries that are not
+0. A value is computed in float64, in the order of `value_at`, so counts are those of the other loops.
 """
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, uint32
 
-from ganatomy.stats.combinations import Combinations, Numbers
-from ganatomy.stats.crossings import CELLS, _cell, _lay_cells
+from ganatomy.stats.combinations import Combinations, Numbers, numbers
 
 SPARSE = 0.1
 """Up to this share of pixels that may not be 0 a unit is counted by squares."""
+CELLS = 256
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
-
-
-def shown_by_row(labels: Combinations) -> Numbers:
-    """Return the pixels that each row of the combinations counts, uint32 [2, rows]; index 1 the control."""
-    found = np.zeros((2, labels.count), np.uint32)
-    for own, kind in zip(found, (labels, labels.mismatched()), strict=True):
-        for begins in (kind.pixels.flatten(), kind.rows):
-            own += np.bincount((begins // labels.bins).numpy(), minlength=labels.count).astype(np.uint32)
-    return found
 
 
 def edges(low: Numbers, points: int) -> npt.NDArray[np.int64]:
     """Return where the pixels begin that follow each point of an axis of the grid, and where the last ones end."""
     return np.searchsorted(low, np.arange(points + 1)).astype(np.int64)
+
+
+def laid_out(labels: Combinations) -> tuple[npt.NDArray[Any], ...]:
+    """Return the labels of a batch as `count_sparse` reads them.
+
+    Returns:
+        Where in the counts the combination of each pixel begins, uint32 [b, H*W]; for each pixel the first of its rows
+        below, int32 [b * H*W + 1], -1 for none; places, ascending, and where the counts of further rows of them begin,
+        uint32 [n]; and starts and members of combinations.
+    """
+    pixels, places = labels.arrays[0], labels.places.numpy()
+    first = np.full(pixels.size + 1, -1, np.int32)
+    first[places[::-1]] = np.arange(len(places), dtype=np.int32)[::-1]
+    return pixels, first, places, numbers(labels.rows), numbers(labels.starts), numbers(labels.members)
+
+
+def room(labels: Combinations, points: int) -> tuple[npt.NDArray[Any], ...]:
+    """Return what `count_sparse` works in: squares, counts by combination, which of them are used, rows of concepts."""
+    concepts = np.full((2, len(labels.concepts)), -1, np.int64)
+    counts = np.zeros((2, labels.count * labels.bins), np.uint32)
+    return np.empty((points, 3), np.int64), counts, np.empty((2, labels.count), np.int64), concepts
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room, rows, dense):  # pragma: no cover
+    """Write the rows of counts of the first of some units, as many as there is room for.
+
+    Args:
+        features, axes: as for `count_unit`.
+        units: int64, which to count.
+        cut: `edges` of the rows and of the columns.
+        levels: float64 [units of the features, l].
+        begins, kept: see `Bins`.
+        labels, room: see `laid_out` and `room`.
+        rows: to be written, see `UnitRows`.
+        dense: int64, to be written: those of the units that have too many squares, and have no rows.
+
+    Returns:
+        How many units were looked at, how many rows they have, and how many are in `dense`.
+    """
+    squares, _, _, concepts = room
+    done, filled, left_out = 0, 0, 0
+    while done < units.shape[0] and filled + concepts.size <= rows[0].shape[0]:
+        u = units[done]
+        found = find_squares(features, u, cut, squares) if levels[u, 0] >= 0 else -1
+        if found < 0:
+            dense[left_out] = u
+            left_out += 1
+        elif found:
+            bins = kept[begins[u] : begins[u + 1]]
+            used = _count_squares(features, u, axes, cut, levels[u], bins, labels, room, found)
+            filled = _collect(u, bins, labels, room, used, rows, filled)
+        done += 1
+    return done, filled, left_out
 
 
 @compiled
@@ -50,8 +96,12 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
     found, pixels = 0, 0
     for b in range(batch):
         plane = features[b, u]
+        before = _any(plane[0])
         for y in range(h):
             below = min(y + 1, h - 1)
+            here, before = before, _any(plane[below])
+            if not (here or before) or down[y] == down[y + 1]:
+                continue
             for x in range(w):
                 after = min(x + 1, w - 1)
                 if plane[y, x] != 0 or plane[y, after] != 0 or plane[below, x] != 0 or plane[below, after] != 0:
@@ -65,55 +115,75 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def count_squares(features, u, axes, cut, levels, pixels, rare, shown, squares, counts):  # pragma: no cover
-    """Add one unit's pixels to the counts of (combination, bin), for the images and for mismatched images.
+def _any(line):  # pragma: no cover
+    found = 0
+    for x in range(line.shape[0]):  # a sum becomes a vector
+        found += line[x] != 0
+    return found > 0
 
-    Args:
-        features, u, axes, levels, pixels, counts: as for `count_unit`.
-        cut: `edges` of the rows and of the columns.
-        rare: (places, rows) uint32 [n], ascending places: pixels of the batch that are counted in further rows.
-        shown: what `shown_by_row` returned.
-        squares: what `find_squares` found.
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  # pragma: no cover
+    """Count the pixels of some squares by combination and bin; return how many combinations of each kind have any.
+
+    The lowest bin of a combination, which has no counts, marks that it has others.
     """
-    zero, bins = np.searchsorted(levels, 0.0), counts.shape[2]
-    for n in range(2):
-        for row in range(shown.shape[1]):
-            counts[n, row, zero] += shown[n, row]
-    if not squares.shape[0]:
-        return
+    pixels, first, places, rows, _, _ = labels
+    squares, counts, used, _ = room
+    cuts = np.empty(bins.shape[0])
+    for i in range(bins.shape[0]):
+        cuts[i] = levels[bins[i] - 1]
     below = np.empty(CELLS + 1, np.uint8)
-    start, scale = _lay_cells(levels, below)
+    start, scale = _lay_cells(cuts, below)
     width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
-    last = uint32((counts.shape[1] - 1) * bins)
-    own, other = counts[0].reshape(-1), counts[1].reshape(-1)
-    area = pixels.shape[1]
+    area, last = pixels.shape[1], uint32(counts.shape[1] - levels.shape[0] - 1)
     upper, lower = np.empty(width), np.empty(width)
-    for s in range(squares.shape[0]):
+    n, m = 0, 0
+    for s in range(found):
         b, top, left = squares[s]
-        plane = features[b, u]
-        _widen_square(plane, top, left, axes[1][1], cut[1], upper, lower)
-        paired, partner = b < even, min(b ^ 1, pixels.shape[0] - 1)
+        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        partner = b ^ 1 if b < even else b
+        own, other = pixels[b], pixels[partner]
         for y in range(cut[0][top], cut[0][top + 1]):
             weight = axes[0][1][y]
             for x in range(cut[1][left], cut[1][left + 1]):
                 value = upper[x] + weight * (lower[x] - upper[x])
                 k = np.int64(below[_cell(value, start, scale)])
-                while k < levels.shape[0] and value > levels[k]:
+                while k < cuts.shape[0] and value > cuts[k]:
                     k += 1
-                if k == zero:
+                if k == 0:
                     continue
+                k = bins[k - 1]
                 place = y * width + x
-                row = pixels[b, place]
-                own[row + k] += uint32(1)
-                own[row + zero] -= uint32(1)
-                if row == last:
-                    _move_rare(rare, b * area + place, zero, k, own)
-                if paired:
-                    row = pixels[partner, place]
-                    other[row + k] += uint32(1)
-                    other[row + zero] -= uint32(1)
-                    if row == last:
-                        _move_rare(rare, partner * area + place, zero, k, other)
+                if own[place] != last:
+                    n = _count(counts[0], used[0], n, own[place], k)
+                else:
+                    at = first[b * area + place]
+                    while at >= 0 and places[at] == b * area + place:
+                        n = _count(counts[0], used[0], n, rows[at], k)
+                        at = at + 1 if at + 1 < places.shape[0] else -1
+                if partner == b:
+                    continue
+                if other[place] != last:
+                    m = _count(counts[1], used[1], m, other[place], k)
+                else:
+                    at = first[partner * area + place]
+                    while at >= 0 and places[at] == partner * area + place:
+                        m = _count(counts[1], used[1], m, rows[at], k)
+                        at = at + 1 if at + 1 < places.shape[0] else -1
+    return n, m
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _count(counts, used, n, row, k):  # pragma: no cover
+    if not counts[row]:
+        counts[row] = 1
+        used[n] = row
+        n += 1
+    counts[row + k] += uint32(1)
+    return n
 
 
 @compiled
@@ -130,11 +200,55 @@ def _widen_square(plane, top, left, weight, right, upper, lower):  # pragma: no 
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _move_rare(rare, place, zero, k, table):  # pragma: no cover
-    """Move a pixel from the bin of 0 to another, in every row that it has apart."""
-    places, rows = rare
-    n = np.searchsorted(places, place)
-    while n < places.shape[0] and places[n] == place:
-        table[rows[n] + k] += uint32(1)
-        table[rows[n] + zero] -= uint32(1)
-        n += 1
+def _collect(u, bins, labels, room, used, rows, filled):  # pragma: no cover
+    """Add the counts of combinations to rows of concepts, from row `filled` on, and clear them; return the next row."""
+    starts, members = labels[4], labels[5]
+    _, counts, combinations, concepts = room
+    units, kinds, places, table = rows
+    begin, width, lowest = filled, table.shape[1], bins[0]
+    for kind in range(2):
+        for i in range(used[kind]):
+            row = combinations[kind, i]
+            own = counts[kind, row : row + width]
+            for m in range(starts[row // width], starts[row // width + 1]):
+                place = members[m]
+                at = concepts[kind, place]
+                if at < 0:
+                    at = concepts[kind, place] = filled
+                    units[at], kinds[at], places[at] = u, kind, place
+                    table[at] = 0
+                    filled += 1
+                out = table[at]
+                for j in range(lowest, width):
+                    out[j] += own[j]
+            own[0] = 0
+            own[lowest:] = 0
+    for at in range(begin, filled):
+        concepts[kinds[at], places[at]] = -1
+    return filled
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _lay_cells(cuts, below):  # pragma: no cover
+    """Cut the range of ascending levels into cells; return its start, and cells in a unit of activation.
+
+    Writes how many levels lie in lower cells than each: those are surely below a value in it.
+    """
+    start = cuts[0]
+    scale = CELLS / (cuts[-1] - start)
+    if not 0 < scale < np.inf:
+        scale = 1.0
+    below[:] = 0
+    for k in range(cuts.shape[0]):
+        below[_cell(cuts[k], start, scale) + 1] += np.uint8(1)
+    for cell in range(1, below.shape[0]):
+        below[cell] += below[cell - 1]
+    return start, scale
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _cell(value, start, scale):  # pragma: no cover
+    """Return the cell of a value; any there is for NaN."""
+    return min(uint32(np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))), uint32(CELLS - 1))
