@@ -44,7 +44,7 @@ def test_the_way_of_other_devices_counts_the_same(images: int) -> None:
         places = torch.searchsorted(numbered.concepts, WANTED.concepts).clamp(max=len(numbered.concepts) - 1)
         places = torch.where(numbered.concepts[places] == WANTED.concepts, places, -1)
         tensors.taking(numbered, block)  # which counts what the images show
-        take = tensors._taking_on_device(numbered, places, block)
+        take = tensors._taking_on_device(places, block)
         count_on_device(WANTED.levels, FEATURES[:images][part], numbered, [take])
     for name in PairCounts.FIELDS:
         assert torch.equal(getattr(compiled, name), getattr(tensors, name)), name

@@ -149,9 +149,9 @@ class PairCounts(Accumulator):
         own = self.blocks if block is None else block
         shown = torch.where(places >= 0, labels.shown[places], 0)
         self.shown[: 1 if block is None else 2, own] += shown.to(self.shown.dtype)  # a pair exchanges what it shows
-        if self.curves.is_cuda:
-            return self._taking_on_device(labels, places, block)
         self._show_all(torch.where(places >= 0, labels.both_shown[:, places], 0), block)
+        if self.curves.is_cuda:
+            return self._taking_on_device(places, block)
         columns = torch.full_like(labels.concepts, -1)
         columns[places[places >= 0]] = (places >= 0).nonzero()[:, 0]
         chosen = self.level.numpy(), self.null_level.numpy(), self.kept.numpy()
@@ -171,11 +171,12 @@ class PairCounts(Accumulator):
         if block is not None:
             self.groups[block, ..., 0] += shown[0, rows[:, : self.groups.shape[2]]].to(self.groups.dtype)
 
-    def _taking_on_device(self, labels: Combinations, places: Tensor, block: int | None) -> Take:
+    def _taking_on_device(self, places: Tensor, block: int | None) -> Take:
         own = self.blocks if block is None else block
         at, shown = places.clamp(min=0), places >= 0
 
         def take(unit: int, counts: Tensor) -> None:
+            counts = torch.cat([-counts[..., 1:].sum(-1, keepdim=True), counts[..., 1:]], -1)  # moved from the lowest
             bins = torch.nn.functional.pad(places[self.kept[unit].long()], (1, 0))  # before them all pixels
             curves = torch.where((bins >= 0)[:, None], counts[:, bins.clamp(min=0)], 0)
             self.curves[:, unit] += curves.to(self.curves.dtype)

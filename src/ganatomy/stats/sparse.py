@@ -40,10 +40,15 @@ def laid_out(labels: Combinations) -> tuple[npt.NDArray[Any], ...]:
 
 
 def room(labels: Combinations, points: int) -> tuple[npt.NDArray[Any], ...]:
-    """Return what `count_sparse` works in: squares, counts by combination, which of them are used, rows of concepts."""
+    """Return what `count_sparse` works in, for maps of so many points.
+
+    Returns:
+        Squares; counts by combination, and which of them are used; rows by concept; places and bins of a square.
+    """
     concepts = np.full((2, len(labels.concepts)), -1, np.int64)
     counts = np.zeros((2, labels.count * labels.bins), np.uint32)
-    return np.empty((points, 3), np.int64), counts, np.empty((2, labels.count), np.int64), concepts
+    square = (np.empty(labels.pixels.shape[1], np.uint32) for _ in range(2))
+    return np.empty((points, 3), np.int64), counts, np.empty((2, labels.count), np.int64), concepts, *square
 
 
 @compiled
@@ -64,7 +69,7 @@ def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room,
     Returns:
         How many units were looked at, how many rows they have, and how many are in `dense`.
     """
-    squares, _, _, concepts = room
+    squares, concepts = room[0], room[3]
     done, filled, left_out = 0, 0, 0
     while done < units.shape[0] and filled + concepts.size <= rows[0].shape[0]:
         u = units[done]
@@ -115,6 +120,33 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
+def values_in_squares(features, u, axes, cut, squares):  # pragma: no cover
+    """Return whether a unit has few squares that are not all 0, and its resampled activations in them, float64.
+
+    Args:
+        features, u, cut, squares: as for `find_squares`.
+        axes: as for `count_unit`.
+    """
+    found = find_squares(features, u, cut, squares)
+    pixels = 0
+    for s in range(found):
+        _, top, left = squares[s]
+        pixels += (cut[0][top + 1] - cut[0][top]) * (cut[1][left + 1] - cut[1][left])
+    values, n = np.empty(pixels), 0
+    width = axes[1][0].shape[0]
+    upper, lower = np.empty(width), np.empty(width)
+    for s in range(found):
+        b, top, left = squares[s]
+        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        for y in range(cut[0][top], cut[0][top + 1]):
+            for x in range(cut[1][left], cut[1][left + 1]):
+                values[n] = upper[x] + axes[0][1][y] * (lower[x] - upper[x])
+                n += 1
+    return found >= 0, values
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
 def _any(line):  # pragma: no cover
     found = 0
     for x in range(line.shape[0]):  # a sum becomes a vector
@@ -129,60 +161,65 @@ def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  
 
     The lowest bin of a combination, which has no counts, marks that it has others.
     """
-    pixels, first, places, rows, _, _ = labels
-    squares, counts, used, _ = room
-    cuts = np.empty(bins.shape[0])
+    pixels = labels[0]
+    squares, counts, used, _, places, found_bins = room
+    cuts, own_bins = np.empty(bins.shape[0]), np.zeros(bins.shape[0] + 1, np.uint32)
     for i in range(bins.shape[0]):
-        cuts[i] = levels[bins[i] - 1]
+        cuts[i], own_bins[i + 1] = levels[bins[i] - 1], bins[i]
     below = np.empty(CELLS + 1, np.uint8)
     start, scale = _lay_cells(cuts, below)
     width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
-    area, last = pixels.shape[1], uint32(counts.shape[1] - levels.shape[0] - 1)
-    upper, lower = np.empty(width), np.empty(width)
+    last = uint32(counts.shape[1] - levels.shape[0] - 1)
+    upper, lower, values, cells = np.empty(width), np.empty(width), np.empty(width), np.empty(width, np.int32)
     n, m = 0, 0
     for s in range(found):
-        b, top, left = squares[s]
+        b, top, left = squares[s, 0], squares[s, 1], squares[s, 2]
         _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
-        partner = b ^ 1 if b < even else b
-        own, other = pixels[b], pixels[partner]
+        above = 0
         for y in range(cut[0][top], cut[0][top + 1]):
             weight = axes[0][1][y]
+            for x in range(cut[1][left], cut[1][left + 1]):  # a loop of its own becomes vectors
+                value = values[x] = upper[x] + weight * (lower[x] - upper[x])
+                cells[x] = np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))
             for x in range(cut[1][left], cut[1][left + 1]):
-                value = upper[x] + weight * (lower[x] - upper[x])
-                k = np.int64(below[_cell(value, start, scale)])
+                value, k = values[x], np.int64(below[min(uint32(cells[x]), uint32(CELLS - 1))])  # of NaN it is any
                 while k < cuts.shape[0] and value > cuts[k]:
                     k += 1
-                if k == 0:
-                    continue
-                k = bins[k - 1]
-                place = y * width + x
-                if own[place] != last:
-                    n = _count(counts[0], used[0], n, own[place], k)
-                else:
-                    at = first[b * area + place]
-                    while at >= 0 and places[at] == b * area + place:
-                        n = _count(counts[0], used[0], n, rows[at], k)
-                        at = at + 1 if at + 1 < places.shape[0] else -1
-                if partner == b:
-                    continue
-                if other[place] != last:
-                    m = _count(counts[1], used[1], m, other[place], k)
-                else:
-                    at = first[partner * area + place]
-                    while at >= 0 and places[at] == partner * area + place:
-                        m = _count(counts[1], used[1], m, rows[at], k)
-                        at = at + 1 if at + 1 < places.shape[0] else -1
+                places[above] = y * width + x
+                found_bins[above] = own_bins[k]
+                above += k > 0
+        n = _count(b, places, found_bins, above, labels, last, counts[0], used[0], n)
+        if b < even:
+            m = _count(b ^ 1, places, found_bins, above, labels, last, counts[1], used[1], m)
     return n, m
 
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _count(counts, used, n, row, k):  # pragma: no cover
-    if not counts[row]:
-        counts[row] = 1
-        used[n] = row
-        n += 1
-    counts[row + k] += uint32(1)
+def _count(b, places, bins, above, labels, last, counts, used, n):  # pragma: no cover
+    """Count some pixels of an image; return how many combinations have any, of which there were n."""
+    pixels, first, apart, rows, _, _ = labels
+    before = last
+    for i in range(above):
+        row, k = pixels[b, places[i]], bins[i]
+        if row != last:
+            if row != before and not counts[row]:
+                counts[row] = 1
+                used[n] = row
+                n += 1
+            before = row
+            counts[row + k] += uint32(1)
+            continue
+        place = np.int64(places[i]) + b * pixels.shape[1]
+        at = np.int64(first[place])
+        while at >= 0 and at < apart.shape[0] and apart[at] == place:
+            row = rows[at]
+            if not counts[row]:
+                counts[row] = 1
+                used[n] = row
+                n += 1
+            counts[row + k] += uint32(1)
+            at += 1
     return n
 
 
@@ -203,7 +240,7 @@ def _widen_square(plane, top, left, weight, right, upper, lower):  # pragma: no 
 def _collect(u, bins, labels, room, used, rows, filled):  # pragma: no cover
     """Add the counts of combinations to rows of concepts, from row `filled` on, and clear them; return the next row."""
     starts, members = labels[4], labels[5]
-    _, counts, combinations, concepts = room
+    _, counts, combinations, concepts, _, _ = room
     units, kinds, places, table = rows
     begin, width, lowest = filled, table.shape[1], bins[0]
     for kind in range(2):
