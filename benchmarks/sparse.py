@@ -13,9 +13,9 @@ turns. Memory is of a process of its own: what is resident at the peak, above wh
 
 import argparse
 import json
-import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_files import Archive, packed, write
+from ganatomy.experiments.choosing import portions
+from ganatomy.experiments.dissection_stats import Counting, Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.pairs import PairCounts, PairLevels
+from ganatomy.stats.rows import Bins
 
 FEATURES, ON, UNITS, CONCEPTS = 5120, 32, 512, 335
 REGIONS = 30
@@ -106,10 +110,57 @@ def timed(side: int, pixels: int, images: int, repeats: int) -> Row:
     return {**row, **took}
 
 
-def peak() -> int:
-    """Return the most bytes that this process ever had resident."""
+def memory(side: int, pixels: int, images: int, shards: int) -> Row:
+    """Count shards of both halves as a dissection does, merge them in files, read both; say what was resident."""
+    row, done = Row(side=side, pixels=pixels, images=images, shards=shards, bare=resident("VmRSS")), 0
+    calibration = torch.cat([sparse(2, side, seed) for seed in range(16)])
+    levels = exact_levels(calibration, Grid(pixels, pixels), fractions())
+    row["bins a unit"] = len(Bins.between(levels).kept) / len(levels)
+    del calibration
+    row["calibrated"] = forget_peak()
+    with tempfile.TemporaryDirectory() as place:
+        total, file = None, Path(place) / "total.npz"
+        for shard in range(shards):
+            whole, pairs = Agreement(levels, CONCEPTS + 1, 10**9), PairCounts(chosen(levels), range(1000), pixels**2)
+            counting = Counting("evaluation", {"layer": [whole, pairs]}, 10, CONCEPTS + 1)
+            for _ in range(images // 8):
+                maps = torch.cat([sparse(2, side, done + i) for i in range(0, 8, 2)])
+                counting.update(range(done, done + 8), {"layer": maps}, regions(8, pixels, done), Grid(pixels, pixels))
+                done += 8
+            row[f"counted {shard}"] = forget_peak()
+            tally = Tally.from_state(Archive(packed(counting.tally().state_dict())))
+            del whole, pairs, counting, maps
+            row[f"packed {shard}"] = forget_peak()
+            total = tally if total is None else total.merge(tally)
+            write(file.with_suffix(".new"), total.state_dict())
+            file.with_suffix(".new").replace(file)
+            total = Tally.from_state(Archive(file))
+            row[f"merged {shard}"] = forget_peak()
+        row["file"] = file.stat().st_size
+        for run in total.runs("evaluation", "layer"):
+            table = total.agreement("evaluation", "layer", run)
+            for part in portions(len(table.levels), len(table.concepts), levels.shape[1] + 1):
+                table.counts_of(part)
+            total.pairs("evaluation", "layer", run)
+        row["read"] = forget_peak()
+    row["peak above bare"] = max(row[name] for name in row if name.split()[0] in STAGES) - row["bare"]
+    return row
+
+
+STAGES = ("calibrated", "counted", "packed", "merged", "read")
+
+
+def resident(what: str) -> int:
+    """Return how many bytes of this process are resident, now (VmRSS) or at most so far (VmHWM)."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
+
+
+def forget_peak() -> int:
+    """Return how many bytes were resident at most since this was called last."""
+    found = resident("VmHWM")
+    Path("/proc/self/clear_refs").write_text("5")
+    return found
 
 
 def main() -> None:
@@ -119,6 +170,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[16, 32], help="of the maps")
     parser.add_argument("--pixels", type=int, nargs="+", default=[64, 256], help="side of the labels")
     parser.add_argument("--images", type=int, default=8, help="of a batch")
+    parser.add_argument("--shard", type=int, default=256, help="images of a shard, where memory is measured")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -126,6 +178,9 @@ def main() -> None:
         for pixels in given.pixels:
             for side in given.sides:
                 print(json.dumps(timed(side, pixels, given.images, given.repeats)), flush=True)
+    if "memory" in given.only:
+        program = f"import sparse, json; print(json.dumps(sparse.memory(16, 64, {given.shard}, 2)))"
+        subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from mistakes import mistake
 from torch import Tensor
 
 from ganatomy.core.resample import Grid, bilinear_axis
-from ganatomy.stats import combinations
+from ganatomy.stats import combinations, counting
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.counting import count_on_device
@@ -36,6 +36,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tiny values, huge spike": lambda x: 1e-34 * x + 1e20 * (x == x.max()),
     "few values": lambda x: (4 * x).round() / 4,
     "saturated": lambda x: x.clamp(-0.5, 0.5),
+    "few entries": lambda x: x * (x > 2),
+    "one entry": lambda x: x.abs() * (x == x.max()),
+    "few of both signs": lambda x: x * (x.abs() > 2.2),
 }
 SIZES = [
     ((1, 1), (6, 6)),
@@ -276,7 +279,9 @@ def test_threads_share_the_units(sample: tuple[Tensor, Tensor, Tensor], three_th
     assert torch.equal(counted(r[:, :2], labels, levels[:2]), expected[:, :2])
 
 
-@pytest.mark.parametrize("activations", ["normal", "relu", "few values", "far from zero", "constant"])
+@pytest.mark.parametrize(
+    "activations", ["normal", "relu", "few values", "far from zero", "constant", "few entries", "one entry"]
+)
 @pytest.mark.parametrize(
     ("shape", "size"), [((4, 4), (16, 16)), ((8, 8), (8, 8)), ((1, 1), (6, 6)), ((16, 16), (8, 8))]
 )
@@ -293,6 +298,76 @@ def test_the_way_of_other_devices_counts_the_same(
         table.taking(numbered)  # which counts what the images show
         count_on_device(levels, r, numbered, [table._taking_on_device(table._rows(numbered.concepts))])
         assert torch.equal(above(every_row(table)), counted(r, labels, levels)), cut.__name__
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    share=st.sampled_from([0.0, 0.003, 0.02, 0.2]),
+    sizes=st.sampled_from([((16, 16), (16, 16)), ((8, 8), (32, 32)), ((16, 12), (8, 8)), ((9, 7), (30, 33))]),
+    cut=st.sampled_from(["quantiles", "values_themselves"]),
+    batch=st.integers(1, 5),
+    negative=st.booleans(),
+)
+def test_maps_that_are_almost_all_0_count_the_same_by_squares(
+    seed: int, share: float, sizes: tuple[tuple[int, int], tuple[int, int]], cut: str, batch: int, negative: bool
+) -> None:
+    """Each unit is counted in the way that takes less time; here in the one that looks at every pixel, too."""
+    g = torch.Generator().manual_seed(seed)
+    shape, size = sizes
+    r = torch.randn(batch, 6, *shape, generator=g)
+    r = (r if negative else r.abs()) * (torch.rand(r.shape, generator=g) < share)
+    levels = LEVELS[cut](r, size, g)
+    if negative:
+        levels = levels.clamp(min=0)
+    labels = random_labels(g, batch, 2, size)
+    found = counted(r, labels, levels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_sparsely", lambda *_: lambda units: units)
+        assert torch.equal(found, counted(r, labels, levels))
+    assert torch.equal(found, brute_force(resampled(r, size), labels, levels))
+
+
+def test_few_entries_are_counted_by_squares_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = torch.Generator().manual_seed(4)
+    r = torch.rand(4, 3, 16, 16, generator=g) * (
+        torch.rand(4, 3, 16, 16, generator=g) < torch.tensor([0.005, 0.5, 0])[:, None, None]
+    )
+    labels, densely, left = random_labels(g, 4, 1, (32, 32)), counting._densely, []
+    monkeypatch.setattr(counting, "_densely", lambda *given: left.append(given) or densely(*given))
+    for units, expected in ((slice(0, 3), 1), (slice(0, 1), 1), (slice(1, 2), 2), (slice(2, 3), 2)):
+        levels = exact_levels(r[:, units], Grid(32, 32), fractions(20, 0.01))
+        counted(r[:, units], labels, levels)
+        assert len(left) == expected
+    counted(r[:, :1], labels, levels - 1)
+    assert len(left) == 3, "0 is above the lowest level"
+
+
+def test_units_have_rows_for_the_bins_that_values_can_be_in() -> None:
+    levels = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 2.0, 3.0], [2.0, 2.0, 2.0, 2.0]], dtype=torch.float64)
+    table = Agreement(levels, CONCEPTS, MANY)
+    assert table.kept.shape == (2, 1, 2 + 4 + 1)
+    table.update(torch.tensor([0.5, 1.5, 3.0]).view(1, 3, 1, 1), torch.zeros(1, 1, 2, 2, dtype=torch.long))
+    assert table.counts_of()[0, :, 0].tolist() == [[0, 0, 0, 4, 0], [0, 0, 4, 0, 0], [0, 0, 0, 0, 4]]
+    assert torch.equal(table.counts_of(slice(1, 3)), table.counts_of()[:, 1:])
+    assert torch.equal(table.cut(slice(1, 3)).counts_of(), table.counts_of()[:, 1:])
+
+
+def test_counts_of_an_older_study_are_read(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Their tables held every bin of every unit."""
+    r, labels, levels = sample
+    r = r.relu()
+    levels = levels.clamp(min=0)
+    table = Agreement(levels, CONCEPTS, MANY)
+    table.update(r, labels)
+    state = table.state_dict()
+    old = {name: state[name] for name in ("levels", "known", "concepts")} | {"counts": table.counts_of()}
+    again = Agreement.from_state(old)
+    for name, expected in state.items():
+        assert torch.equal(again.state_dict()[name], expected), name
+    for shape in ((2, 7, len(table.concepts), 30), (2, 6, len(table.concepts), 31), (2, 7, 1, 31)):
+        with pytest.raises(ValueError, match="table"):
+            Agreement.from_state(old | {"counts": torch.zeros(shape, dtype=torch.int32)})
 
 
 def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) -> None:

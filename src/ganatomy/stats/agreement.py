@@ -23,6 +23,8 @@ A = TypeVar("A", bound="Agreement")
 
 GROWTH = 1.25
 """Factor by which a table grows that lacks rows for new concepts: copies take time, and spare rows memory."""
+SPARE = 1 << 29
+"""Bytes of a table on a CPU that are there from the start: rows that nobody writes to take no memory, and copies do."""
 
 
 def counter_type(pixels: int) -> torch.dtype:
@@ -144,8 +146,10 @@ class Agreement(Accumulator):
             self._order = torch.cat([self._order, new])
             self._shown = torch.nn.functional.pad(self._shown, (0, len(new)))
             if len(self._order) > self._table.shape[1]:
-                rows = min(max(len(self._order), int(GROWTH * self._table.shape[1])), int(self.known))
-                table = self._rows_of(rows, self._table.dtype)
+                rows = max(len(self._order), int(GROWTH * self._table.shape[1]))
+                if not self._table.is_cuda:
+                    rows = max(rows, SPARE // (2 * self._table.element_size() * max(1, self._table.shape[2])))
+                table = self._rows_of(min(rows, int(self.known)), self._table.dtype)
                 table[:, : self._table.shape[1]] = self._table
                 self._table = table
         by_concept = self._order.argsort()

@@ -60,7 +60,9 @@ def _count_on_cpu(levels: Tensor, features: Features, labels: Combinations, take
             list(pool.map(_densely(maps, axes, cuts, labels, takes), [left[i::workers] for i in range(workers)]))
 
 
-def _sparsely(maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Sequence[Take]) -> Callable[[Ints], Ints]:
+def _sparsely(
+    maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Sequence[Take]
+) -> Callable[[Ints], Ints]:
     """Return what counts units and returns those that it left out."""
     between, laid = Bins.between(torch.from_numpy(cuts)), laid_out(labels)
     begins, kept = between.begins.numpy(), between.kept.numpy()

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,12 @@ from ganatomy.stats.rows import UnitRows, add_pairs
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
+AXES = {
+    **dict.fromkeys(("levels", "level", "null_level", "kept"), 0),
+    **dict.fromkeys(("null", "curves", "groups"), 1),
+    **dict.fromkeys(("both", "on"), 2),
+}
+"""The axis of units of what has one."""
 GROUP = 8
 """So many bins between levels are one number in what is kept of blocks to choose levels again."""
 GROUPED = 12
@@ -118,6 +123,12 @@ class PairCounts(Accumulator):
     def blocks(self) -> int:
         """How many there are."""
         return len(self.groups)
+
+    def cut(self, units: slice) -> "PairCounts":
+        """Return the counts of some consecutive units; the memory is shared."""
+        state = self.state_dict()
+        state |= {name: state[name][(slice(None),) * axis + (units,)] for name, axis in AXES.items()}
+        return self.from_state(state)
 
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W], ids int64 [b]) of one batch; the ids are a range."""

@@ -5,7 +5,7 @@ all units, and the rest follows. Where levels are equal, no value is between the
 few bins are left. So neither time nor memory grows with pixels that are 0.
 """
 
-from typing import Any, NamedTuple, no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import numpy.typing as npt
