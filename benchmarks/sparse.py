@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_files import Archive, packed, write
+from ganatomy.engines.memory import trim_heap
 from ganatomy.experiments.choosing import portions
 from ganatomy.experiments.dissection_stats import Counting, Tally
 from ganatomy.stats.agreement import Agreement
@@ -47,11 +48,11 @@ def smooth(images: int, units: int, side: int, seed: int) -> Tensor:
     return F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False) + 0.3 * fine
 
 
-def sparse(images: int, side: int, seed: int = 0, features: int = FEATURES) -> Tensor:
+def sparse(images: int, side: int, seed: int = 0) -> Tensor:
     """Return maps of which the greatest of all features are kept at every place, and above them nothing but 0."""
-    r = smooth(images, features, side, seed)
-    r += 0.5 * torch.randn(1, features, 1, 1, generator=torch.Generator().manual_seed(1))  # of some more often
-    least = r.topk(ON * features // FEATURES, 1).values[:, -1:]
+    r = smooth(images, FEATURES, side, seed)
+    r += 0.5 * torch.randn(1, FEATURES, 1, 1, generator=torch.Generator().manual_seed(1))  # of some more often
+    least = r.topk(ON, 1).values[:, -1:]
     return torch.where(r >= least, r, 0.0).relu_()
 
 
@@ -117,7 +118,8 @@ def memory(side: int, pixels: int, images: int, shards: int) -> Row:
     levels = exact_levels(calibration, Grid(pixels, pixels), fractions())
     row["bins a unit"] = len(Bins.between(levels).kept) / len(levels)
     del calibration
-    row["calibrated"] = forget_peak()
+    trim_heap(0)  # as the end of each step of a study does
+    row["calibrated"], row["begun"] = forget_peak(), resident("VmRSS")
     with tempfile.TemporaryDirectory() as place:
         total, file = None, Path(place) / "total.npz"
         for shard in range(shards):
@@ -130,6 +132,7 @@ def memory(side: int, pixels: int, images: int, shards: int) -> Row:
             row[f"counted {shard}"] = forget_peak()
             tally = Tally.from_state(Archive(packed(counting.tally().state_dict())))
             del whole, pairs, counting, maps
+            trim_heap(0)
             row[f"packed {shard}"] = forget_peak()
             total = tally if total is None else total.merge(tally)
             write(file.with_suffix(".new"), total.state_dict())

@@ -1,6 +1,7 @@
 """Every entry of the table of pixel counts equals brute force: a mask for each unit and level, one for each concept."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -329,18 +330,24 @@ def test_maps_that_are_almost_all_0_count_the_same_by_squares(
 
 
 def test_few_entries_are_counted_by_squares_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    g = torch.Generator().manual_seed(4)
-    r = torch.rand(4, 3, 16, 16, generator=g) * (
-        torch.rand(4, 3, 16, 16, generator=g) < torch.tensor([0.005, 0.5, 0])[:, None, None]
-    )
-    labels, densely, left = random_labels(g, 4, 1, (32, 32)), counting._densely, []
-    monkeypatch.setattr(counting, "_densely", lambda *given: left.append(given) or densely(*given))
-    for units, expected in ((slice(0, 3), 1), (slice(0, 1), 1), (slice(1, 2), 2), (slice(2, 3), 2)):
-        levels = exact_levels(r[:, units], Grid(32, 32), fractions(20, 0.01))
-        counted(r[:, units], labels, levels)
-        assert len(left) == expected
-    counted(r[:, :1], labels, levels - 1)
-    assert len(left) == 3, "0 is above the lowest level"
+    g, share = torch.Generator().manual_seed(4), torch.tensor([0.005, 0.5, 0])[:, None, None]
+    r = torch.rand(4, 3, 16, 16, generator=g) * (torch.rand(4, 3, 16, 16, generator=g) < share)
+    labels, sparsely, left = random_labels(g, 4, 1, (32, 32)), counting._sparsely, list[int]()
+
+    def recorded(*given: Any) -> Callable[[Any], Any]:
+        def count(units: Any) -> Any:
+            dense = sparsely(*given)(units)
+            left.extend(dense.tolist())
+            return dense
+
+        return count
+
+    monkeypatch.setattr(counting, "_sparsely", recorded)
+    levels = exact_levels(r, Grid(32, 32), fractions(20, 0.01))
+    counted(r, labels, levels)
+    assert left == [1]
+    counted(r, labels, levels - 1)
+    assert sorted(left) == [0, 1, 1, 2], "where 0 is above the lowest level every pixel counts"
 
 
 def test_units_have_rows_for_the_bins_that_values_can_be_in() -> None:

@@ -23,7 +23,8 @@ Take = Callable[..., None]
 """Takes in counts of a batch: `UnitRows`; on other devices a unit, and its counts [2, concepts of the batch, bins], of
 the images and of mismatched images."""
 
-Maps, Cuts = npt.NDArray[np.float32], npt.NDArray[np.float64]
+Maps = npt.NDArray[np.float32]
+Cuts = npt.NDArray[np.float64]
 Axes = tuple[tuple[npt.NDArray[Any], ...], ...]
 
 ROWS = 4096
@@ -51,7 +52,7 @@ def count_pixels(levels: Tensor, features: Features, labels: Combinations, takes
 def _count_on_cpu(levels: Tensor, features: Features, labels: Combinations, takes: Sequence[Take]) -> None:
     """Count the units that are 0 almost everywhere, then the others."""
     maps, cuts = features.detach().contiguous().numpy(), levels.numpy()
-    axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
+    axes: Axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     workers = torch.get_num_threads()
     with ThreadPoolExecutor(workers) as pool:
         sparsely = _sparsely(maps, axes, cuts, labels, takes)

@@ -167,8 +167,7 @@ class PairCounts(Accumulator):
         columns[places[places >= 0]] = (places >= 0).nonzero()[:, 0]
         chosen = self.level.numpy(), self.null_level.numpy(), self.kept.numpy()
         groups = self.groups[own] if block is not None else self.groups[0, :, :0]
-        tables = self.both[:, own], self.on[:, own], self.null, self.curves, groups
-        tables = tuple(each.numpy() for each in tables)
+        tables = tuple(each.numpy() for each in (self.both[:, own], self.on[:, own], self.null, self.curves, groups))
 
         def take(found: UnitRows) -> None:
             add_pairs(*found, columns.numpy(), chosen, tables, GROUP)

@@ -21,8 +21,7 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
 class UnitRows(NamedTuple):
-    """Pixels of a batch by bin, one row for each unit and concept that may go together in it; those of a unit follow
-    each other.
+    """Pixels of a batch by bin, one row for each unit and concept that go together in it.
 
     Attributes:
         units: int64 [r].
@@ -39,11 +38,12 @@ class UnitRows(NamedTuple):
     @classmethod
     def empty(cls, rows: int, bins: int) -> "UnitRows":
         """Return room for so many rows."""
-        return cls(*(np.empty(rows, np.int64) for _ in range(3)), np.empty((rows, bins), np.uint32))
+        units, kinds, places = np.empty((3, rows), np.int64)
+        return cls(units, kinds, places, np.empty((rows, bins), np.uint32))
 
     def first(self, rows: int) -> "UnitRows":
         """Return the first rows."""
-        return UnitRows(*(each[:rows] for each in self))
+        return UnitRows(self.units[:rows], self.kinds[:rows], self.places[:rows], self.counts[:rows])
 
 
 class Bins(NamedTuple):
