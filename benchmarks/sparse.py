@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from ganatomy.stats.rows import Bins
 
 FEATURES, ON, UNITS, CONCEPTS = 5120, 32, 512, 335
 REGIONS = 30
+KINDS = (["all levels"], ["pairs"], ["all levels", "pairs"])
 Row = dict[str, Any]
 
 
@@ -77,19 +78,20 @@ def chosen(levels: Tensor) -> PairLevels:
     return PairLevels(levels, torch.arange(CONCEPTS + 1), level.short(), null.short(), kept.short())
 
 
+def table(kind: str, levels: Tensor, pixels: int) -> Agreement | PairCounts:
+    """Return an empty table."""
+    whole = kind == "all levels"
+    return Agreement(levels, CONCEPTS + 1, 10**9) if whole else PairCounts(chosen(levels), range(1000), pixels**2)
+
+
 def ways(kind: str, r: Tensor, labels: Tensor, levels: Tensor) -> Callable[[], float]:
     """Return what counts a batch, and says how many seconds that took."""
-    area = labels[0, 0].numel()
-    ids = torch.arange(len(r))
-    if kind == "all levels":
-        table: Agreement | PairCounts = Agreement(levels, CONCEPTS + 1, 10**9)
-        batch: tuple[Tensor, ...] = r, labels
-    else:
-        table, batch = PairCounts(chosen(levels), range(1000), area), (r, labels, ids)
+    own, ids = table(kind, levels, labels.shape[-1]), torch.arange(len(r))
+    batch = (r, labels) if kind == "all levels" else (r, labels, ids)
 
     def count() -> float:
         start = time.process_time()
-        table.update(*batch)
+        own.update(*batch)
         return time.process_time() - start
 
     return count
@@ -102,7 +104,7 @@ def timed(side: int, pixels: int, images: int, repeats: int) -> Row:
     row["not_0"] = float((maps["sparse"] != 0).float().mean())
     took: dict[str, float] = {}
     levels = {name: exact_levels(r, Grid(pixels, pixels), fractions()) for name, r in maps.items()}
-    for kind in ("all levels", "pairs"):
+    for kind in KINDS[0] + KINDS[1]:
         both = {name: ways(kind, r, labels, levels[name]) for name, r in maps.items()}
         turns = [{name: way() for name, way in both.items()} for _ in range(repeats + 1)][1:]
         for name in both:
@@ -111,9 +113,15 @@ def timed(side: int, pixels: int, images: int, repeats: int) -> Row:
     return {**row, **took}
 
 
-def memory(side: int, pixels: int, images: int, shards: int) -> Row:
-    """Count shards of both halves as a dissection does, merge them in files, read both; say what was resident."""
-    row, done = Row(side=side, pixels=pixels, images=images, shards=shards, bare=resident("VmRSS")), 0
+def memory(side: int, pixels: int, images: int, shards: int, kinds: Sequence[str]) -> Row:
+    """Count shards as a dissection does, merge them in files, and read them; say what was resident.
+
+    Args:
+        side, pixels, images, shards: of maps and labels, and of each shard; how many shards.
+        kinds: ``all levels`` as the validation half is counted, ``pairs`` as the evaluation half is; both as with
+            crossed halves.
+    """
+    row, done = Row(side=side, pixels=pixels, images=images, shards=shards, kinds=kinds, bare=resident("VmRSS")), 0
     calibration = torch.cat([sparse(2, side, seed) for seed in range(16)])
     levels = exact_levels(calibration, Grid(pixels, pixels), fractions())
     row["bins a unit"] = len(Bins.between(levels).kept) / len(levels)
@@ -123,15 +131,15 @@ def memory(side: int, pixels: int, images: int, shards: int) -> Row:
     with tempfile.TemporaryDirectory() as place:
         total, file = None, Path(place) / "total.npz"
         for shard in range(shards):
-            whole, pairs = Agreement(levels, CONCEPTS + 1, 10**9), PairCounts(chosen(levels), range(1000), pixels**2)
-            counting = Counting("evaluation", {"layer": [whole, pairs]}, 10, CONCEPTS + 1)
+            tables = [table(kind, levels, pixels) for kind in kinds]
+            counting = Counting("evaluation", {"layer": tables}, 10, CONCEPTS + 1)
             for _ in range(images // 8):
                 maps = torch.cat([sparse(2, side, done + i) for i in range(0, 8, 2)])
                 counting.update(range(done, done + 8), {"layer": maps}, regions(8, pixels, done), Grid(pixels, pixels))
                 done += 8
             row[f"counted {shard}"] = forget_peak()
             tally = Tally.from_state(Archive(packed(counting.tally().state_dict())))
-            del whole, pairs, counting, maps
+            del tables, counting, maps
             trim_heap(0)
             row[f"packed {shard}"] = forget_peak()
             total = tally if total is None else total.merge(tally)
@@ -141,10 +149,12 @@ def memory(side: int, pixels: int, images: int, shards: int) -> Row:
             row[f"merged {shard}"] = forget_peak()
         row["file"] = file.stat().st_size
         for run in total.runs("evaluation", "layer"):
-            table = total.agreement("evaluation", "layer", run)
-            for part in portions(len(table.levels), len(table.concepts), levels.shape[1] + 1):
-                table.counts_of(part)
-            total.pairs("evaluation", "layer", run)
+            if "all levels" in kinds:
+                own = total.agreement("evaluation", "layer", run)
+                for part in portions(len(own.levels), len(own.concepts), levels.shape[1] + 1):
+                    own.counts_of(part)
+            if "pairs" in kinds:
+                total.pairs("evaluation", "layer", run)
         row["read"] = forget_peak()
     row["peak above bare"] = max(row[name] for name in row if name.split()[0] in STAGES) - row["bare"]
     return row
@@ -182,8 +192,9 @@ def main() -> None:
             for side in given.sides:
                 print(json.dumps(timed(side, pixels, given.images, given.repeats)), flush=True)
     if "memory" in given.only:
-        program = f"import sparse, json; print(json.dumps(sparse.memory(16, 64, {given.shard}, 2)))"
-        subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
+        for kinds in KINDS:
+            program = f"import sparse, json; print(json.dumps(sparse.memory(16, 64, {given.shard}, 2, {kinds})))"
+            subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_sparse_maps_are_compared_with_dense_ones(load: Any, monkeypatch: pytest
     row = sparse.timed(8, 16, 2, 1)
     assert row["not_0"] == 4 / 640
     assert row["pairs, ratio"] == row["pairs, sparse"] / row["pairs, dense"] > 0
-    held = sparse.memory(8, 16, 8, 2)
+    held = sparse.memory(8, 16, 8, 2, ["all levels", "pairs"])
     assert held["merged 1"] >= held["bare"]
     assert held["bins a unit"] < 101
 

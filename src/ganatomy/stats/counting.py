@@ -89,16 +89,20 @@ def _densely(maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Se
     patches = lay_patches(arrays[0], axes, CROWD)
 
     def count(units: Ints) -> None:
-        found = np.empty((2, labels.count, labels.bins), np.uint32)
-        rows, places = UnitRows.empty(2 * len(labels.concepts), labels.bins), np.arange(len(labels.concepts))
-        rows.kinds[:], rows.places[:] = np.repeat([0, 1], len(places)), np.tile(places, 2)
-        for u in units:
-            found[:], rows.counts[:], rows.units[:] = 0, 0, u
-            count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
-            for kind, own in zip(found, np.split(rows.counts, 2), strict=True):
-                add_rows(kind, starts, members, own)
+        found, concepts = np.empty((2, labels.count, labels.bins), np.uint32), len(labels.concepts)
+        together = max(1, ROWS // (2 * concepts))
+        rows = UnitRows.empty(2 * concepts * together, labels.bins)
+        rows.kinds[:] = np.tile(np.repeat([0, 1], concepts), together)
+        rows.places[:] = np.tile(np.arange(concepts), 2 * together)
+        for some in (units[i : i + together] for i in range(0, len(units), together)):
+            rows.counts[:], rows.units[: 2 * concepts * len(some)] = 0, np.repeat(some, 2 * concepts)
+            for u, own in zip(some, np.split(rows.counts, together), strict=False):
+                found[:] = 0
+                count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
+                for kind, table in zip(found, np.split(own, 2), strict=True):
+                    add_rows(kind, starts, members, table)
             for take in takes:
-                take(rows)
+                take(rows.first(2 * concepts * len(some)))
 
     return count
 

@@ -88,11 +88,31 @@ def add_kept(units, kinds, places, counts, rows, begins, kept, table):  # pragma
         begins, kept: see `Bins`.
         table: integer [2, concepts, n].
     """
-    for r in range(units.shape[0]):
+    for r in _by_concept(kinds, places, rows.shape[0]):  # neighbours in the table follow each other
         begin, end = begins[units[r]], begins[units[r] + 1]
-        out, own = table[kinds[r], rows[places[r]], begin:end], counts[r]
-        for i in range(begin, end):
-            out[i - begin] += own[kept[i]]
+        out, own, lowest = table[kinds[r], rows[places[r]], begin:end], counts[r], kept[begin]
+        if kept[end - 1] - lowest == end - 1 - begin:  # most often; a loop of its own becomes vectors
+            for i in range(out.shape[0]):
+                out[i] += own[lowest + i]
+        else:
+            for i in range(begin, end):
+                out[i - begin] += own[kept[i]]
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _by_concept(kinds, places, concepts):  # pragma: no cover
+    """Return the order of rows by kind and concept; those of one as they stand."""
+    ends, order = np.zeros(2 * concepts + 1, np.int64), np.empty(kinds.shape[0], np.int64)
+    for r in range(kinds.shape[0]):
+        ends[kinds[r] * concepts + places[r] + 1] += 1
+    for key in range(2 * concepts):
+        ends[key + 1] += ends[key]
+    for r in range(kinds.shape[0]):
+        key = kinds[r] * concepts + places[r]
+        order[ends[key]] = r
+        ends[key] += 1
+    return order
 
 
 @compiled
