@@ -22,12 +22,14 @@ from torch import Tensor
 
 from ganatomy.core.resample import labels_at
 from ganatomy.scenes.render import render
-from ganatomy.stats.agreement import Agreement, count_on_device
-from ganatomy.stats.combinations import Combinations, index_labels
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.combinations import Combinations, index_labels, numbers
+from ganatomy.stats.counting import count_on_device
 from ganatomy.stats.crossings import CROWD
-from ganatomy.stats.kernels import count_unit
+from ganatomy.stats.kernels import add_rows, count_unit
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.patches import lay_patches
+from ganatomy.stats.rows import UnitRows
 
 UNITS = {4: 512, 8: 512, 16: 512, 32: 256, 64: 128, 128: 64, 256: 32}
 """Units of each of the two layers of a grid, of a ProGAN of 256 pixels."""
@@ -71,15 +73,20 @@ def ways(r: Tensor, labels: Combinations, levels: Tensor, units: int) -> list[Ca
     axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     found = np.zeros((2, labels.count, labels.bins), np.uint32)
     take = Agreement(levels, int(labels.concepts[-1]) + 1, 10**9).taking(labels)
+    concepts, starts, members = len(labels.concepts), numbers(labels.starts), numbers(labels.members)
+    rows = UnitRows.empty(2 * concepts, labels.bins)
+    rows.kinds[:], rows.places[:] = np.repeat([0, 1], concepts), np.tile(np.arange(concepts), 2)
 
     def compiled(crowd: float) -> float:
         start = time.process_time()
         patches = lay_patches(labels.arrays[0], axes, crowd)
         laid = time.process_time()
         for u in range(maps.shape[1]):
-            found[:] = 0
+            found[:], rows.counts[:], rows.units[:] = 0, 0, u
             count_unit(maps, u, axes, levels[u].numpy(), *labels.arrays, patches, found)
-            take(u, found)
+            for kind, own in zip(found, np.split(rows.counts, 2), strict=True):
+                add_rows(kind, starts, members, own)
+            take(rows)
         return (time.process_time() - laid) / maps.shape[1] + (laid - start) / units
 
     def simple() -> float:

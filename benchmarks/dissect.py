@@ -34,8 +34,9 @@ from ganatomy.experiments import dissection, dissection_stats, sampling, shards,
 from ganatomy.experiments.dissect_spec import RUN
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.models.generators.progan import ProGAN, progan_network
-from ganatomy.stats.agreement import Agreement, count_pixels
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_pixels
 from ganatomy.stats.images import Presence
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.topk import TopImages

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,21 @@ def test_synthetic_images_have_as_many_tuples_as_they_say(load: Any) -> None:
     row = load("dissect").synthetic(8, 3, 5, "cpu", 1)
     assert all(100 < n <= 150 for n in row["tuples"])
     assert 0 < row["wall_min"] <= row["wall_median"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_sparse_maps_are_compared_with_dense_ones(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse = load("sparse")
+    for name, value in {"FEATURES": 640, "ON": 4, "UNITS": 16, "CONCEPTS": 30}.items():
+        monkeypatch.setattr(sparse, name, value)
+    assert ((sparse.sparse(2, 8) > 0).sum(1) == 4).all()
+    row = sparse.timed(8, 16, 2, 1)
+    assert row["not_0"] == 4 / 640
+    assert row["pairs, ratio"] == row["pairs, sparse"] / row["pairs, dense"] > 0
+    held = sparse.memory(8, 16, 8, 2, ["all levels", "pairs"])
+    assert held["merged 1"] >= held["bare"]
+    assert held["bins a unit"] < 101
 
 
 @pytest.mark.slow

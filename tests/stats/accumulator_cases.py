@@ -296,7 +296,8 @@ CASES = [
             "levels": LEVELS,
             "known": [CONCEPTS],
             "concepts": range(CONCEPTS),
-            "counts": counted(LEVELS, WHOLE),
+            "shown": counted(LEVELS, WHOLE)[:, 0].sum(-1),
+            "kept": np.moveaxis(counted(LEVELS, WHOLE)[..., 1:], 1, 2).reshape(2, CONCEPTS, -1),
         },
         lambda: Agreement(LEVELS, CONCEPTS + 1, 10**6),
         step=2,  # neighbours are each other's control

@@ -21,6 +21,7 @@ from ganatomy import experiments, stats
 from ganatomy.core.errors import BadValue
 from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_files import Archive, write
+from ganatomy.experiments import dissection_stats
 from ganatomy.experiments.dissection_stats import Counting, Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
@@ -184,10 +185,24 @@ def test_a_tally_merges_and_keeps_every_part(tmp_path: Path, travels: bool) -> N
     assert list(again.state_dict()) == list(expected)
     for name, tensor in again.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
-    assert again.agreement("validation", "b").counts[0, 0, 0].sum() == IMAGES * 16
+    assert again.agreement("validation", "b").shown[0, 0] == IMAGES * 16
     assert again.top("validation", "a").ids.max() == IMAGES - 1
     assert again.presence("validation").images[0] == IMAGES
     assert again.sample("validation")["images"] == IMAGES
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_a_large_layer_is_kept_in_runs_of_units(merges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = counted(WHOLE[0])
+    monkeypatch.setattr(dissection_stats, "RUN", 2)
+    tally = counted(slice(0, 6)).merge(counted(slice(6, IMAGES))) if merges else counted(WHOLE[0])
+    again = Tally.from_state(dict(tally.state_dict()))
+    assert again.runs("validation", "a") == range(2)
+    assert again.runs("validation", "b") == range(1)
+    runs = [again.agreement("validation", "a", run) for run in range(2)]
+    assert [len(run.levels) for run in runs] == [2, 1]
+    expected = whole.agreement("validation", "a")
+    assert torch.equal(torch.cat([run.counts_of() for run in runs], 1), expected.counts_of())
 
 
 def test_a_tally_joins_what_was_counted_in_several_passes() -> None:

@@ -1,6 +1,7 @@
 """Every entry of the table of pixel counts equals brute force: a mask for each unit and level, one for each concept."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from mistakes import mistake
 from torch import Tensor
 
 from ganatomy.core.resample import Grid, bilinear_axis
-from ganatomy.stats import combinations
-from ganatomy.stats.agreement import Agreement, _taking_on_device, count_on_device
+from ganatomy.stats import combinations, counting
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_on_device
 from ganatomy.stats.levels import exact_levels, fractions
 
 CONCEPTS = 6
@@ -35,6 +37,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tiny values, huge spike": lambda x: 1e-34 * x + 1e20 * (x == x.max()),
     "few values": lambda x: (4 * x).round() / 4,
     "saturated": lambda x: x.clamp(-0.5, 0.5),
+    "few entries": lambda x: x * (x > 2),
+    "one entry": lambda x: x.abs() * (x == x.max()),
+    "few of both signs": lambda x: x * (x.abs() > 2.2),
 }
 SIZES = [
     ((1, 1), (6, 6)),
@@ -130,8 +135,8 @@ def counted(r: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS)
 
 def every_row(table: Agreement) -> Tensor:
     """Return the counts of all concepts of the vocabulary, 0 for those that have no row."""
-    rows = table.counts.new_zeros(2, len(table.levels), int(table.known), table.counts.shape[-1])
-    rows[:, :, table.concepts] = table.counts
+    rows = table.kept.new_zeros(2, len(table.levels), int(table.known), table.levels.shape[1] + 1)
+    rows[:, :, table.concepts] = table.counts_of()
     return rows
 
 
@@ -275,7 +280,9 @@ def test_threads_share_the_units(sample: tuple[Tensor, Tensor, Tensor], three_th
     assert torch.equal(counted(r[:, :2], labels, levels[:2]), expected[:, :2])
 
 
-@pytest.mark.parametrize("activations", ["normal", "relu", "few values", "far from zero", "constant"])
+@pytest.mark.parametrize(
+    "activations", ["normal", "relu", "few values", "far from zero", "constant", "few entries", "one entry"]
+)
 @pytest.mark.parametrize(
     ("shape", "size"), [((4, 4), (16, 16)), ((8, 8), (8, 8)), ((1, 1), (6, 6)), ((16, 16), (8, 8))]
 )
@@ -289,9 +296,85 @@ def test_the_way_of_other_devices_counts_the_same(
     for cut in (quantiles, values_themselves):
         levels = cut(r, size, g)
         table, numbered = Agreement(levels, CONCEPTS, MANY), index_labels(labels, levels.shape[1] + 1)
-        rows = table._rows(numbered.concepts)[numbered.members]
-        count_on_device(levels, r, numbered, [_taking_on_device(table._table, numbered, rows)])
+        table.taking(numbered)  # which counts what the images show
+        count_on_device(levels, r, numbered, [table._taking_on_device(table._rows(numbered.concepts))])
         assert torch.equal(above(every_row(table)), counted(r, labels, levels)), cut.__name__
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    share=st.sampled_from([0.0, 0.003, 0.02, 0.2]),
+    sizes=st.sampled_from([((16, 16), (16, 16)), ((8, 8), (32, 32)), ((16, 12), (8, 8)), ((9, 7), (30, 33))]),
+    cut=st.sampled_from(["quantiles", "values_themselves"]),
+    batch=st.integers(1, 5),
+    negative=st.booleans(),
+)
+def test_maps_that_are_almost_all_0_count_the_same_by_squares(
+    seed: int, share: float, sizes: tuple[tuple[int, int], tuple[int, int]], cut: str, batch: int, negative: bool
+) -> None:
+    """Each unit is counted in the way that takes less time; here in the one that looks at every pixel, too."""
+    g = torch.Generator().manual_seed(seed)
+    shape, size = sizes
+    r = torch.randn(batch, 6, *shape, generator=g)
+    r = (r if negative else r.abs()) * (torch.rand(r.shape, generator=g) < share)
+    levels = LEVELS[cut](r, size, g)
+    if negative:
+        levels = levels.clamp(min=0)
+    labels = random_labels(g, batch, 2, size)
+    found = counted(r, labels, levels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_sparsely", lambda *_: lambda units: units)
+        assert torch.equal(found, counted(r, labels, levels))
+    assert torch.equal(found, brute_force(resampled(r, size), labels, levels))
+
+
+def test_few_entries_are_counted_by_squares_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    g, share = torch.Generator().manual_seed(4), torch.tensor([0.005, 0.5, 0])[:, None, None]
+    r = torch.rand(4, 3, 16, 16, generator=g) * (torch.rand(4, 3, 16, 16, generator=g) < share)
+    labels, sparsely, left = random_labels(g, 4, 1, (32, 32)), counting._sparsely, list[int]()
+
+    def recorded(*given: Any) -> Callable[[Any], Any]:
+        def count(units: Any) -> Any:
+            dense = sparsely(*given)(units)
+            left.extend(dense.tolist())
+            return dense
+
+        return count
+
+    monkeypatch.setattr(counting, "_sparsely", recorded)
+    levels = exact_levels(r, Grid(32, 32), fractions(20, 0.01))
+    counted(r, labels, levels)
+    assert left == [1]
+    counted(r, labels, levels - 1)
+    assert sorted(left) == [0, 1, 1, 2], "where 0 is above the lowest level every pixel counts"
+
+
+def test_units_have_rows_for_the_bins_that_values_can_be_in() -> None:
+    levels = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 2.0, 3.0], [2.0, 2.0, 2.0, 2.0]], dtype=torch.float64)
+    table = Agreement(levels, CONCEPTS, MANY)
+    assert table.kept.shape == (2, 1, 2 + 4 + 1)
+    table.update(torch.tensor([0.5, 1.5, 3.0]).view(1, 3, 1, 1), torch.zeros(1, 1, 2, 2, dtype=torch.long))
+    assert table.counts_of()[0, :, 0].tolist() == [[0, 0, 0, 4, 0], [0, 0, 4, 0, 0], [0, 0, 0, 0, 4]]
+    assert torch.equal(table.counts_of(slice(1, 3)), table.counts_of()[:, 1:])
+    assert torch.equal(table.cut(slice(1, 3)).counts_of(), table.counts_of()[:, 1:])
+
+
+def test_counts_of_an_older_study_are_read(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Their tables held every bin of every unit."""
+    r, labels, levels = sample
+    r = r.relu()
+    levels = levels.clamp(min=0)
+    table = Agreement(levels, CONCEPTS, MANY)
+    table.update(r, labels)
+    state = table.state_dict()
+    old = {name: state[name] for name in ("levels", "known", "concepts")} | {"counts": table.counts_of()}
+    again = Agreement.from_state(old)
+    for name, expected in state.items():
+        assert torch.equal(again.state_dict()[name], expected), name
+    for shape in ((2, 7, len(table.concepts), 30), (2, 6, len(table.concepts), 31), (2, 7, 1, 31)):
+        with pytest.raises(ValueError, match="table"):
+            Agreement.from_state(old | {"counts": torch.zeros(shape, dtype=torch.int32)})
 
 
 def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -301,8 +384,8 @@ def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) 
 
 def test_counters_are_as_wide_as_the_sample_asks() -> None:
     levels = torch.zeros(1, 2, dtype=torch.float64)
-    assert Agreement(levels, 2, 2**31 - 1).counts.dtype == torch.int32
-    assert Agreement(levels, 2, 2**31).counts.dtype == torch.int64
+    assert Agreement(levels, 2, 2**31 - 1).kept.dtype == torch.int32
+    assert Agreement(levels, 2, 2**31).kept.dtype == torch.int64
 
 
 def test_merging_widens_counters_that_would_run_over() -> None:
@@ -310,9 +393,10 @@ def test_merging_widens_counters_that_would_run_over() -> None:
     one = Agreement(levels, 2, 100)
     one.update(torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 4, 4, dtype=torch.long))
     one._table *= 2**25
+    one._shown *= 2**25
     both = one.merge(one).merge(one)
-    assert both.counts.dtype == torch.int64
-    assert both.counts[0, 0, 0].sum() == 3 * 2**30
+    assert both.kept.dtype == torch.int64
+    assert both.shown[0, 0] == 3 * 2**30
 
 
 def test_concepts_have_rows_once_they_occur(sample: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -331,8 +415,8 @@ def test_concepts_have_rows_once_they_occur(sample: tuple[Tensor, Tensor, Tensor
     tables.append(apart[1].merge(apart[0]))
     for table in tables:
         assert table.concepts.tolist() == sorted(set(labels[:4].flatten().tolist()) | set(late[:4].flatten().tolist()))
-        assert torch.equal(table.counts, tables[0].counts)
-    assert Agreement(levels, 10**9, MANY).counts.shape[2] == 1, "a vocabulary takes no room"
+        assert torch.equal(table.counts_of(), tables[0].counts_of())
+    assert Agreement(levels, 10**9, MANY).kept.shape[1] == 1, "a vocabulary takes no room"
 
 
 def test_too_many_levels_are_refused() -> None:
@@ -353,7 +437,7 @@ def test_features_of_other_images_or_units_are_refused(shape: tuple[int, ...]) -
     table = Agreement(torch.linspace(0, 1, 5, dtype=torch.float64).repeat(3, 1), 2, 1000)
     with mistake("bad-value", list(shape), "4 images", "3 units", "[b, u, h, w]"):
         table.update(torch.zeros(shape), torch.zeros(4, 1, 8, 8, dtype=torch.long))
-    assert not table.counts.any()
+    assert not table.counts_of().any()
 
 
 def test_negative_labels_are_refused() -> None:

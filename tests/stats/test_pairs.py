@@ -1,13 +1,15 @@
 """Blocks of images: where they begin, and that every device counts the same of pairs."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from accumulator_cases import FEATURES, LABELS, WANTED
+from torch import Tensor
 
-from ganatomy.stats.agreement import count_on_device
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_on_device
 from ganatomy.stats.pairs import PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
 
 
@@ -35,17 +37,24 @@ def test_every_pair_is_of_one_block_however_it_comes(first: int) -> None:
         assert block_of == {i: i // 4 for i in range(40)} | {40: None}
 
 
+FEW = FEATURES.relu() * (torch.rand(FEATURES.shape, generator=torch.Generator().manual_seed(0)) < 0.01)
+FEW[5, 1, 0, 1], FEW[6, 0, 1, 1] = 3.5, 7.5
+ABOVE_0 = replace(WANTED, levels=WANTED.levels.clamp(min=0))
+
+
 @pytest.mark.parametrize("images", [12, 11])
-def test_the_way_of_other_devices_counts_the_same(images: int) -> None:
-    compiled, tensors = (PairCounts(WANTED, range(images), 16) for _ in range(2))
-    compiled.update(FEATURES[:images], LABELS[:images], torch.arange(images))
+@pytest.mark.parametrize(("features", "wanted"), [(FEATURES, WANTED), (FEW, ABOVE_0), (FEATURES, ABOVE_0)])
+def test_the_way_of_other_devices_counts_the_same(images: int, features: Tensor, wanted: PairLevels) -> None:
+    """That of maps that are almost all 0, too."""
+    compiled, tensors = (PairCounts(wanted, range(images), 16) for _ in range(2))
+    compiled.update(features[:images], LABELS[:images], torch.arange(images))
     for part, block in tensors.parts(0, images):
         numbered = index_labels(LABELS[:images][part], WANTED.levels.shape[1] + 1)
         places = torch.searchsorted(numbered.concepts, WANTED.concepts).clamp(max=len(numbered.concepts) - 1)
         places = torch.where(numbered.concepts[places] == WANTED.concepts, places, -1)
         tensors.taking(numbered, block)  # which counts what the images show
-        take = tensors._taking_on_device(numbered, places, block)
-        count_on_device(WANTED.levels, FEATURES[:images][part], numbered, [take])
+        take = tensors._taking_on_device(places, block)
+        count_on_device(wanted.levels, features[:images][part], numbered, [take])
     for name in PairCounts.FIELDS:
         assert torch.equal(getattr(compiled, name), getattr(tensors, name)), name
 

@@ -76,23 +76,24 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
         common[1:] = presence.pixels[first.concepts[1:]].double() / presence.pixels[0].double() >= spec.rare
     concepts = first.concepts[common]
     units = sum(len(validation.top("validation", name).ids) for name in names)
-    number = 8 if first.counts.dtype == torch.int64 else 4
-    kept = max(GROUPED, KEPT_BYTES // (3 * number * units * first.counts.shape[-1]) - 1)
+    bins = first.levels.shape[1] + 1
+    kept = max(GROUPED, KEPT_BYTES // (3 * first.kept.element_size() * units * bins) - 1)
     parts: list[dict[str, Tensor]] = []
     for name in names:
-        table = validation.agreement("validation", name)
-        for rows in portions(*table.counts.shape[1:]):
-            counts = table.counts[:, rows][:, :, common]
-            parts.append(_choose(spec, counts, table.levels[rows], kept))
+        for run in validation.runs("validation", name):
+            table = validation.agreement("validation", name, run)
+            for rows in portions(len(table.levels), len(table.concepts), bins):
+                parts.append(_choose(spec, table.counts_of(rows)[:, :, common], table.levels[rows], kept))
     columns = {name: torch.cat([part[name] for part in parts], int(name == "null")) for name in parts[0]}
-    shown = first.counts[1, 0, common].sum(-1)
-    return ChosenLevels(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
+    return ChosenLevels(
+        concepts, **columns, pixels=presence.pixels, images=presence.images, shown=first.shown[1, common]
+    )
 
 
 def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
     """Cut the units of a table of counts into runs that are read at once."""
     size = max(1, READ_BYTES // (8 * concepts * bins))
-    yield from (slice(i, i + size) for i in range(0, units, size))
+    yield from (slice(i, min(i + size, units)) for i in range(0, units, size))
 
 
 def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> dict[str, Tensor]:

@@ -229,7 +229,9 @@ class Dissection(Questions, Summarised):
         place = (self.chosen.kept[rows] == columns[:, None]).int()
         kept, place = place.any(1), place.argmax(1) + 1
         every = range(len(units))
-        counts = self.evaluation.pairs("evaluation", layer).curves[0, list(units)], self.chosen.curves[rows]
+        evaluation = self.evaluation
+        runs = (evaluation.pairs("evaluation", layer, run) for run in evaluation.runs("evaluation", layer))
+        counts = torch.cat([table.curves[0] for table in runs])[list(units)], self.chosen.curves[rows]
         scored, chosen_on = (rates(torch.stack([table[:, 0], table[every, place]], 1)) for table in counts)
         at = torch.arange(scored.on_only.shape[-1]) == self.reading.level[rows, columns][:, None]
         tables = []

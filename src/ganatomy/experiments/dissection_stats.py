@@ -10,9 +10,10 @@ from torch import Tensor
 from ganatomy.core.resample import Grid, labels_at
 from ganatomy.core.tensor_files import Archive, packed
 from ganatomy.core.tensor_types import Features, Images, Labels
-from ganatomy.stats.agreement import Agreement, count_pixels
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.counting import count_pixels
 from ganatomy.stats.images import ImageSample, Presence
 from ganatomy.stats.mentioned import DRAWN, PixelShares, SaidDrawn
 from ganatomy.stats.pairs import PairCounts
@@ -34,7 +35,11 @@ KINDS: Mapping[str, type[Accumulator]] = {
 }
 """Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …
 
-Of text-to-image models also ``shares/HALF``, and ``said/HALF/LAYER`` where a prompt says a concept."""
+Of text-to-image models also ``shares/HALF``, and ``said/HALF/LAYER`` where a prompt says a concept. Of a large layer
+``agreement/…`` and ``pairs/…`` hold the first units, ``agreement.1/…`` and ``pairs.1/…`` the next, and so on."""
+
+RUN = 512
+"""Units of a layer that are one part: the counts of so many are in memory at once where they are merged or read."""
 
 
 class SaidConcepts(NamedTuple):
@@ -98,7 +103,7 @@ class Tally:
                 last[name] = self.parts[name].state_dict()
             return last[name][field]
 
-        keys = [(name, field) for name in self.parts for field in KINDS[name.split("/")[0]].FIELDS]
+        keys = [(name, field) for name in self.parts for field in _kind(name).FIELDS]
         return _Lazy({f"{name}:{field}": partial(tensor, name, field) for name, field in keys})
 
     @classmethod
@@ -108,19 +113,26 @@ class Tally:
         for key in state:
             name, _, field = key.rpartition(":")
             fields.setdefault(name, []).append(field)
-        kinds = {name: KINDS[name.split("/")[0]] for name in fields}  # an error where it is of no tally
+        kinds = {name: _kind(name) for name in fields}  # an error where it is of no tally
         return cls(_Lazy({name: partial(_read, state, name, kinds[name], own) for name, own in fields.items()}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpacked, (packed(self.state_dict()),)  # a few times smaller
 
-    def agreement(self, half: str, layer: str) -> Agreement:
-        """Return the pixel counts of a layer at all levels."""
-        return self._part(f"agreement/{half}/{layer}", Agreement)
+    def runs(self, half: str, layer: str) -> range:
+        """Return the numbers of the runs of units that the pixel counts of a layer are kept in, one part each."""
+        count = 1
+        while any(_part_name(kind, half, layer, count) in self.parts for kind in ("agreement", "pairs")):
+            count += 1
+        return range(count)
 
-    def pairs(self, half: str, layer: str) -> PairCounts:
-        """Return the pixel counts of a layer at the level of each pair, by blocks of images."""
-        return self._part(f"pairs/{half}/{layer}", PairCounts)
+    def agreement(self, half: str, layer: str, run: int = 0) -> Agreement:
+        """Return the pixel counts of a run of units of a layer at all levels."""
+        return self._part(_part_name("agreement", half, layer, run), Agreement)
+
+    def pairs(self, half: str, layer: str, run: int = 0) -> PairCounts:
+        """Return the pixel counts of a run of units of a layer at the level of each pair, by blocks of images."""
+        return self._part(_part_name("pairs", half, layer, run), PairCounts)
 
     def top(self, half: str, layer: str) -> TopImages:
         """Return the top images of a layer."""
@@ -240,9 +252,18 @@ class Counting:
         for layer, own in self.tables.items():
             for table in own:
                 kind = "pairs" if isinstance(table, PairCounts) else "agreement"
-                parts[f"{kind}/{self.half}/{layer}"] = table
+                for run, start in enumerate(range(0, len(table.levels), RUN)):
+                    parts[_part_name(kind, self.half, layer, run)] = table.cut(slice(start, start + RUN))
             parts[f"top/{self.half}/{layer}"] = self.top[layer]
         return Tally(parts)
+
+
+def _part_name(kind: str, half: str, layer: str, run: int) -> str:
+    return f"{kind}.{run}/{half}/{layer}" if run else f"{kind}/{half}/{layer}"
+
+
+def _kind(name: str) -> type[Accumulator]:
+    return KINDS[name.partition("/")[0].partition(".")[0]]
 
 
 def _merged(name: str, one: Mapping[str, Accumulator], other: Mapping[str, Accumulator]) -> Accumulator:

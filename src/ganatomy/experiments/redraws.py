@@ -57,12 +57,14 @@ class _Part(NamedTuple):
 
     Attributes:
         units: what they are scored by.
+        run: which run of the units of the layer they are, see `Tally.runs`.
         quality, null: [u, c], IQR on the validation half, and see `UnitScores`.
         rows, kept, concepts: int64 [r, 1], which of the units; [r, k], which of the kept concepts of each; and columns.
         curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `ChosenLevels`.
     """
 
     units: PixelCounts
+    run: int
     quality: Tensor
     null: Tensor
     rows: Tensor
@@ -84,7 +86,7 @@ class Redraws:
         own = self.dissection.scores
         parts = (self._reading(part, changes) for part in self._parts)
         columns = {name: torch.cat(tables) for name, tables in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
-        shown = self._blocks(self._parts[0].units)[0]
+        shown = self._blocks(self._parts[0])[0]
         seen = own.pixels + (changes.scored @ shown).numpy()
         for draw, (pixels, share) in enumerate(zip(seen, self._validation_share(changes, seen, shown), strict=True)):
             reading = replace(own.reading, **{name: table[..., draw] for name, table in columns.items()})
@@ -103,15 +105,20 @@ class Redraws:
     def _parts(self) -> list[_Part]:
         parts, done = [], 0
         for units in self.dissection.counted():
-            rows = slice(done, done + len(units.level))
-            parts.append(self._part(units, rows))
-            done = rows.stop
+            begin = 0
+            for run in self.dissection.evaluation.runs("evaluation", units.layer):
+                table = self._table(units.layer, run)
+                rows = slice(begin, begin + len(table.levels))
+                where = slice(done + rows.start, done + rows.stop)
+                parts.append(self._part(units.of(rows), run, where, table))
+                begin = rows.stop
+            done += begin
         return parts
 
-    def _part(self, units: PixelCounts, where: slice) -> _Part:
+    def _part(self, units: PixelCounts, run: int, where: slice, table: PairCounts) -> _Part:
         """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
         spec, own, chosen = self.dissection.spec, self.dissection.scores, self.dissection.chosen
-        quality, table = own.reading.iqr[where], self._table(units.layer)
+        quality = own.reading.iqr[where]
         kept = chosen.kept[where, : table.groups.shape[2] - 1].long()
         rare = torch.from_numpy(own.rare)
         overlap = iou(units.own)[..., 0].masked_fill(rare, -1.0)
@@ -126,11 +133,11 @@ class Redraws:
         concepts = kept[rows[:, 0]].gather(1, place)
         chosen_on = chosen.curves[where]
         return _Part(
-            units, quality, own.reading.null[where], rows, place, concepts, table.curves, table.groups, chosen_on
+            units, run, quality, own.reading.null[where], rows, place, concepts, table.curves, table.groups, chosen_on
         )
 
-    def _table(self, layer: str) -> PairCounts:
-        return self.dissection.evaluation.pairs("evaluation", layer)
+    def _table(self, layer: str, run: int) -> PairCounts:
+        return self.dissection.evaluation.pairs("evaluation", layer, run)
 
     def _reading(self, part: _Part, changes: Changes) -> tuple[Tensor, ...]:
         """Return the `COLUMNS` for some units, each [u, c, draws]."""
@@ -139,7 +146,7 @@ class Redraws:
         if len(part.rows):
             place = part.rows, part.concepts
             level[place], quality[place] = self._levels(part, changes.chosen)
-        shown, on, both = self._blocks(units)
+        shown, on, both = self._blocks(part)
         own, control, other = (
             _redrawn(self._pixels(part, level, kind), kept, _more(change, shown, on, both[kind]))
             for kind, kept, change in (
@@ -162,7 +169,7 @@ class Redraws:
         more = torch.einsum("dk,kucg->ducg", change, groups) / groups.sum(0).clamp(min=1)
         factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
         drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
-        cuts = self.dissection.levels(units.layer)[1][part.rows[:, 0]]
+        cuts = self.dissection.levels(units.layer)[1][units.rows][part.rows[:, 0]]
         chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
         shares = rates(drawn)
         quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in shares)))[..., 0]
@@ -200,9 +207,9 @@ class Redraws:
         spec = self.dissection.spec
         return math.sqrt(spec.images / len(spec.halves()["evaluation"]))
 
-    def _blocks(self, units: PixelCounts) -> tuple[Tensor, Tensor, Tensor]:
+    def _blocks(self, part: _Part) -> tuple[Tensor, Tensor, Tensor]:
         """Return pixels of each block of scored images, float64: shown [blocks, c], on [blocks, u, c] and both."""
-        table = self._table(units.layer)
+        table = self._table(part.units.layer, part.run)
         blocks = slice(0, table.blocks)
         return table.shown[0, blocks].double(), table.on[0, blocks].double(), table.both[:, blocks].double()
 

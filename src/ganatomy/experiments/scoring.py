@@ -20,6 +20,7 @@ from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.choosing import ChosenLevels, levels_of, pixels_at, portions
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import PairCounts
 from ganatomy.stats.scores import Rates, accuracy, iou
 
@@ -70,14 +71,19 @@ class PixelCounts(NamedTuple):
     own: Rates
     control: Rates
 
+    def of(self, rows: slice) -> "PixelCounts":
+        """Return those of some of the units of a layer, given all of them."""
+        own, control = (Rates(*(table[rows] for table in kind)) for kind in (self.own, self.control))
+        return PixelCounts(self.layer, rows, self.level[rows], own, control)
+
 
 def read(
     spec: DissectSpec, evaluation: Tally, fold: Tally | None, chosen: ChosenLevels, layers: Iterable[str]
 ) -> UnitScores:
     """Score units at the levels that the other half chose; `fold` is the other one of crossed halves, else None."""
     parts, done = [], 0
-    for layer in layers:
-        table = evaluation.pairs("evaluation", layer)
+    for layer, run in _runs(evaluation, layers):
+        table = evaluation.pairs("evaluation", layer, run)
         rows = slice(done, done + len(table.levels))
         pixels = _pixels(table)
         null, control = table.null.double(), chosen.null[:, rows].double()
@@ -87,7 +93,8 @@ def read(
             _rates(control[0], control[1], chosen.shown.expand_as(mismatched)),
         ]
         if fold is not None:
-            more, more_null = _other_fold(spec, evaluation, fold, chosen, layer)
+            folds = evaluation.agreement("evaluation", layer, run), fold.agreement("validation", layer, run)
+            more, more_null = _other_fold(spec, *folds, chosen)
             pixels += more
             of_null = [
                 Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)
@@ -106,6 +113,11 @@ def read(
     )
 
 
+def _runs(evaluation: Tally, layers: Iterable[str]) -> Iterator[tuple[str, int]]:
+    for layer in layers:
+        yield from ((layer, run) for run in evaluation.runs("evaluation", layer))
+
+
 def _pixels(table: PairCounts) -> Tensor:
     shown = table.shown.sum(1, dtype=torch.long)[:, None].expand(-1, *table.level.shape)
     return torch.stack([table.both.sum(1, dtype=torch.long), table.on.sum(1, dtype=torch.long), shown], 1)
@@ -118,18 +130,16 @@ def _rates(both: Tensor, on: Tensor, shown: Tensor) -> Rates:
 
 
 def _other_fold(
-    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: ChosenLevels, layer: str
+    spec: DissectSpec, first: Agreement, second: Agreement, chosen: ChosenLevels
 ) -> tuple[Tensor, tuple[Rates, Rates]]:
     """Return what the second fold adds, scored at the levels that the first chose.
 
     Returns:
         As `UnitScores.pixels`; and the pixels of mismatched pairs and of what they are controlled by.
     """
-    first, second = evaluation.agreement("evaluation", layer), validation.agreement("validation", layer)
-    tables = [_columns(table.counts, table.concepts, chosen.concepts) for table in (first, second)]
     parts = []
-    for rows in portions(*tables[0].shape[1:]):
-        scored, chosen_on = (table[:, rows] for table in tables)
+    for rows in portions(len(first.levels), len(chosen.concepts), first.levels.shape[1] + 1):
+        scored, chosen_on = (_columns(t.counts_of(rows), t.concepts, chosen.concepts) for t in (first, second))
         back, null_back = (levels_of(spec, kind, first.levels[rows])[..., None] for kind in scored)
         more = [pixels_at(kind, back) for kind in chosen_on]
         null = [pixels_at(kind, null_back) for kind in (chosen_on[1], scored[1])]

@@ -25,6 +25,7 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.stats.pairs import PairCounts, PairLevels, size
+from ganatomy.stats.rows import Bins
 from ganatomy.study.sharded import IN_MEMORY
 
 TABLES = 0.65
@@ -139,8 +140,7 @@ class _Passes:
         return self.pair_levels is None or self.spec.validation == "cross"
 
     def nbytes(self, layer: str) -> int:
-        units, levels = self.levels[layer].shape
-        whole = 8 * units * self.concepts * (levels + 1) if self.whole else 0
+        whole = 8 * self.concepts * len(Bins.between(self.levels[layer]).kept) if self.whole else 0
         return whole + (size(self.pair_levels[layer], len(self.spec.halves()[self.half])) if self.pair_levels else 0)
 
     def count(

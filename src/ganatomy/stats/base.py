@@ -1,9 +1,10 @@
 """Statistics over a sample that never fits in memory: fed in batches, merged across shards, kept on disk."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,13 @@ def require_equal(a: Tensor, b: Tensor) -> Tensor:
 def concat(a: Tensor, b: Tensor) -> Tensor:
     """Merge tables of one row an image, in the order of the shards."""
     return torch.cat([a, b])
+
+
+def zeros(shape: Sequence[int], kind: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    """Return counters of 0; on a CPU what nobody writes to takes no memory."""
+    if torch.device(device).type != "cpu":
+        return torch.zeros(*shape, dtype=kind, device=device)
+    return torch.from_numpy(np.zeros(shape, np.int32 if kind == torch.int32 else np.int64))
 
 
 class Accumulator(ABC):

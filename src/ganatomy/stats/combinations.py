@@ -60,6 +60,13 @@ class Combinations:
         return replace(self, pixels=swapped, places=(image ^ 1) * area + place, rows=self.rows[paired])
 
     @cached_property
+    def both_shown(self) -> Tensor:
+        """Pixels that show each concept, int64 [2, c]: of the images, and of mismatched images."""
+        pixels = torch.cat([x.flatten() for x in (self.mismatched().pixels, self.mismatched().rows)]) // self.bins
+        rows = torch.bincount(pixels, minlength=self.count)[:-1].repeat_interleave(self.starts.diff())
+        return torch.stack([self.shown, torch.zeros_like(self.shown).index_add_(0, self.members, rows)])
+
+    @cached_property
     def arrays(self) -> tuple[Numbers, tuple[tuple[Numbers, Numbers], ...]]:
         """Pixels, and pixels apart from pairs, as `count_unit` reads them."""
         b, area = self.pixels.shape

@@ -14,6 +14,7 @@ from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_types import Features
 from ganatomy.stats.base import Accumulator, Merge
 from ganatomy.stats.kernels import sort_out
+from ganatomy.stats.sparse import edges, values_in_squares
 
 CELLS = 1 << 16
 """Interpolation in float32 is wrong by at most an eighth of such a cell, so a value is at most one cell off."""
@@ -72,9 +73,17 @@ def _unit_levels(maps: npt.NDArray[np.float32], axes: Axes, quantiles: Floats, u
 def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDArray[np.int64], unit: int) -> Floats:
     """Return the values of the given ascending ranks (0 = least) among a unit's resampled activations, exactly.
 
-    Only values whose cell of the range holds a rank, or is next to one, are computed in float64 and sorted. Values at
-    the least one, of which a ReLU makes many, are only counted.
+    Of a unit that is 0 almost everywhere the other values are sorted. Else only values whose cell of the range holds a
+    rank, or is next to one, are computed in float64 and sorted; those at the least one, of which a ReLU makes many, are
+    only counted.
     """
+    cut = tuple(edges(low, points) for (low, _), points in zip(axes, maps.shape[-2:], strict=True))
+    few, values = values_in_squares(maps, unit, axes, cut, np.empty((maps[:, unit].size, 3), np.int64))
+    if few:
+        values.sort()
+        below, zeros = np.searchsorted(values, 0.0), maps.shape[0] * len(axes[0][0]) * len(axes[1][0]) - len(values)
+        others = np.append(values, 0.0)[np.where(ranks < below, ranks, np.maximum(ranks - zeros, 0))]
+        return np.where((ranks >= below) & (ranks < below + zeros), 0.0, others)
     start, end = maps[:, unit].min(), maps[:, unit].max()
     with np.errstate(over="ignore", divide="ignore"):
         scale = np.float32(CELLS) / (end - start)

@@ -10,17 +10,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ganatomy.stats.agreement import Take, count_pixels, counter_type
-from ganatomy.stats.base import Accumulator, Merge, add, require_equal
-from ganatomy.stats.combinations import Combinations, Numbers, index_labels, numbers
-from ganatomy.stats.kernels import add_at_levels, add_bins, add_rows
+from ganatomy.stats.agreement import counter_type
+from ganatomy.stats.base import Accumulator, Merge, add, require_equal, zeros
+from ganatomy.stats.combinations import Combinations, index_labels
+from ganatomy.stats.counting import Take, count_pixels
+from ganatomy.stats.rows import UnitRows, add_pairs
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
+AXES = {
+    **dict.fromkeys(("levels", "level", "null_level", "kept"), 0),
+    **dict.fromkeys(("null", "curves", "groups"), 1),
+    **dict.fromkeys(("both", "on"), 2),
+}
+"""The axis of units of what has one."""
 GROUP = 8
 """So many bins between levels are one number in what is kept of blocks to choose levels again."""
 GROUPED = 12
@@ -93,7 +99,7 @@ class PairCounts(Accumulator):
         of_block = counter_type(block_size(len(ids)) * area)
         for name, shape in shapes(chosen, len(ids)).items():
             kind = counter_type(len(ids) * area) if name in ("null", "curves") else of_block
-            setattr(self, name, torch.zeros(shape, dtype=kind, device=chosen.levels.device))
+            setattr(self, name, zeros(shape, kind, chosen.levels.device))
         self.span = torch.tensor([ids.start, block_size(len(ids))])
 
     levels: Tensor
@@ -117,6 +123,12 @@ class PairCounts(Accumulator):
     def blocks(self) -> int:
         """How many there are."""
         return len(self.groups)
+
+    def cut(self, units: slice) -> "PairCounts":
+        """Return the counts of some consecutive units; the memory is shared."""
+        state = self.state_dict()
+        state |= {name: state[name][(slice(None),) * axis + (units,)] for name, axis in AXES.items()}
+        return self.from_state(state)
 
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W], ids int64 [b]) of one batch; the ids are a range."""
@@ -148,31 +160,33 @@ class PairCounts(Accumulator):
         own = self.blocks if block is None else block
         shown = torch.where(places >= 0, labels.shown[places], 0)
         self.shown[: 1 if block is None else 2, own] += shown.to(self.shown.dtype)  # a pair exchanges what it shows
+        self._show_all(torch.where(places >= 0, labels.both_shown[:, places], 0), block)
         if self.curves.is_cuda:
-            return self._taking_on_device(labels, places, block)
-        starts, members, at = numbers(labels.starts), numbers(labels.members), places.numpy()
-        level, null_level = self.level.numpy(), self.null_level.numpy()
-        both, on, null = self.both[:, own].numpy(), self.on[:, own].numpy(), self.null.numpy()
-        kept, curves = self.kept.numpy(), self.curves.numpy()
-        groups = (self.groups[own] if block is not None else self.groups[0, :, :0]).numpy()
+            return self._taking_on_device(places, block)
+        columns = torch.full_like(labels.concepts, -1)
+        columns[places[places >= 0]] = (places >= 0).nonzero()[:, 0]
+        chosen = self.level.numpy(), self.null_level.numpy(), self.kept.numpy()
+        groups = self.groups[own] if block is not None else self.groups[0, :, :0]
+        tables = tuple(each.numpy() for each in (self.both[:, own], self.on[:, own], self.null, self.curves, groups))
 
-        def take(unit: int, found: Numbers | Tensor) -> None:
-            counts = np.zeros((2, len(labels.concepts), labels.bins), np.uint32)
-            for kind, table in zip(found, counts, strict=True):
-                add_rows(kind, starts, members, table)
-            add_bins(counts, at, kept[unit], curves[:, unit], groups[unit], GROUP)
-            add_at_levels(counts, at, level[unit], null_level[unit], both[:, unit], on[:, unit], null[:, unit])
+        def take(found: UnitRows) -> None:
+            add_pairs(*found, columns.numpy(), chosen, tables, GROUP)
 
         return take
 
-    def _taking_on_device(self, labels: Combinations, places: Tensor, block: int | None) -> Take:
-        times, own = labels.starts.diff(), self.blocks if block is None else block
-        zero = torch.zeros(2, len(labels.concepts), labels.bins, dtype=torch.int64, device=places.device)
+    def _show_all(self, shown: Tensor, block: int | None) -> None:
+        """Put all pixels [2, c] that show each concept into the lowest bin of every unit."""
+        rows = torch.nn.functional.pad(self.kept.long(), (1, 0))
+        self.curves[..., 0] += shown[:, rows].to(self.curves.dtype)
+        if block is not None:
+            self.groups[block, ..., 0] += shown[0, rows[:, : self.groups.shape[2]]].to(self.groups.dtype)
+
+    def _taking_on_device(self, places: Tensor, block: int | None) -> Take:
+        own = self.blocks if block is None else block
         at, shown = places.clamp(min=0), places >= 0
 
-        def take(unit: int, found: Numbers | Tensor) -> None:
-            rows = torch.as_tensor(found)[:, :-1].to(zero.dtype).repeat_interleave(times, 1)
-            counts = zero.index_add(1, labels.members, rows)
+        def take(unit: int, counts: Tensor) -> None:
+            counts = torch.cat([-counts[..., 1:].sum(-1, keepdim=True), counts[..., 1:]], -1)  # moved from the lowest
             bins = torch.nn.functional.pad(places[self.kept[unit].long()], (1, 0))  # before them all pixels
             curves = torch.where((bins >= 0)[:, None], counts[:, bins.clamp(min=0)], 0)
             self.curves[:, unit] += curves.to(self.curves.dtype)

@@ -1,0 +1,291 @@
+"""Counting maps that are 0 almost everywhere, such as the features of a sparse autoencoder.
+
+A pixel between four zeros of the grid is exactly 0, and in the lowest bin, which nobody counts (see `rows`). So only
+*squares* between four points of the grid that are not all 0 are looked at, and time grows with the entries that are not
+0. A value is computed in float64, in the order of `value_at`, so counts are those of the other loops.
+"""
+
+from typing import Any, no_type_check
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, uint32
+
+from ganatomy.stats.combinations import Combinations, Numbers, numbers
+
+SPARSE = 0.1
+"""Up to this share of pixels that may not be 0 a unit is counted by squares."""
+CELLS = 256
+
+compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+
+def edges(low: Numbers, points: int) -> npt.NDArray[np.int64]:
+    """Return where the pixels begin that follow each point of an axis of the grid, and where the last ones end."""
+    return np.searchsorted(low, np.arange(points + 1)).astype(np.int64)
+
+
+def laid_out(labels: Combinations) -> tuple[npt.NDArray[Any], ...]:
+    """Return the labels of a batch as `count_sparse` reads them.
+
+    Returns:
+        Where in the counts the combination of each pixel begins, uint32 [b, H*W]; for each pixel the first of its rows
+        below, int32 [b * H*W + 1], -1 for none; places, ascending, and where the counts of further rows of them begin,
+        uint32 [n]; and starts and members of combinations.
+    """
+    pixels, places = labels.arrays[0], labels.places.numpy()
+    first = np.full(pixels.size + 1, -1, np.int32)
+    first[places[::-1]] = np.arange(len(places), dtype=np.int32)[::-1]
+    return pixels, first, places, numbers(labels.rows), numbers(labels.starts), numbers(labels.members)
+
+
+def room(labels: Combinations, points: int) -> tuple[npt.NDArray[Any], ...]:
+    """Return what `count_sparse` works in, for maps of so many points.
+
+    Returns:
+        Squares; counts by combination, and which of them are used; rows by concept; places and bins of a square.
+    """
+    concepts = np.full((2, len(labels.concepts)), -1, np.int64)
+    counts = np.zeros((2, labels.count * labels.bins), np.uint32)
+    square = (np.empty(labels.pixels.shape[1], np.uint32) for _ in range(2))
+    return np.empty((points, 3), np.int64), counts, np.empty((2, labels.count), np.int64), concepts, *square
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room, rows, dense):  # pragma: no cover
+    """Write the rows of counts of the first of some units, as many as there is room for.
+
+    Args:
+        features, axes: as for `count_unit`.
+        units: int64, which to count.
+        cut: `edges` of the rows and of the columns.
+        levels: float64 [units of the features, l].
+        begins, kept: see `Bins`.
+        labels, room: see `laid_out` and `room`.
+        rows: to be written, see `UnitRows`.
+        dense: int64, to be written: those of the units that have too many squares, and have no rows.
+
+    Returns:
+        How many units were looked at, how many rows they have, and how many are in `dense`.
+    """
+    squares, concepts = room[0], room[3]
+    done, filled, left_out = 0, 0, 0
+    while done < units.shape[0] and filled + concepts.size <= rows[0].shape[0]:
+        u = units[done]
+        found = find_squares(features, u, cut, squares) if levels[u, 0] >= 0 else -1
+        if found < 0:
+            dense[left_out] = u
+            left_out += 1
+        elif found:
+            bins = kept[begins[u] : begins[u + 1]]
+            used = _count_squares(features, u, axes, cut, levels[u], bins, labels, room, found)
+            filled = _collect(u, bins, labels, room, used, rows, filled)
+        done += 1
+    return done, filled, left_out
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def find_squares(features, u, cut, squares):  # pragma: no cover
+    """Write the squares of a unit that are not all 0; return how many, or -1 if they are too many to pay.
+
+    Args:
+        features: float32 [b, units, h, w]; `u` is the unit.
+        cut: `edges` of the rows and of the columns.
+        squares: int64 [b * h * w, 3], image, row, and column of each.
+    """
+    batch, _, h, w = features.shape
+    down, right = cut
+    most = SPARSE * batch * down[h] * right[w]
+    found, pixels = 0, 0
+    for b in range(batch):
+        plane = features[b, u]
+        before = _any(plane[0])
+        for y in range(h):
+            below = min(y + 1, h - 1)
+            here, before = before, _any(plane[below])
+            if not (here or before) or down[y] == down[y + 1]:
+                continue
+            for x in range(w):
+                after = min(x + 1, w - 1)
+                if plane[y, x] != 0 or plane[y, after] != 0 or plane[below, x] != 0 or plane[below, after] != 0:
+                    squares[found, 0], squares[found, 1], squares[found, 2] = b, y, x
+                    found += 1
+                    pixels += (down[y + 1] - down[y]) * (right[x + 1] - right[x])
+        if pixels > most:
+            return -1
+    return found
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def values_in_squares(features, u, axes, cut, squares):  # pragma: no cover
+    """Return whether a unit has few squares that are not all 0, and its resampled activations in them, float64.
+
+    Args:
+        features, u, cut, squares: as for `find_squares`.
+        axes: as for `count_unit`.
+    """
+    found = find_squares(features, u, cut, squares)
+    pixels = 0
+    for s in range(found):
+        _, top, left = squares[s]
+        pixels += (cut[0][top + 1] - cut[0][top]) * (cut[1][left + 1] - cut[1][left])
+    values, n = np.empty(pixels), 0
+    width = axes[1][0].shape[0]
+    upper, lower = np.empty(width), np.empty(width)
+    for s in range(found):
+        b, top, left = squares[s]
+        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        for y in range(cut[0][top], cut[0][top + 1]):
+            for x in range(cut[1][left], cut[1][left + 1]):
+                values[n] = upper[x] + axes[0][1][y] * (lower[x] - upper[x])
+                n += 1
+    return found >= 0, values
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _any(line):  # pragma: no cover
+    found = 0
+    for x in range(line.shape[0]):  # a sum becomes a vector
+        found += line[x] != 0
+    return found > 0
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  # pragma: no cover
+    """Count the pixels of some squares by combination and bin; return how many combinations of each kind have any.
+
+    The lowest bin of a combination, which has no counts, marks that it has others.
+    """
+    pixels = labels[0]
+    squares, counts, used, _, places, found_bins = room
+    cuts, own_bins = np.empty(bins.shape[0]), np.zeros(bins.shape[0] + 1, np.uint32)
+    for i in range(bins.shape[0]):
+        cuts[i], own_bins[i + 1] = levels[bins[i] - 1], bins[i]
+    below = np.empty(CELLS + 1, np.uint8)
+    start, scale = _lay_cells(cuts, below)
+    width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
+    last = uint32(counts.shape[1] - levels.shape[0] - 1)
+    upper, lower, values, cells = np.empty(width), np.empty(width), np.empty(width), np.empty(width, np.int32)
+    n, m = 0, 0
+    for s in range(found):
+        b, top, left = squares[s, 0], squares[s, 1], squares[s, 2]
+        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        above = 0
+        for y in range(cut[0][top], cut[0][top + 1]):
+            weight = axes[0][1][y]
+            for x in range(cut[1][left], cut[1][left + 1]):  # a loop of its own becomes vectors
+                value = values[x] = upper[x] + weight * (lower[x] - upper[x])
+                cells[x] = np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))
+            for x in range(cut[1][left], cut[1][left + 1]):
+                value, k = values[x], np.int64(below[min(uint32(cells[x]), uint32(CELLS - 1))])  # of NaN it is any
+                while k < cuts.shape[0] and value > cuts[k]:
+                    k += 1
+                places[above] = y * width + x
+                found_bins[above] = own_bins[k]
+                above += k > 0
+        n = _count(b, places, found_bins, above, labels, last, counts[0], used[0], n)
+        if b < even:
+            m = _count(b ^ 1, places, found_bins, above, labels, last, counts[1], used[1], m)
+    return n, m
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _count(b, places, bins, above, labels, last, counts, used, n):  # pragma: no cover
+    """Count some pixels of an image; return how many combinations have any, of which there were n."""
+    pixels, first, apart, rows, _, _ = labels
+    before = last
+    for i in range(above):
+        row, k = pixels[b, places[i]], bins[i]
+        if row != last:
+            if row != before and not counts[row]:
+                counts[row] = 1
+                used[n] = row
+                n += 1
+            before = row
+            counts[row + k] += uint32(1)
+            continue
+        place = np.int64(places[i]) + b * pixels.shape[1]
+        at = np.int64(first[place])
+        while at >= 0 and at < apart.shape[0] and apart[at] == place:
+            row = rows[at]
+            if not counts[row]:
+                counts[row] = 1
+                used[n] = row
+                n += 1
+            counts[row + k] += uint32(1)
+            at += 1
+    return n
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _widen_square(plane, top, left, weight, right, upper, lower):  # pragma: no cover
+    """Write a square's values on its upper and lower side, at its columns of pixels."""
+    bottom, after = min(top + 1, plane.shape[0] - 1), min(left + 1, plane.shape[1] - 1)
+    a, b = np.float64(plane[top, left]), np.float64(plane[top, after])
+    c, d = np.float64(plane[bottom, left]), np.float64(plane[bottom, after])
+    for x in range(right[left], right[left + 1]):
+        upper[x] = a + weight[x] * (b - a)
+        lower[x] = c + weight[x] * (d - c)
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _collect(u, bins, labels, room, used, rows, filled):  # pragma: no cover
+    """Add the counts of combinations to rows of concepts, from row `filled` on, and clear them; return the next row."""
+    starts, members = labels[4], labels[5]
+    _, counts, combinations, concepts, _, _ = room
+    units, kinds, places, table = rows
+    begin, width, lowest = filled, table.shape[1], bins[0]
+    for kind in range(2):
+        for i in range(used[kind]):
+            row = combinations[kind, i]
+            own = counts[kind, row : row + width]
+            for m in range(starts[row // width], starts[row // width + 1]):
+                place = members[m]
+                at = concepts[kind, place]
+                if at < 0:
+                    at = concepts[kind, place] = filled
+                    units[at], kinds[at], places[at] = u, kind, place
+                    table[at] = 0
+                    filled += 1
+                out = table[at]
+                for j in range(lowest, width):
+                    out[j] += own[j]
+            own[0] = 0
+            own[lowest:] = 0
+    for at in range(begin, filled):
+        concepts[kinds[at], places[at]] = -1
+    return filled
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _lay_cells(cuts, below):  # pragma: no cover
+    """Cut the range of ascending levels into cells; return its start, and cells in a unit of activation.
+
+    Writes how many levels lie in lower cells than each: those are surely below a value in it.
+    """
+    start = cuts[0]
+    scale = CELLS / (cuts[-1] - start)
+    if not 0 < scale < np.inf:
+        scale = 1.0
+    below[:] = 0
+    for k in range(cuts.shape[0]):
+        below[_cell(cuts[k], start, scale) + 1] += np.uint8(1)
+    for cell in range(1, below.shape[0]):
+        below[cell] += below[cell - 1]
+    return start, scale
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _cell(value, start, scale):  # pragma: no cover
+    """Return the cell of a value; any there is for NaN."""
+    return min(uint32(np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))), uint32(CELLS - 1))
