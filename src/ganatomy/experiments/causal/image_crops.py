@@ -37,7 +37,7 @@ def crops(side: float) -> list[Crop]:
     starts = [i * (1 - side) / steps for i in range(steps + 1)] if steps else [0.0]
     middle = (1 - side) / 2
     places = sorted(itertools.product(starts, repeat=2), key=lambda at: math.dist(at, (middle, middle)))
-    return [Crop(*at, side) for at in places]
+    return [Crop(top, left, side) for top, left in places]
 
 
 def crop_means(r: Features, grid: Sequence[Crop]) -> Float[Tensor, "b u n"]:

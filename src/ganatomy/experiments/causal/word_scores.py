@@ -71,7 +71,7 @@ class WordTable(JoinedRows):
         images = torch.full((crops, 1), count).index_add(0, which, torch.ones_like(which)[:, None])
         mean = self.similarity.sum(0).index_add(0, which, found) / images
         rows = torch.cat([(self.similarity - mean).flatten(0, 1), found - mean[which]])
-        others, own = rows.square().split([count * crops, len(found)])
+        others, own = torch.split(rows.square(), [count * crops, len(found)])
         spread = ((others.sum(0) / crops + own.sum(0)) / (count + len(found) - 1)).sqrt().clamp(min=LEAST)
         places = torch.where(sets < count, sets * crops + which, sets + count * (crops - 1))
         parts = torch.split(places, max(1, ROOM // (len(found) * words)))

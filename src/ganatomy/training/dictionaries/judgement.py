@@ -64,7 +64,7 @@ class Judgement(Summarised):
 
     @property
     def separations(self) -> pd.DataFrame:
-        """One row a measure: the autoencoder against the untrained one.
+        """The autoencoder against the untrained one, one row for each measure.
 
         Columns: measure, title, autoencoder, untrained, difference, error, low, high, separates, better (which of
         the two does better, where it separates), sentence.
