@@ -50,7 +50,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|training\.dictionaries\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
+        r"ganatomy\.(stats\..*|training\.dictionaries\..*"
+        r"|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
         r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.suffix_runner\..*"
         r"|experiments\.(causal\.setting_spec\.Setting|causal\.shown\.Extremes|result\.R)"
         r"|report\.(causal\.section\.Section|charts\..*|tables\.Table))",
