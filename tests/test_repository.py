@@ -16,7 +16,7 @@ from hatchling.build import prepare_metadata_for_build_wheel
 ROOT = Path(__file__).parents[1]
 BUILD = runpy.run_path(str(ROOT / "hatch_build.py"))
 with_address = BUILD["with_address"]
-NOTEBOOKS = [ROOT / "docs" / "tutorial.ipynb", ROOT / "docs" / "own_generator.ipynb"]
+NOTEBOOKS = [ROOT / "docs" / f"{name}.ipynb" for name in ("tutorial", "own_generator", "autoencoder")]
 ADDRESS = "https://github.com/somebody/ganatomy"
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *NOTEBOOKS]
 

@@ -60,8 +60,8 @@ def test_it_fits_is_drawn_and_everybody_can_use_it(tab: Page, width: int, dark: 
 
 def test_results_stand_under_what_they_are_about_with_their_images(tab: Page) -> None:
     topics = tab.ask("[...document.querySelectorAll('h3.topic')].map(e => e.textContent)")
-    known = ["What units cause", "What can be inserted, and where", "How real the images are", "Photographs"]
-    assert topics == [*known, "Others"]
+    causes = ["What units cause", "What can be inserted, and where", "How real the images are"]
+    assert topics == ["What units draw", *causes, "Photographs", "Others"]
     assert tab.ask("document.querySelectorAll('h3.topic + ul.results').length") == len(topics)
     shown = "[...document.querySelectorAll('.results > li')].filter(e => e.querySelector('.images img')).length"
     assert tab.ask(shown) >= 6, "ablate, insert, apply, ACE, context, trace, artifacts, repair"

@@ -17,6 +17,7 @@ from ganatomy.experiments.causal.setting_places import FreeImages
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
+from ganatomy.experiments.causal.word_scores import UnitWords, WordTable
 from ganatomy.experiments.inversion.edit import EditedImages
 from ganatomy.experiments.inversion.found import FoundLatents
 from ganatomy.stats.agreement import Agreement
@@ -286,6 +287,15 @@ def patches() -> dict[str, Any]:
     return {"size": [8, 10], "seed": [3], "values": np.array([[own] for own in cut])}
 
 
+SIMILAR = torch.rand(IMAGES, 3, 4, generator=GENERATOR)
+UNIT_WORDS = dict(
+    zip(
+        UnitWords.FIELDS,
+        (OWN % 3, PARTS[:, 0], LABELS[:, 0, 0, :2], SIMILAR[:, 0], *torch.rand(5, IMAGES, 4, 2, generator=GENERATOR)),
+        strict=True,
+    )
+)
+
 CPU, IDS, WHOLE = torch.device("cpu"), torch.arange(IMAGES), slice(0, IMAGES)
 
 CASES = [
@@ -443,5 +453,17 @@ CASES = [
         lambda images: (SMALL[images], IDS[images]),
         patches,
         lambda: Patches((8, 10), seed=3, patches=3),
+    ),
+    Case(
+        lambda: WordTable(3, 4),
+        lambda images: (SIMILAR[images],),
+        lambda: {"similarity": SIMILAR},
+        lambda: WordTable(3, 5),
+    ),
+    Case(
+        lambda: UnitWords(2, 4),
+        lambda images: tuple(each[images] for each in UNIT_WORDS.values()),
+        lambda: UNIT_WORDS,
+        lambda: UnitWords(2, 5),
     ),
 ]

@@ -1,6 +1,6 @@
 """From pixel counts to scores: IoU, pixel accuracy, the information quality ratio, and the levels that they choose.
 
-All functions are pure. Counts come as `Agreement.counts_of` returns them: unit × concept × bin, row 0 counting every pixel.
+All functions are pure. Counts come as `Agreement.counts_of` returns them: unit × concept × bin, row 0 every pixel.
 """
 
 from typing import NamedTuple
