@@ -224,7 +224,8 @@ def test_it_travels_by_its_name(source: DissectedModel) -> None:
     arrived = pickle.loads(pickle.dumps(describer))  # noqa: S301
     given = describe_random(describer, range(1_000_000, 1_000_020))
     assert torch.equal(describe_random(arrived, range(1_000_000, 1_000_020)).similarity, given.similarity)
-    own, there = (describe_units(each, given, range(1)).state_dict() for each in (describer, arrived))
+    shown = describer.shown_by(describer.spec.units[0])
+    own, there = (describe_units(each, given, [shown], range(1)).state_dict() for each in (describer, arrived))
     assert all(torch.equal(own[name], there[name]) for name in own if name != "apart")
 
 

@@ -155,7 +155,8 @@ def run_describe(
             describer = replace(describer, source=source)
             work = partial(describe_random, describer)
             given = study.sharded("random images", WordTable, work, source.run.shards(spec.ids()))
-            ablate = partial(describe_units, describer, given)
+            shown = [describer.shown_by(unit) for unit in spec.units]  # a worker may not have the study
+            ablate = partial(describe_units, describer, given, shown)
             shards = source.run.shards(range(len(spec.units)))
             found = study.sharded("each unit", UnitWords, ablate, shards)
             table, words = word_tables(spec.units, spec.words, found, given, spec.chance)
@@ -181,26 +182,27 @@ def describe_random(describer: Describer, ids: range) -> WordTable:
 
 
 @torch.no_grad()
-def describe_units(describer: Describer, given: WordTable, places: range) -> UnitWords:
+def describe_units(describer: Describer, given: WordTable, shown: Sequence[Sequence[int]], places: range) -> UnitWords:
     """Compare the images of some units with the words: as they are, without the unit, and without random ones.
 
     Args:
         describer: the models, and what is asked.
         given: what random images say.
-        places: of the units among those that are asked for.
+        shown: ids of the images that show each unit that is asked for.
+        places: of the units among those.
     """
     spec, found = describer.spec, UnitWords(describer.spec.top, len(describer.spec.words))
     sets = cache(lambda size: torch.tensor(random_sets(spec.images + size, size, range(spec.draws), spec.seed)).long())
-    for unit in spec.units[places.start : places.stop]:
-        seen = see_ablated(describer, unit)
+    for place in places:
+        seen = see_ablated(describer, spec.units[place], shown[place])
         found.add(seen, given, sets(len(seen.crops)))
         report_progress(1)
     return found
 
 
-def see_ablated(describer: Describer, unit: int) -> Seen:
+def see_ablated(describer: Describer, unit: int, ids: Sequence[int]) -> Seen:
     """Compare a unit's images with the words: as they are, without it, and without random units."""
-    source, spec, ids = describer.source, describer.spec, describer.shown_by(unit)
+    source, spec = describer.source, describer.spec
     generator, grid = source.models.generator, crops(spec.crop)
     empty = torch.zeros(0, len(spec.words))
     found = [Seen(torch.zeros(0, dtype=torch.long), empty, empty, empty)]
@@ -263,7 +265,7 @@ def _seconds(source: DissectedModel, spec: DescribeSpec) -> float:
         start = perf_counter()
         describe_random(describer, few)
         between = perf_counter()
-        see_ablated(describer, spec.units[0])
+        see_ablated(describer, spec.units[0], describer.shown_by(spec.units[0]))
         done = perf_counter()
     return spec.images * (between - start) / len(few) + len(spec.units) * (done - between)
 
