@@ -24,14 +24,11 @@ import ganatomy
 from ganatomy.core.layer_steps import split_layer
 from ganatomy.experiments.causal.dissected_model import open_source
 from ganatomy.interventions import Intervention
-from ganatomy.models.generators.words import WORDS, WordTransformer
 from ganatomy.web import Painter
 from ganatomy.web.schemas import Stroke
 
 SEGMENTER = "bundled:scenes?size=64"
 STEPS = (1, 3, 6, 8)
-UNPAINTED = ("dit", "paint")
-"""With random weights no unit is matched, so there is no brush."""
 BATCH = 32
 Row = dict[str, Any]
 
@@ -44,19 +41,11 @@ class Model(NamedTuple):
     edited: str
 
 
-def model(kind: str, folder: Path) -> Model:
-    """Return the bundled model of words, or a transformer that ``train_words.py --network dit`` would train.
-
-    The transformer has random weights, which are written to the folder: what it costs does not depend on them.
-    """
-    if kind == "words":
-        return Model("bundled:church-words", ("up3", "up2", "up1", "up0"), "up2")
-    torch.manual_seed(0)
-    network = WordTransformer(len(WORDS))
-    for weight in network.parameters():
-        weight.data.normal_(std=0.02)
-    torch.save(network.state_dict() | {"size": torch.tensor(64)}, folder / "dit.pth")
-    return Model(f"wordflow:{folder / 'dit.pth'}", ("blocks.0", "blocks.1", "blocks.3", "blocks.5"), "blocks.3")
+MODELS = {
+    "unet": Model("bundled:church-words", ("up3", "up2", "up1", "up0"), "up2"),
+    "dit": Model("bundled:church-words-dit", ("blocks.0", "blocks.1", "blocks.3", "blocks.5"), "blocks.3"),
+}
+"""The bundled models of words: a UNet, and a transformer."""
 
 
 def statistics(own: Model, images: int, threads: int) -> Row:
@@ -160,7 +149,7 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("statistics", "edit", "paint"), help="one section")
-    parser.add_argument("--model", choices=("words", "dit"), default="words", help="the bundled one, or a transformer")
+    parser.add_argument("--model", choices=MODELS, default="unet", help="which bundled one (unet)")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -171,10 +160,8 @@ def main() -> None:
         "edit": lambda own: edit(own, args.repeats, args.threads),
         "paint": lambda own: paint(own, min(args.images, 24), args.threads),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        own = model(args.model, Path(folder))
-        usual_sections = [name for name in sections if (args.model, name) != UNPAINTED]
-        results = {name: sections[name](own) for name in ([args.only] if args.only else usual_sections)}
+    own = MODELS[args.model]
+    results = {name: sections[name](own) for name in ([args.only] if args.only else sections)}
     print(json.dumps(results) if args.json else report(results))
 
 

@@ -8,6 +8,7 @@ import torch
 from mistakes import mistake
 from tiny_words import save_words, tiny_network
 
+import ganatomy
 from ganatomy.core.vocabulary import find_concept
 from ganatomy.models.generators import open_generator
 from ganatomy.models.generators.sampling import SampledGenerator
@@ -159,10 +160,20 @@ def test_other_files_are_refused(
 
 
 @pytest.mark.slow
-def test_the_bundled_model_draws_what_is_said() -> None:
+@pytest.mark.parametrize("name", ["church-words", "church-words-dit"])
+def test_the_bundled_models_draw_what_is_said(name: str) -> None:
     segmenter = open_segmenter("bundled:scenes?size=64")
     for word in ("dome", "path", "tower"):
-        generator = opened(f"bundled:church-words?prompts=a church with {word}; a church without {word}")
+        generator = opened(f"bundled:{name}?prompts=a church with {word}; a church without {word}")
         seen = generator.observe(generator.latents(range(24), 0), ()).images
         shown = (segmenter(seen)[:, 0] == find_concept(segmenter.vocabulary, f"object:{word}")).sum((1, 2)).double()
         assert float(shown[::2].mean()) > 3 * float(shown[1::2].mean()), word
+
+
+@pytest.mark.slow
+def test_tokens_of_the_bundled_transformer_mark_what_is_there(tmp_path: Path) -> None:
+    options = {"segmenter": "bundled:scenes?size=64", "layers": ("blocks.3@4",), "images": 64, "levels": 20}
+    found = ganatomy.dissect("bundled:church-words-dit?step=4", out=tmp_path / "study", **options)
+    units = found.units[found.units.matched]
+    assert {"cloud", "dome"} <= set(units.label)
+    assert (units.iou > units.control).all()
