@@ -43,11 +43,11 @@ def image_block(comparison: DissectionsBeside) -> Block | None:
     studies = [study for study in comparison.studies if study.dissection.has_images][:MOST]
     if not studies:
         return None
-    drawn = []
+    named = dict[str, list[str]]()  # the same images are shown once
     for study in studies:
-        images = study.dissection.images(_IMAGES)
-        tiles = [tile(image, f"An image of {study.name}", side=96) for image in images]
-        drawn.append(f"<figure><figcaption>{escape(study.name)}</figcaption>{row_of_images(tiles)}</figure>")
+        tiles = [tile(image, "An image", side=96) for image in study.dissection.images(_IMAGES)]
+        named.setdefault(row_of_images(tiles), []).append(study.name)
+    drawn = [f"<figure><figcaption>{escape(', '.join(own))}</figcaption>{row}</figure>" for row, own in named.items()]
     cards = [_card(concept, own, studies) for concept, own in _concepts(comparison, studies)]
     lead = (
         "The first images of each dissection that any unit is greatest in. Then, for each concept, the unit of each "
