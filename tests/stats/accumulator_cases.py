@@ -31,6 +31,7 @@ from ganatomy.stats.pairs import PairCounts, PairLevels
 from ganatomy.stats.predictions import Predictions
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.wasserstein import Patches
+from ganatomy.training.dictionaries.edits import EditedPixels
 
 IMAGES = 12
 UNITS, CONCEPTS = 3, 4
@@ -296,6 +297,15 @@ UNIT_WORDS = dict(
     )
 )
 
+EDITED_SHAPES = ((2, CONCEPTS), (4, CONCEPTS), (4,), (4, CONCEPTS), (2,))
+EDITED_PIXELS = dict(
+    zip(
+        EditedPixels.FIELDS,
+        (torch.randint(99, (IMAGES, *shape), dtype=torch.int32, generator=GENERATOR) for shape in EDITED_SHAPES),
+        strict=True,
+    )
+)
+
 CPU, IDS, WHOLE = torch.device("cpu"), torch.arange(IMAGES), slice(0, IMAGES)
 
 CASES = [
@@ -465,5 +475,11 @@ CASES = [
         lambda images: tuple(each[images] for each in UNIT_WORDS.values()),
         lambda: UNIT_WORDS,
         lambda: UnitWords(2, 5),
+    ),
+    Case(
+        lambda: EditedPixels(4, CONCEPTS),
+        lambda images: tuple(each[images] for each in EDITED_PIXELS.values()),
+        lambda: EDITED_PIXELS,
+        lambda: EditedPixels(5, CONCEPTS),
     ),
 ]

@@ -26,6 +26,7 @@ from ganatomy.experiments.dissection_stats import Counting, Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.topk import TopImages
+from ganatomy.training import dictionaries
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
 
@@ -58,7 +59,7 @@ def test_every_accumulator_is_tested() -> None:
     def below(kind: type[Accumulator]) -> set[type[Accumulator]]:
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
-    for package in (stats, experiments):
+    for package in (stats, experiments, dictionaries):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     below_it = (kind for kind in below(Accumulator) if not inspect.isabstract(kind) and hasattr(kind, "FIELDS"))

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ganatomy.core.resample import Grid, upsample
 from ganatomy.stats import combinations
-from ganatomy.stats.agreement import _count_on_cpu, count_on_device
-from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.combinations import index_labels, numbers
+from ganatomy.stats.counting import count_on_device, count_pixels
 from ganatomy.stats.crossings import CROWD, count_patches, patches_pay
+from ganatomy.stats.kernels import add_rows
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.patches import lay_patches
+from ganatomy.stats.rows import UnitRows
 
 ALL = 9.0
 """More runs than that a pixel there are never, so nothing is given up."""
@@ -37,11 +39,13 @@ def both_ways(r: Tensor, labels: Tensor, levels: Tensor, image: tuple[int, int] 
     pixels, apart = combined.arrays
     assert not apart[0][0].size
     patches = lay_patches(pixels, axes, ALL)
-    tables = torch.zeros(2, r.shape[1], 2, combined.count, combined.bins, dtype=torch.int64)
+    starts, members = numbers(combined.starts), numbers(combined.members)
+    tables = torch.zeros(2, r.shape[1], 2, len(combined.concepts), combined.bins, dtype=torch.int64)
     for u in range(r.shape[1]):
         found = np.zeros((2, combined.count, combined.bins), np.uint32)
         count_patches(r.numpy(), u, axes, levels[u].numpy(), patches, found)
-        tables[0, u] = torch.from_numpy(found.astype(np.int64))
+        for kind, table in zip(found, tables[0, u].numpy(), strict=True):
+            add_rows(kind, starts, members, table)
 
     def take(unit: int, found: Any) -> None:
         tables[1, unit] = found
@@ -125,7 +129,7 @@ def test_what_is_no_number_spoils_no_memory(what: float) -> None:
     levels = exact_levels(r, Grid(32, 32), fractions(20, 0.01))
     r[:, :, ::2, 1] = what
     ours, _ = both_ways(r, patterned(g, 2, (32, 32), 8), levels)
-    assert ours[:, 0].sum((-1, -2)).tolist() == [2 * 32 * 32] * 2
+    assert ours[:, 0, 0].sum(-1).tolist() == [2 * 32 * 32] * 2
 
 
 def test_patches_share_out_the_pixels() -> None:
@@ -158,7 +162,11 @@ def test_they_are_counted_where_that_pays(side: int, tiles: int, pays: bool) -> 
     axes = tuple(tuple(axis) for axis in combined.grid.axes((side, side)))
     patches = lay_patches(combined.arrays[0], axes, CROWD)
     assert patches_pay(r.numpy(), 0, axes, levels[0].numpy(), patches, 0.0) is pays
-    found = []
-    for count in (_count_on_cpu, count_on_device):
-        count(levels, r, combined, [lambda _, rows: found.append(np.asarray(rows).astype(np.int64))])
-    assert np.array_equal(*found)
+    counted, expected = torch.zeros(2, 2, len(combined.concepts), combined.bins, dtype=torch.int64)
+
+    def take(rows: UnitRows) -> None:
+        counted.numpy()[rows.kinds, rows.places] = rows.counts
+
+    count_pixels(levels, r, combined, [take])
+    count_on_device(levels, r, combined, [lambda _, rows: expected.copy_(rows)])
+    assert torch.equal(counted, expected)
