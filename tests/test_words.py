@@ -18,19 +18,13 @@ NAMES = frozenset(
     picture pictures Executor tick Silent Wanted Untouched Always BeforeAfter Described LeftOut Perfect GivenLabels
     Machine Foreign Entries House Guard Turn Mood Draws Hold Claim Copy Stamp Wire Verdict Verdicts Reading Chosen
     Counted Compared Looking Look Frame Shown PictureSet Words Given Known Lending Tried Task Both Shares Waves
-    Doubling JudgedAlone home_device give_back settle settled StatedBar door lent house guard guarded judge judging
+    Doubling JudgedAlone home_device give_back settle settled StatedBar door lent house guard guarded judging
     told said asked wanted usual looks look mend StudyResult TensorStep warnings_of Easel easel Odd lay
     """.split()  # noqa: SIM905
 )
 """Identifiers that only their authors understood."""
-KEPT = {
-    ("src/ganatomy/models/generators/words/conditions.py", "said"),
-    ("benchmarks/report_size.py", "look"),
-    ("src/ganatomy/api/autoencoders.py", "judge"),
-    ("src/ganatomy/cli/arguments.py", "judge"),
-    ("src/ganatomy/cli/judge.py", "judge"),
-}
-"""A name in a checkpoint; a method of the tests' browser; the function of ``ganatomy judge``, and its module."""
+KEPT = {("src/ganatomy/models/generators/words/conditions.py", "said"), ("benchmarks/report_size.py", "look")}
+"""A name in a checkpoint; a method of the tests' browser."""
 SKIPPED = re.compile(r"/\*.*?\*/|//[^\n]*|'[^'\n]*'|\"[^\"\n]*\"", re.DOTALL)
 """Comments and strings of a script; what template strings hold is read as code."""
 SCRIPTS, PAGES = {".js"}, {".html", ".css"}
