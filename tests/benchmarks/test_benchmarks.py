@@ -50,7 +50,7 @@ def test_sparse_maps_are_compared_with_dense_ones(load: Any, monkeypatch: pytest
     assert row["not_0"] == pytest.approx(4 / 640)
     assert row["pairs, ratio"] == row["pairs, sparse"] / row["pairs, dense"] > 0
     held = sparse.memory(8, 16, 8, 2, ["all levels", "pairs"])
-    assert held["merged 1"] >= held["bare"]
+    assert held["merged 1"] - held["bare"] < 2**28
     assert held["bins a unit"] < 101
 
 
