@@ -42,7 +42,7 @@ def count_patches(features, u, axes, levels, patches, counts):  # pragma: no cov
     cuts = np.full(levels.shape[0] + ABREAST, np.inf)
     cuts[: levels.shape[0]] = levels
     below = np.empty(CELLS + 1, np.uint8)
-    start, scale = _lay_cells(levels, below)
+    start, scale = lay_cells(levels, below)
     lines, flat = np.empty((4, axes[0][0].shape[0] * spans.shape[0])), np.empty(spans.shape[0], np.bool_)
     tables, above = counts.reshape(2, -1), np.zeros((2, counts[0].size + ABREAST), np.uint32)
     for b in range(2 * first.shape[0] - 2):
@@ -88,7 +88,7 @@ def patches_pay(features, u, axes, levels, patches, others):  # pragma: no cover
 def _levels_between_points(features, u, levels):  # pragma: no cover
     """Return how many levels lie between points of a few maps, on average: between one and that below, or beside."""
     below = np.empty(CELLS + 1, np.uint8)
-    start, scale = _lay_cells(levels, below)
+    start, scale = lay_cells(levels, below)
     height, width = features.shape[2:]
     down, right, maps = 0, 0, 0
     for b in range(0, features.shape[0], max(1, features.shape[0] // 4)):
@@ -106,18 +106,19 @@ def _levels_between_points(features, u, levels):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _lay_cells(levels, below):  # pragma: no cover
-    """Cut the range of the levels into cells; return its start, and cells in a unit of activation.
+def lay_cells(levels, below):  # pragma: no cover
+    """Cut the range of ascending levels into cells; return its start, and cells in a unit of activation.
 
-    Writes how many levels lie in lower cells than each: those are surely below a value in it.
+    Writes how many levels lie in lower cells than each, uint8 [cells + 1]: those are surely below a value in it.
     """
+    cells = below.shape[0] - 1
     start = levels[0]
-    scale = CELLS / (levels[-1] - start)
+    scale = cells / (levels[-1] - start)
     if not 0 < scale < np.inf:
         scale = 1.0
     below[:] = 0
     for k in range(levels.shape[0]):
-        below[_cell(levels[k], start, scale) + 1] += np.uint8(1)
+        below[_cell_of(levels[k], start, scale, cells) + 1] += np.uint8(1)
     for cell in range(1, below.shape[0]):
         below[cell] += below[cell - 1]
     return start, scale
@@ -126,8 +127,14 @@ def _lay_cells(levels, below):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _cell(value, start, scale):  # pragma: no cover
+    return _cell_of(value, start, scale, CELLS)
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _cell_of(value, start, scale, cells):  # pragma: no cover
     """Return the cell of a value; any there is for NaN."""
-    return min(uint32(np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))), uint32(CELLS - 1))
+    return min(uint32(np.int32(min(max((value - start) * scale, 0.0), cells - 1.0))), uint32(cells - 1))
 
 
 @compiled

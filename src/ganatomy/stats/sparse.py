@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit, uint32
 
 from ganatomy.stats.combinations import Combinations, Numbers, numbers
+from ganatomy.stats.crossings import lay_cells
 
 SPARSE = 0.1
 """Up to this share of pixels that may not be 0 a unit is counted by squares."""
@@ -167,7 +168,7 @@ def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  
     for i in range(bins.shape[0]):
         cuts[i], own_bins[i + 1] = levels[bins[i] - 1], bins[i]
     below = np.empty(CELLS + 1, np.uint8)
-    start, scale = _lay_cells(cuts, below)
+    start, scale = lay_cells(cuts, below)
     width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
     last = uint32(counts.shape[1] - levels.shape[0] - 1)
     upper, lower, values, cells = np.empty(width), np.empty(width), np.empty(width), np.empty(width, np.int32)
@@ -263,29 +264,3 @@ def _collect(u, bins, labels, room, used, rows, filled):  # pragma: no cover
     for at in range(begin, filled):
         concepts[kinds[at], places[at]] = -1
     return filled
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def _lay_cells(cuts, below):  # pragma: no cover
-    """Cut the range of ascending levels into cells; return its start, and cells in a unit of activation.
-
-    Writes how many levels lie in lower cells than each: those are surely below a value in it.
-    """
-    start = cuts[0]
-    scale = CELLS / (cuts[-1] - start)
-    if not 0 < scale < np.inf:
-        scale = 1.0
-    below[:] = 0
-    for k in range(cuts.shape[0]):
-        below[_cell(cuts[k], start, scale) + 1] += np.uint8(1)
-    for cell in range(1, below.shape[0]):
-        below[cell] += below[cell - 1]
-    return start, scale
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def _cell(value, start, scale):  # pragma: no cover
-    """Return the cell of a value; any there is for NaN."""
-    return min(uint32(np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))), uint32(CELLS - 1))
