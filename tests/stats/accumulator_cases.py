@@ -98,17 +98,41 @@ def pair_counts() -> dict[str, Any]:
         return np.concatenate([each, np.zeros_like(each[:1])])
 
     pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
-    groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
-    rows = np.concatenate([np.zeros((UNITS, 1), int), WANTED.concepts[WANTED.kept.long()].numpy()], 1)
+    above = [[pair[..., a:b].sum(-1) for a, b in ((1, 8), (8, 16), (16, 21))] for pair in pairs]
+    kept = WANTED.concepts[WANTED.kept.long()].numpy()
     units = np.arange(UNITS)[:, None]
-    kinds, null = (shown, partners), on(WANTED.null_level)
+    whole, kinds = counted(FINE, slice(0, IMAGES)), (shown, partners)
+    bins = [*(pair[:, 0, 1:].ravel() for pair in pairs), np.zeros(UNITS * FINE.shape[1], int)]
     return {
         **{name: getattr(WANTED, name) for name in ("levels", "concepts", "level", "null_level", "kept")},
         "span": [100, 2],
         "both": [blocks(on(WANTED.level) & own[:, None]) for own in kinds],
-        "on": [blocks(on(WANTED.level))] * 2,
         "shown": [blocks(own) for own in kinds],
-        "null": [(null & partners[:, None]).sum((0, -1, -2)), null.sum((0, -1, -2))],
+        "null_both": (on(WANTED.null_level) & partners[:, None]).sum((0, -1, -2)),
+        "bins": [bins] * 2,
+        "kept_bins": [kind[units, kept, 1:].transpose(1, 0, 2).reshape(kept.shape[1], -1) for kind in whole],
+        "group_bins": np.moveaxis(above, 1, -1)[:, units, kept],
+    }
+
+
+def old_pair_counts() -> dict[str, Any]:
+    """Return what older versions kept besides, of the same counts."""
+    up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
+    partners = [i ^ 1 for i in range(IMAGES)]
+    shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in WANTED.concepts.tolist()], 1)[partners]
+
+    def on(level: Tensor) -> Any:
+        cut = FINE.gather(1, level.long().clamp(min=0)).where(level >= 0, torch.inf).numpy()
+        return up[:, :, None] > cut[:, :, None, None]
+
+    pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
+    groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
+    rows = np.concatenate([np.zeros((UNITS, 1), int), WANTED.concepts[WANTED.kept.long()].numpy()], 1)
+    units, null = np.arange(UNITS)[:, None], on(WANTED.null_level)
+    each = on(WANTED.level).sum((-1, -2)).reshape(-1, 2, UNITS, 3).sum(1)
+    return {
+        "on": [np.concatenate([each, np.zeros_like(each[:1])])] * 2,
+        "null": [(null & shown[:, None]).sum((0, -1, -2)), null.sum((0, -1, -2))],
         "curves": counted(FINE, slice(0, IMAGES))[:, units, rows],
         "groups": np.moveaxis(groups, 1, -1)[:, units, rows],
     }

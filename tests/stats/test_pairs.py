@@ -3,14 +3,15 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from accumulator_cases import FEATURES, LABELS, WANTED
+from accumulator_cases import FEATURES, IMAGES, LABELS, WANTED, old_pair_counts
 from torch import Tensor
 
 from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.counting import count_on_device
-from ganatomy.stats.pairs import PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
+from ganatomy.stats.pairs import OldPairCounts, PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
 
 
 def test_a_sample_has_few_blocks_and_small_ones_few_cuts_in_a_batch() -> None:
@@ -70,10 +71,33 @@ def test_a_last_image_without_a_partner_is_of_no_block_and_has_no_control() -> N
     assert torch.equal(odd.groups, even.groups)
 
 
+def counts_of(images: range) -> PairCounts:
+    table = PairCounts(WANTED, range(IMAGES), 16)
+    if len(images):
+        table.update(FEATURES[images.start : images.stop], LABELS[images.start : images.stop], torch.tensor(images))
+    return table
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_the_file_of_an_older_version_is_read_and_merged(first: str) -> None:
+    """What it had besides follows from the counts of today."""
+    parts = counts_of(range(8)), counts_of(range(8, IMAGES))
+    older = [OldPairCounts.like(each) if (n == 0) is (first == "old") else each for n, each in enumerate(parts)]
+    merged = older[0].merge(older[1])
+    whole = counts_of(range(IMAGES))
+    for name, expected in old_pair_counts().items():
+        assert torch.equal(getattr(whole, name).long(), torch.tensor(np.array(expected))), name
+    again = PairCounts.from_state(merged.state_dict())
+    assert isinstance(again, OldPairCounts)
+    for name in (*OldPairCounts.FIELDS, "blocks"):
+        found, expected = getattr(again, name), getattr(whole, name)
+        assert found == expected if name == "blocks" else torch.equal(found, expected), name
+
+
 def test_counters_are_as_wide_as_blocks_and_sample_ask() -> None:
     wide = PairCounts(WANTED, range(64), 2**27)
-    assert {wide.both.dtype, wide.on.dtype, wide.shown.dtype, wide.groups.dtype} == {torch.int32}
-    assert {wide.null.dtype, wide.curves.dtype} == {torch.int64}
+    assert {wide.both.dtype, wide.bins.dtype, wide.shown.dtype, wide.group_bins.dtype} == {torch.int32}
+    assert {wide.null_both.dtype, wide.kept_bins.dtype} == {torch.int64}
     assert PairCounts(WANTED, range(64), 2**30).both.dtype == torch.int64
 
 

@@ -165,8 +165,8 @@ def pair_bytes(spec: DissectSpec, units: int, scored: int) -> int:
     """Return how many bytes the counts of the evaluation half take, see `PairCounts`."""
     bins, blocks = spec.levels + 1, blocks_of(len(spec.halves()["evaluation"]))
     kept = min(max(scored - 1, 0), max(GROUPED, KEPT_BYTES // (12 * units * bins) - 1))
-    by_block = 4 * scored * (blocks + 1) + (1 + min(kept, GROUPED)) * math.ceil(bins / GROUP) * blocks
-    return 4 * units * (by_block + 2 * scored + 2 * (1 + kept) * bins)
+    by_block = 2 * (scored + bins) * (blocks + 1) + min(kept, GROUPED) * math.ceil(bins / GROUP) * blocks
+    return 4 * units * (by_block + scored + 2 * kept * bins)
 
 
 def _refusal(memory: float, least: float) -> str:

@@ -122,10 +122,10 @@ class Agreement(Accumulator):
         self._shown[:, rows] += labels.both_shown.cpu()
         if self._table.is_cuda:
             return self._taking_on_device(rows)
-        begins, kept, table = self._bins.begins.numpy(), self._bins.kept.numpy(), self._table.numpy()
+        begins, table = self._bins.begins.numpy(), self._table.numpy()
 
         def take(found: UnitRows) -> None:
-            add_kept(*found, rows.numpy(), begins, kept, table)
+            add_kept(*found, rows.numpy(), begins, table)
 
         return take
 

@@ -31,6 +31,12 @@ ROWS = 4096
 """Rows that are handed over at once."""
 
 
+def kept_bins(levels: Cuts) -> tuple[Ints, Ints]:
+    """Return `begins` and `kept` of the `Bins` between levels, as compiled loops read them."""
+    bins = Bins.between(torch.from_numpy(levels))
+    return bins.begins.numpy(), bins.kept.numpy()
+
+
 def check_maps(features: Features, units: int, images: int) -> None:
     """Refuse feature maps of other units and images: compiled loops read memory unchecked."""
     if features.ndim != 4 or tuple(features.shape[:2]) != (images, units) or not features.numel():
@@ -65,8 +71,7 @@ def _sparsely(
     maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Sequence[Take]
 ) -> Callable[[Ints], Ints]:
     """Return what counts units and returns those that it left out."""
-    between, laid = Bins.between(torch.from_numpy(cuts)), laid_out(labels)
-    begins, kept = between.begins.numpy(), between.kept.numpy()
+    laid, (begins, kept) = laid_out(labels), kept_bins(cuts)
     cut = tuple(edges(low, points) for (low, _), points in zip(axes, maps.shape[-2:], strict=True))
 
     def count(units: Ints) -> Ints:
@@ -85,6 +90,7 @@ def _sparsely(
 
 def _densely(maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Sequence[Take]) -> Callable[[Ints], None]:
     """Return what counts units."""
+    begins, kept = kept_bins(cuts)
     arrays, starts, members = labels.arrays, numbers(labels.starts), numbers(labels.members)
     patches = lay_patches(arrays[0], axes, CROWD)
 
@@ -101,6 +107,9 @@ def _densely(maps: Maps, axes: Axes, cuts: Cuts, labels: Combinations, takes: Se
                 count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
                 for kind, table in zip(found, np.split(own, 2), strict=True):
                     add_rows(kind, starts, members, table)
+                bins = kept[begins[u] : begins[u + 1]]
+                if len(bins) < labels.bins - 1:
+                    own[:, 1 : 1 + len(bins)] = own[:, bins]
             for take in takes:
                 take(rows.first(2 * concepts * len(some)))
 

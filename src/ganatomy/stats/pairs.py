@@ -8,7 +8,8 @@ half, all bins are kept, too.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,16 +18,14 @@ from ganatomy.stats.agreement import counter_type
 from ganatomy.stats.base import Accumulator, Merge, add, require_equal, zeros
 from ganatomy.stats.combinations import Combinations, index_labels
 from ganatomy.stats.counting import Take, count_pixels
-from ganatomy.stats.rows import UnitRows, add_pairs
+from ganatomy.stats.rows import Bins, UnitRows, add_pairs
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
-AXES = {
-    **dict.fromkeys(("levels", "level", "null_level", "kept"), 0),
-    **dict.fromkeys(("null", "curves", "groups"), 1),
-    **dict.fromkeys(("both", "on"), 2),
-}
+UNITS = {"levels": 0, "level": 0, "null_level": 0, "kept": 0, "null_both": 1, "group_bins": 1, "both": 2}
 """The axis of units of what has one."""
+BINS = ("bins", "kept_bins")
+"""What has the bins of all units, one after the other, on its last axis."""
 GROUP = 8
 """So many bins between levels are one number in what is kept of blocks to choose levels again."""
 GROUPED = 12
@@ -79,17 +78,17 @@ class PairCounts(Accumulator):
         span: int64 [2], the id that block 0 begins with, and images a block.
         both: integer [2, blocks + 1, u, c], pixels above the level that show the concept; index 1 the control. The last
             block holds an image without a partner, which the control has not seen.
-        on: integer [2, blocks + 1, u, c], pixels above the level.
         shown: integer [2, blocks + 1, c], pixels that show the concept.
-        null: integer [2, u, c], mismatched pixels above the null level: that show the concept, and all.
-        curves: integer [2, u, 1 + k, l + 1], pixels by bin: all, and those that show each kept concept.
-        groups: integer [blocks, u, 1 + k', groups], those of the first k' kept concepts by block, in groups of `GROUP`
+        null_both: integer [u, c], mismatched pixels above the null level that show the concept.
+        bins: integer [2, blocks + 1, n], pixels in the bins that `Bins.between` the levels lists.
+        kept_bins: integer [2, k, n], those of them that show each kept concept, of all blocks.
+        group_bins: integer [blocks, u, k', groups], those of the first k' kept concepts by block, in groups of `GROUP`
             bins.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
         **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), require_equal),
-        **dict.fromkeys(("both", "on", "shown", "null", "curves", "groups"), add),
+        **dict.fromkeys(("both", "shown", "null_both", "bins", "kept_bins", "group_bins"), add),
     }
 
     def __init__(self, chosen: PairLevels, ids: range, area: int) -> None:
@@ -98,7 +97,7 @@ class PairCounts(Accumulator):
             setattr(self, name, getattr(chosen, name))
         of_block = counter_type(block_size(len(ids)) * area)
         for name, shape in shapes(chosen, len(ids)).items():
-            kind = counter_type(len(ids) * area) if name in ("null", "curves") else of_block
+            kind = counter_type(len(ids) * area) if name in ("null_both", "kept_bins") else of_block
             setattr(self, name, zeros(shape, kind, chosen.levels.device))
         self.span = torch.tensor([ids.start, block_size(len(ids))])
 
@@ -108,11 +107,11 @@ class PairCounts(Accumulator):
     null_level: Tensor
     kept: Tensor
     both: Tensor
-    on: Tensor
     shown: Tensor
-    null: Tensor
-    curves: Tensor
-    groups: Tensor
+    null_both: Tensor
+    bins: Tensor
+    kept_bins: Tensor
+    group_bins: Tensor
 
     @property
     def nbytes(self) -> int:
@@ -122,19 +121,66 @@ class PairCounts(Accumulator):
     @property
     def blocks(self) -> int:
         """How many there are."""
-        return len(self.groups)
+        return self.both.shape[1] - 1
+
+    @cached_property
+    def _listed(self) -> Bins:
+        return Bins.between(self.levels)
+
+    @property
+    def on(self) -> Tensor:
+        """Pixels above the level, integer [2, blocks + 1, u, c]."""
+        return self._on(self.bins, self.level)
+
+    @property
+    def null(self) -> Tensor:
+        """Mismatched pixels above the null level, integer [2, u, c]: that show the concept, and all."""
+        return torch.stack([self.null_both, self._on(self.bins[1].sum(0, dtype=self.null_both.dtype), self.null_level)])
+
+    @property
+    def curves(self) -> Tensor:
+        """Pixels by bin, integer [2, u, 1 + k, l + 1]: all, and those that show each kept concept."""
+        every = self.bins.sum(1, keepdim=True, dtype=self.kept_bins.dtype)
+        above = self._spread(torch.cat([every, self.kept_bins], 1)).transpose(1, 2)
+        shown = self.shown.sum(1, dtype=above.dtype)[:, self._rows(self.kept.shape[1])]
+        above[..., 0] = shown - above.sum(-1)
+        return above
+
+    @property
+    def groups(self) -> Tensor:
+        """Pixels by block in groups of bins, integer [blocks, u, 1 + k', groups]: all, and of the first kept ones."""
+        every = grouped(self._spread(self.bins[0, :-1]))
+        above = torch.cat([every[:, :, None], self.group_bins], 2)
+        above[..., 0] += self.shown[0, :-1, self._rows(self.group_bins.shape[2])] - above.sum(-1, dtype=above.dtype)
+        return above
+
+    def _rows(self, kept: int) -> Tensor:
+        """Return the places of any pixel and of the first kept concepts of each unit, int64 [u, 1 + kept]."""
+        return torch.nn.functional.pad(self.kept[:, :kept].long(), (1, 0))
+
+    def _spread(self, bins: Tensor) -> Tensor:
+        """Return counts [..., n] of the bins that are kept as [..., u, l + 1]."""
+        every = bins.new_zeros(*bins.shape[:-1], len(self.levels), self.levels.shape[1] + 1)
+        every[..., self._listed.units, self._listed.kept] = bins
+        return every
+
+    def _on(self, bins: Tensor, level: Tensor) -> Tensor:
+        """Return how many pixels [..., u, c] are above a level, given those in the bins that are kept, [..., n]."""
+        above = self._spread(bins).flip(-1).cumsum(-1, dtype=bins.dtype).flip(-1)
+        first = (level.long() + 1).expand(*above.shape[:-1], -1)
+        return torch.where(first > 0, above.gather(-1, first), 0)
 
     def cut(self, units: slice) -> "PairCounts":
         """Return the counts of some consecutive units; the memory is shared."""
-        state = self.state_dict()
-        state |= {name: state[name][(slice(None),) * axis + (units,)] for name, axis in AXES.items()}
-        return self.from_state(state)
+        state, columns = self.state_dict(), self._listed.columns(units)
+        state |= {name: state[name][(slice(None),) * axis + (units,)] for name, axis in UNITS.items()}
+        return self.from_state(state | {name: state[name][..., columns] for name in BINS})
 
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W], ids int64 [b]) of one batch; the ids are a range."""
         features, labels, ids = batch
         for part, block in self.parts(int(ids[0]), len(ids)):
-            numbered = index_labels(labels[part], self.curves.shape[-1])
+            numbered = index_labels(labels[part], self.levels.shape[1] + 1)
             count_pixels(self.levels, features[part], numbered, [self.taking(numbered, block)])
 
     def parts(self, first: int, images: int) -> Iterator[tuple[slice, int | None]]:
@@ -160,62 +206,93 @@ class PairCounts(Accumulator):
         own = self.blocks if block is None else block
         shown = torch.where(places >= 0, labels.shown[places], 0)
         self.shown[: 1 if block is None else 2, own] += shown.to(self.shown.dtype)  # a pair exchanges what it shows
-        self._show_all(torch.where(places >= 0, labels.both_shown[:, places], 0), block)
-        if self.curves.is_cuda:
+        if self.bins.is_cuda:
             return self._taking_on_device(places, block)
         columns = torch.full_like(labels.concepts, -1)
         columns[places[places >= 0]] = (places >= 0).nonzero()[:, 0]
-        chosen = self.level.numpy(), self.null_level.numpy(), self.kept.numpy()
-        groups = self.groups[own] if block is not None else self.groups[0, :, :0]
-        tables = tuple(each.numpy() for each in (self.both[:, own], self.on[:, own], self.null, self.curves, groups))
+        listed, level, null_level = self._above
+        chosen = level, null_level, self.kept.numpy()
+        groups = self.group_bins[own] if block is not None else self.group_bins[0, :, :0]
+        counted = self.both[:, own], self.null_both, self.bins[:, own], self.kept_bins, groups
+        tables = tuple(each.numpy() for each in counted)
 
         def take(found: UnitRows) -> None:
-            add_pairs(*found, columns.numpy(), chosen, tables, GROUP)
+            add_pairs(*found, columns.numpy(), chosen, listed, tables, GROUP)
 
         return take
 
-    def _show_all(self, shown: Tensor, block: int | None) -> None:
-        """Put all pixels [2, c] that show each concept into the lowest bin of every unit."""
-        rows = torch.nn.functional.pad(self.kept.long(), (1, 0))
-        self.curves[..., 0] += shown[:, rows].to(self.curves.dtype)
-        if block is not None:
-            self.groups[block, ..., 0] += shown[0, rows[:, : self.groups.shape[2]]].to(self.groups.dtype)
+    @cached_property
+    def _above(self) -> tuple[Any, ...]:
+        """The bins of the units, and the first of them above each level, as compiled loops read them."""
+        bins, count = self._listed, self.levels.shape[1]
+        listed = bins.begins.numpy(), bins.kept.numpy()
+        return listed, *(bins.above(level, count).numpy() for level in (self.level, self.null_level))
 
     def _taking_on_device(self, places: Tensor, block: int | None) -> Take:
-        own = self.blocks if block is None else block
+        own, device = self.blocks if block is None else block, self.levels.device
         at, shown = places.clamp(min=0), places >= 0
+        begins, kept = self._listed.begins.tolist(), self._listed.kept.to(device)
 
         def take(unit: int, counts: Tensor) -> None:
-            counts = torch.cat([-counts[..., 1:].sum(-1, keepdim=True), counts[..., 1:]], -1)  # moved from the lowest
-            bins = torch.nn.functional.pad(places[self.kept[unit].long()], (1, 0))  # before them all pixels
-            curves = torch.where((bins >= 0)[:, None], counts[:, bins.clamp(min=0)], 0)
-            self.curves[:, unit] += curves.to(self.curves.dtype)
+            mine = slice(begins[unit], begins[unit + 1])
+            self.bins[:, own, mine] += counts[:, 0, kept[mine]].to(self.bins.dtype)
+            row = places[self.kept[unit].long()]
+            of_kept = torch.where((row >= 0)[:, None], counts[:, row.clamp(min=0)], 0)
+            self.kept_bins[:, :, mine] += of_kept[..., kept[mine]].to(self.kept_bins.dtype)
             if block is not None:
-                self.groups[block, unit] += grouped(curves[0, : self.groups.shape[2]]).to(self.groups.dtype)
+                few = torch.nn.functional.pad(of_kept[0, : self.group_bins.shape[2], 1:], (1, 0))
+                self.group_bins[block, unit] += grouped(few).to(self.group_bins.dtype)
             above = counts.flip(-1).cumsum(-1).flip(-1)
             for levels, kinds, tables in (
-                (self.level[unit], (0, 1), zip(self.both[:, own, unit], self.on[:, own, unit], strict=True)),
-                (self.null_level[unit], (1,), [(self.null[0, unit], self.null[1, unit])]),
+                (self.level[unit], (0, 1), self.both[:, own, unit]),
+                (self.null_level[unit], (1,), [self.null_both[unit]]),
             ):
                 bins = (levels.long() + 1).clamp(min=0)
-                for kind, (both, on) in zip(kinds, tables, strict=True):
-                    on += torch.where(levels >= 0, above[kind, 0, bins], 0).to(on.dtype)
+                for kind, both in zip(kinds, tables, strict=True):
                     both += torch.where((levels >= 0) & shown, above[kind, at, bins], 0).to(both.dtype)
 
         return take
+
+    def merge(self, other: "PairCounts") -> "PairCounts":
+        """Return the counts of both samples; with those of an older version, what that counted."""
+        if {type(self), type(other)} == {PairCounts, OldPairCounts}:
+            return Accumulator.merge(*(OldPairCounts.like(each) for each in (self, other)))
+        return super().merge(other)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "PairCounts":
+        """Build it from what `state_dict` returned, or what that of an older version did."""
+        kind: type[PairCounts] = OldPairCounts if "on" in state else cls
+        return super(PairCounts, kind).from_state(state)
+
+
+class OldPairCounts(PairCounts):
+    """The counts of a study of an older version, which has in its files what else follows from them."""
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {
+        **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), require_equal),
+        **dict.fromkeys(("both", "on", "shown", "null", "curves", "groups"), add),
+    }
+    on = null = curves = groups = torch.empty(0)  # read, not computed
+
+    @classmethod
+    def like(cls, other: PairCounts) -> "PairCounts":
+        """Return the same counts as an older version has them."""
+        return cls.from_state({name: getattr(other, name) for name in cls.FIELDS})
 
 
 def shapes(chosen: PairLevels, images: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the counts of `PairCounts`, for so many images."""
     blocks, (units, concepts) = blocks_of(images), chosen.level.shape
     bins, kept = chosen.levels.shape[1] + 1, chosen.kept.shape[1]
+    listed = len(Bins.between(chosen.levels).kept)
     return {
         "both": (2, blocks + 1, units, concepts),
-        "on": (2, blocks + 1, units, concepts),
         "shown": (2, blocks + 1, concepts),
-        "null": (2, units, concepts),
-        "curves": (2, units, 1 + kept, bins),
-        "groups": (blocks, units, 1 + min(kept, GROUPED), math.ceil(bins / GROUP)),
+        "null_both": (units, concepts),
+        "bins": (2, blocks + 1, listed),
+        "kept_bins": (2, kept, listed),
+        "group_bins": (blocks, units, min(kept, GROUPED), math.ceil(bins / GROUP)),
     }
 
 

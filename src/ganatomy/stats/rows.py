@@ -27,7 +27,7 @@ class UnitRows(NamedTuple):
         units: int64 [r].
         kinds: int64 [r], 0 for the images, 1 for mismatched images.
         places: int64 [r], of the concept among those of the batch; 0 stands for any pixel.
-        counts: uint32 [r, bins]; the lowest bin means nothing.
+        counts: uint32 [r, bins]: from column 1 on, of the bins that `Bins` lists for the unit; the rest means nothing.
     """
 
     units: Ints
@@ -71,6 +71,18 @@ class Bins(NamedTuple):
         units, kept = apart.nonzero(as_tuple=True)
         return cls(torch.cat([kept.new_zeros(1), apart.sum(1).cumsum(0)]), kept + 1, units)
 
+    def above(self, levels: Tensor, count: int) -> Tensor:
+        """Return the first of a unit's bins above a level, counted from 1, int16 [u, c]; 0 where there is no level.
+
+        Args:
+            levels: integer [u, c], index of a level of the unit; -1 for none.
+            count: how many levels a unit has.
+        """
+        listed = torch.zeros(len(levels), count + 1, dtype=torch.int16)
+        listed[self.units, self.kept] = 1
+        first = listed.cumsum(1, dtype=torch.int16) + 1
+        return torch.where(levels >= 0, first.gather(1, levels.long().clamp(min=0)), 0).short()
+
     def columns(self, units: slice) -> slice:
         """Return where the bins of some consecutive units are."""
         start, stop, _ = units.indices(len(self.begins) - 1)
@@ -79,24 +91,20 @@ class Bins(NamedTuple):
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def add_kept(units, kinds, places, counts, rows, begins, kept, table):  # pragma: no cover
+def add_kept(units, kinds, places, counts, rows, begins, table):  # pragma: no cover
     """Add rows of counts to a table of the bins that are kept.
 
     Args:
         units, kinds, places, counts: see `UnitRows`.
         rows: int64 [concepts of the batch], the row of each in the table.
-        begins, kept: see `Bins`.
+        begins: see `Bins`.
         table: integer [2, concepts, n].
     """
     for r in _by_concept(kinds, places, rows.shape[0]):  # neighbours in the table follow each other
         begin, end = begins[units[r]], begins[units[r] + 1]
-        out, own, lowest = table[kinds[r], rows[places[r]], begin:end], counts[r], kept[begin]
-        if kept[end - 1] - lowest == end - 1 - begin:  # most often; a loop of its own becomes vectors
-            for i in range(out.shape[0]):
-                out[i] += own[lowest + i]
-        else:
-            for i in range(begin, end):
-                out[i - begin] += own[kept[i]]
+        out, own = table[kinds[r], rows[places[r]], begin:end], counts[r]
+        for i in range(out.shape[0]):
+            out[i] += own[i + 1]
 
 
 @compiled
@@ -117,54 +125,47 @@ def _by_concept(kinds, places, concepts):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def add_pairs(units, kinds, places, counts, columns, chosen, tables, size):  # pragma: no cover
+def add_pairs(units, kinds, places, counts, columns, chosen, bins, tables, size):  # pragma: no cover
     """Add rows of counts to what is kept of pairs, see `PairCounts`.
 
     Args:
         units, kinds, places, counts: see `UnitRows`.
         columns: int64 [concepts of the batch], which of the scored concepts each is; -1 for none, 0 for any pixel.
-        chosen: level and null_level int16 [u, c], -1 for none; kept int16 [u, k].
-        tables: both and on, integer [2, u, c]; null, integer [2, u, c]; curves, integer [2, u, 1 + k, bins]; groups,
-            integer [u, rows, groups], for the first rows of `curves`. In the last two the lowest bin holds all pixels
-            before.
+        chosen: int16, the first bin above the level [u, c] and above the null level [u, c], among those of the unit
+            and counted from 1, 0 for none; kept [u, k].
+        bins: begins, kept: see `Bins`.
+        tables: see `PairCounts`, of one block: both [2, u, c], null_both [u, c], bins [2, n], kept_bins [2, k, n] and
+            group_bins [u, k', groups].
         size: bins of a group.
     """
     level, null_level, kept = chosen
-    both, on, null, curves, groups = tables
-    bins = counts.shape[1]
-    above = np.zeros(bins + 1, np.int64)
+    begins, listed = bins
+    both, null_both, own_bins, kept_bins, groups = tables
+    above = np.zeros(counts.shape[1] + 1, np.int64)
     for r in range(units.shape[0]):
-        u, n, c, own = units[r], kinds[r], columns[places[r]], counts[r]
-        for j in range(bins - 1, 0, -1):
-            above[j] = above[j + 1] + own[j]
-        if c < 0 or not above[1]:
+        u, n, c = units[r], kinds[r], columns[places[r]]
+        if c < 0:
             continue
-        if c == 0:
-            _add_on(above, level[u], on[n, u])
-            if n == 1:
-                _add_on(above, null_level[u], null[1, u])
-        both[n, u, c] += above[level[u, c] + 1] if level[u, c] >= 0 else 0
+        begin, end = begins[u], begins[u + 1]
+        own = counts[r, 1 : 1 + end - begin]
+        above[1 + own.shape[0]] = 0
+        for j in range(own.shape[0], 0, -1):
+            above[j] = above[j + 1] + own[j - 1]
+        both[n, u, c] += above[level[u, c]] if level[u, c] else 0
         if n == 1:
-            null[0, u, c] += above[null_level[u, c] + 1] if null_level[u, c] >= 0 else 0
-        for k in range(kept.shape[1] + 1):
-            if c == (kept[u, k - 1] if k else 0):
-                _add_bins(own, above[1], 1, curves[n, u, k])
+            null_both[u, c] += above[null_level[u, c]] if null_level[u, c] else 0
+        if c == 0:
+            _add_bins(own, own_bins[n, begin:end])
+        for k in range(kept.shape[1]):
+            if c == kept[u, k]:
+                _add_bins(own, kept_bins[n, k, begin:end])
                 if n == 0 and k < groups.shape[1]:
-                    _add_bins(own, above[1], size, groups[u, k])
+                    for j in range(own.shape[0]):
+                        groups[u, k, listed[begin + j] // size] += own[j]
 
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _add_on(above, level, on):  # pragma: no cover
-    for c in range(level.shape[0]):
-        if level[c] >= 0:
-            on[c] += above[level[c] + 1]
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def _add_bins(own, moved, size, out):  # pragma: no cover
-    """Move so many pixels from the lowest bin to the others, `size` of which are one."""
-    out[0] -= moved
-    for j in range(1, own.shape[0]):
-        out[j // size] += own[j]
+def _add_bins(own, out):  # pragma: no cover
+    for j in range(own.shape[0]):
+        out[j] += own[j]

@@ -14,9 +14,11 @@ from numba import njit, uint32
 from ganatomy.stats.combinations import Combinations, Numbers, numbers
 from ganatomy.stats.crossings import lay_cells
 
-SPARSE = 0.1
+SPARSE = 0.2
 """Up to this share of pixels that may not be 0 a unit is counted by squares."""
 CELLS = 256
+MAGNITUDE = np.int32(0x7FFFFFFF)
+"""The bits of a float32 that are all 0 in 0 and in -0."""
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -81,7 +83,7 @@ def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room,
         elif found:
             bins = kept[begins[u] : begins[u + 1]]
             used = _count_squares(features, u, axes, cut, levels[u], bins, labels, room, found)
-            filled = _collect(u, bins, labels, room, used, rows, filled)
+            filled = _collect(u, 1 + bins.shape[0], labels, room, used, rows, filled)
         done += 1
     return done, filled, left_out
 
@@ -97,11 +99,14 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
         squares: int64 [b * h * w, 3], image, row, and column of each.
     """
     batch, _, h, w = features.shape
+    bits, either = features.view(np.int32), np.empty(w + 1, np.int32)  # whole numbers become vectors
     down, right = cut
     most = SPARSE * batch * down[h] * right[w]
     found, pixels = 0, 0
     for b in range(batch):
-        plane = features[b, u]
+        plane = bits[b, u]
+        if not _any(plane.reshape(-1)):
+            continue
         before = _any(plane[0])
         for y in range(h):
             below = min(y + 1, h - 1)
@@ -109,8 +114,10 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
             if not (here or before) or down[y] == down[y + 1]:
                 continue
             for x in range(w):
-                after = min(x + 1, w - 1)
-                if plane[y, x] != 0 or plane[y, after] != 0 or plane[below, x] != 0 or plane[below, after] != 0:
+                either[x] = (plane[y, x] | plane[below, x]) & MAGNITUDE
+            either[w] = either[w - 1]
+            for x in range(w):
+                if either[x] | either[x + 1]:
                     squares[found, 0], squares[found, 1], squares[found, 2] = b, y, x
                     found += 1
                     pixels += (down[y + 1] - down[y]) * (right[x + 1] - right[x])
@@ -148,11 +155,12 @@ def values_in_squares(features, u, axes, cut, squares):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _any(line):  # pragma: no cover
-    found = 0
-    for x in range(line.shape[0]):  # a sum becomes a vector
-        found += line[x] != 0
-    return found > 0
+def _any(bits):  # pragma: no cover
+    """Say whether one of some float32, given as their bits, is not 0."""
+    found = np.int32(0)
+    for x in range(bits.shape[0]):
+        found |= bits[x]
+    return (found & MAGNITUDE) != 0
 
 
 @compiled
@@ -160,13 +168,13 @@ def _any(line):  # pragma: no cover
 def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  # pragma: no cover
     """Count the pixels of some squares by combination and bin; return how many combinations of each kind have any.
 
-    The lowest bin of a combination, which has no counts, marks that it has others.
+    Only the bins that are kept are counted, from column 1 on; column 0 marks that a combination has any.
     """
     pixels = labels[0]
     squares, counts, used, _, places, found_bins = room
-    cuts, own_bins = np.empty(bins.shape[0]), np.zeros(bins.shape[0] + 1, np.uint32)
+    cuts = np.empty(bins.shape[0])
     for i in range(bins.shape[0]):
-        cuts[i], own_bins[i + 1] = levels[bins[i] - 1], bins[i]
+        cuts[i] = levels[bins[i] - 1]
     below = np.empty(CELLS + 1, np.uint8)
     start, scale = lay_cells(cuts, below)
     width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
@@ -187,7 +195,7 @@ def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  
                 while k < cuts.shape[0] and value > cuts[k]:
                     k += 1
                 places[above] = y * width + x
-                found_bins[above] = own_bins[k]
+                found_bins[above] = k
                 above += k > 0
         n = _count(b, places, found_bins, above, labels, last, counts[0], used[0], n)
         if b < even:
@@ -238,29 +246,31 @@ def _widen_square(plane, top, left, weight, right, upper, lower):  # pragma: no 
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _collect(u, bins, labels, room, used, rows, filled):  # pragma: no cover
-    """Add the counts of combinations to rows of concepts, from row `filled` on, and clear them; return the next row."""
+def _collect(u, columns, labels, room, used, rows, filled):  # pragma: no cover
+    """Add the counts of combinations to rows of concepts, from row `filled` on, and clear them; return the next row.
+
+    Rows of a unit have so many columns.
+    """
     starts, members = labels[4], labels[5]
     _, counts, combinations, concepts, _, _ = room
     units, kinds, places, table = rows
-    begin, width, lowest = filled, table.shape[1], bins[0]
+    begin, width = filled, table.shape[1]
     for kind in range(2):
         for i in range(used[kind]):
             row = combinations[kind, i]
-            own = counts[kind, row : row + width]
+            own = counts[kind, row : row + columns]
             for m in range(starts[row // width], starts[row // width + 1]):
                 place = members[m]
                 at = concepts[kind, place]
                 if at < 0:
                     at = concepts[kind, place] = filled
                     units[at], kinds[at], places[at] = u, kind, place
-                    table[at] = 0
+                    table[at, :columns] = 0
                     filled += 1
-                out = table[at]
-                for j in range(lowest, width):
+                out = table[at, :columns]
+                for j in range(columns):
                     out[j] += own[j]
-            own[0] = 0
-            own[lowest:] = 0
+            own[:] = 0
     for at in range(begin, filled):
         concepts[kinds[at], places[at]] = -1
     return filled
