@@ -121,6 +121,29 @@ def test_each_result_is_told_in_short(place: Path) -> None:
     assert "not a whole file of a study" in write_index(place).read_text(encoding="utf-8")
 
 
+def judgement(directory: Path) -> Path:
+    """Write the record and the page of a judgement of a dissection inside it."""
+    put(directory / "studies" / "autoencoder", "dissect")
+    (directory / "judge.json").write_text(json.dumps({"spec": {"autoencoder": "sae:planted:"}, "notes": []}))
+    page = Summary("Does it say more?", "1 of 2 measures in favour of this autoencoder: dead features. 2.", (), CHART)
+    (directory / "judge.html").write_text(template("base.html").render(summary=page))
+    return directory
+
+
+def test_a_judgement_is_one_result_with_what_was_found(place: Path) -> None:
+    inside = judgement(place / "judged") / "studies" / "autoencoder"
+    assert names(groups_of(place)[-1]) == ["both", "judged", "broken"], "and not what it is made of"
+    text = write_index(place).read_text(encoding="utf-8")
+    assert '<a href="judged/judge.html">Does it say more?</a>' in text
+    assert "<p>1 of 2 measures in favour of this autoencoder: dead features. 2.</p>" in text
+    assert place / "judged" / "judge.html" in links(place / INDEX)
+    assert names(groups_of(inside)[0]) == ["autoencoder", "judged"]
+    (place / "judged" / "judge.html").unlink()
+    assert "No page: the same command writes it." in write_index(place).read_text(encoding="utf-8")
+    (place / "judged" / "judge.json").write_text('{"spec": [1]}')
+    assert "no record of a judgement" in write_index(place).read_text(encoding="utf-8")
+
+
 def test_hostile_names_and_pages_are_only_text(tmp_path: Path) -> None:
     name = HOSTILE.replace("/", "-") + "x" * 150
     page = Summary(HOSTILE, HOSTILE, (HOSTILE,), f'<svg class="bars"><script>{HOSTILE}</script></svg>')

@@ -18,7 +18,7 @@ def test_every_fuzz_target_survives() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["describers", "images", "open_vocabulary", "pages", "studies", "verbs"])
+@pytest.mark.parametrize("name", ["describers", "images", "judgements", "open_vocabulary", "pages", "studies", "verbs"])
 def test_whole_files_are_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that refuses its own seeds would not come far."""
     monkeypatch.syspath_prepend(str(HARNESS.parent))

@@ -1,6 +1,5 @@
 """The commands about models: which there are, which can be fetched, what is inside one."""
 
-import dataclasses
 import inspect
 from argparse import Namespace
 from collections.abc import Mapping
@@ -77,8 +76,7 @@ def layers(arguments: Namespace) -> None:
     """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
     from ganatomy.models.generators import open_subject
-    from ganatomy.models.generators.basis import BasisSubject
-    from ganatomy.models.generators.sae import reconstruction
+    from ganatomy.models.generators.protocol import layer_facts
     from ganatomy.models.generators.sampling import SampledGenerator
 
     generator = open_subject(arguments.generator, arguments.device)
@@ -100,10 +98,9 @@ def layers(arguments: Namespace) -> None:
     facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
     facts |= {"output": output} if output else {}
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
-    if isinstance(generator, BasisSubject) and generator.directions.activation != "none":
-        rebuilt = reconstruction(generator)
-        facts |= {"autoencoder": {"layer": generator.layer, **dataclasses.asdict(rebuilt)}}
-        drawn += f"\nthe autoencoder of {generator.layer} {rebuilt}"
+    if stated := layer_facts(generator):
+        facts |= {"layer_facts": stated}
+        drawn += "".join(f"\n{own['sentence']}" for own in stated.values())
     if sampled is not None:
         facts |= {"steps": sampled.last, "listed_steps": list(sampled.steps)}
         drawn += _steps_line(names[0], sampled)

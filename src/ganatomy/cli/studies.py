@@ -63,7 +63,7 @@ def _row(name: str, entry: "Entry") -> dict[str, Any]:
     return {
         "study": name,
         "kind": entry.kind,
-        "generator": entry.spec.get("generator", ""),
+        "generator": entry.model,
         "of": entry.about,
         "images": entry.spec.get("images"),
         "state": entry.state,
@@ -122,7 +122,10 @@ def report(arguments: Namespace) -> None:
     directory = arguments.directory
     pull(directory)
     budget = getattr(arguments, "budget", None)
-    if read_entry(directory) is None and url_of(directory) is None:
+    entry = read_entry(directory)
+    if entry is not None and entry.measured_again:
+        raise BadValue(f"{directory} is a result of ganatomy {entry.kind}, which alone writes its page")
+    if entry is None and url_of(directory) is None:
         _write_missing(directory, budget)
         with writing(arguments.out or directory):
             return terminal.print_report(write_index(directory, arguments.out))

@@ -18,11 +18,14 @@ from ganatomy.study.files import INDEX, read_record
 
 DEEP = 6
 """Directories below the one that is asked for in which results are looked for."""
-DISSECTION, COMPARISON, TRAINING = "dissect", "compare", "monitor"
-_PAGES = {COMPARISON: "compare.html", TRAINING: "monitor.html"}
+DISSECTION, COMPARISON, JUDGEMENT, TRAINING = "dissect", "compare", "judge", "monitor"
+_PAGES = {COMPARISON: "compare.html", JUDGEMENT: "judge.html", TRAINING: "monitor.html"}
+_MEASURED_AGAIN = (COMPARISON, JUDGEMENT)
+"""Kinds whose command alone writes their page."""
+_STUDIES_INSIDE = (JUDGEMENT, TRAINING)
+"""Kinds whose directory has the dissections that they are made of, in ``studies``."""
 
-
-RECORDS, SNAPSHOTS = ("study.json", "compare.json"), "snapshots"
+RECORDS, SNAPSHOTS = ("study.json", "compare.json", "judge.json"), "snapshots"
 """Files and the directory by which results are found."""
 
 
@@ -32,7 +35,8 @@ class Entry:
 
     Attributes:
         directory: where it lies.
-        kind: as in ``study.json``; ``compare`` or ``monitor`` of what is no study; '' where that cannot be read.
+        kind: as in ``study.json``; ``compare``, ``judge`` or ``monitor`` of what is no study; '' where that cannot be
+            read.
         state: ``finished``, ``unfinished``, or why it cannot be read.
         spec: what was asked; empty where that cannot be read.
         digest: of a study, that of its Spec.
@@ -63,6 +67,16 @@ class Entry:
         return str(self.spec.get("kind") or _results().get(self.kind, self.kind))
 
     @property
+    def measured_again(self) -> bool:
+        """Whether its page cannot be written from what lies there, but only by its command."""
+        return self.kind in _MEASURED_AGAIN
+
+    @property
+    def model(self) -> str:
+        """The name of the model that it is of; '' where it is of several."""
+        return str(self.spec.get("generator") or self.spec.get("autoencoder") or "")
+
+    @property
     def about(self) -> str:
         """The concept and the layers that it is about, as far as it is about any."""
         layers = self.spec.get("layer") or self.spec.get("layers") or ()
@@ -84,7 +98,7 @@ class Group:
 
 
 def entries_below(directory: Path, deep: int = DEEP) -> Iterator[Entry]:
-    """Yield what lies in a directory, each before what lies within it; not the snapshots of a training."""
+    """Yield what lies in a directory, each before what lies within it; not the studies that another is made of."""
     found = read_entry(directory)
     if found is not None:
         yield found
@@ -108,12 +122,14 @@ def listed_entries(directory: Path) -> dict[str, Entry]:
 
 
 def read_entry(directory: Path) -> Entry | None:
-    """Return what lies in a directory itself; None where it holds neither a study nor a comparison nor a training."""
+    """Return what lies in a directory itself; None where it holds no result."""
     record = directory / "study.json"
     if record.is_file():
         return _study(directory, record)
     if (directory / "compare.json").is_file():
         return _comparison(directory, directory / "compare.json")
+    if (directory / "judge.json").is_file():
+        return _judgement(directory, directory / "judge.json")
     if (directory / SNAPSHOTS).is_dir():
         page = directory / _PAGES[TRAINING]
         return Entry(directory, TRAINING, made=(directory / SNAPSHOTS).stat().st_mtime, summary=read_summary(page))
@@ -127,7 +143,7 @@ def is_result(entry: Entry) -> bool:
 
 def lacking_page(directory: Path) -> list[Entry]:
     """Return the finished results in a directory that have no page yet, dissections first: others link to theirs."""
-    found = (each for each in entries_below(directory) if is_result(each) and each.kind != COMPARISON)
+    found = (each for each in entries_below(directory) if is_result(each) and not each.measured_again)
     lacking = (each for each in found if each.state == "finished" and each.summary is None)
     return sorted(lacking, key=lambda each: each.kind != DISSECTION)
 
@@ -208,9 +224,9 @@ def _around(dissection: Entry) -> Iterator[Entry]:
     neighbour = whole.with_name(f"{whole.name}-causal")
     places = [entries_below(whole), entries_below(neighbour) if neighbour.is_dir() else ()]
     others = (read_entry(path) for path in _folders(whole.parent) if path not in (whole, neighbour))
-    training = read_entry(whole.parent.parent) if whole.parent.name == "studies" else None
-    if training is not None and training.kind == TRAINING:
-        yield training
+    made_of_it = read_entry(whole.parent.parent) if whole.parent.name == "studies" else None
+    if made_of_it is not None and made_of_it.kind in _STUDIES_INSIDE:
+        yield made_of_it
     for place in (*places, others):
         for entry in place:
             if entry is not None and (entry.directory == whole or dissection.digest in entry.dissections):
@@ -261,6 +277,14 @@ def _comparison(directory: Path, path: Path) -> Entry:
     return Entry(directory, COMPARISON, "finished", spec, "", digests, places, made, read_summary(page))
 
 
+def _judgement(directory: Path, path: Path) -> Entry:
+    try:
+        spec, made = dict(read_json(path)["spec"]), path.stat().st_mtime
+    except DAMAGE as error:
+        return Entry(directory, JUDGEMENT, f"{path}: no record of a judgement ({error})")
+    return Entry(directory, JUDGEMENT, spec=spec, made=made, summary=read_summary(directory / _PAGES[JUDGEMENT]))
+
+
 def _own_copy(copies: Sequence[Path], entry: Entry) -> Path:
     """Return that of several copies of a dissection which a result was made from, or else lies nearest to."""
     made_from = dissections_of(entry)
@@ -275,4 +299,4 @@ def _order(entry: Entry) -> tuple[int, str, str, float]:
 def _results() -> dict[str, str]:
     """Return the verb of each kind of result in the order of the page; '' is the kind of what cannot be read."""
     verbs = {kind_name(experiment(name).spec): name.replace("_", "-") for name in EXPERIMENTS}
-    return {each: each for each in (DISSECTION, *verbs, COMPARISON, TRAINING, "")} | verbs
+    return {each: each for each in (DISSECTION, *verbs, COMPARISON, JUDGEMENT, TRAINING, "")} | verbs

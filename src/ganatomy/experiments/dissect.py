@@ -19,6 +19,7 @@ from ganatomy.experiments.prompted import prompt_facts
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.shards import calibration_parts, draw_strips, measure_levels, tally_shard
 from ganatomy.models.generators import Generator
+from ganatomy.models.generators.protocol import layer_facts
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.pairs import PairLevels
 from ganatomy.study import Study
@@ -82,4 +83,5 @@ def run(spec: DissectSpec, study: Study, models: ModelPair, memory: int | None =
         study.drop_step("validation")
     evaluation = tally("evaluation", chosen.pair_levels(cuts))
     draw = partial(draw_strips, spec, models, how.batch)
-    return Dissection.conclude(spec, study, fold, evaluation, draw)
+    of_layers = {layer: own for layer, own in layer_facts(models.subject).items() if layer in layers}
+    return Dissection.conclude(spec, study, fold, evaluation, draw, of_layers)

@@ -120,12 +120,19 @@ class Dissection(Questions, Summarised):
 
     @classmethod
     def conclude(
-        cls, spec: DissectSpec, study: Study, fold: Tally | None, evaluation: Tally, draw: Draw
+        cls,
+        spec: DissectSpec,
+        study: Study,
+        fold: Tally | None,
+        evaluation: Tally,
+        draw: Draw,
+        of_layers: Mapping[str, Any],
     ) -> "Dissection":
         """Read what was counted, draw the top images, and write the tables of the study.
 
         Args:
             fold: of crossed halves the other one; else None.
+            of_layers: what the model says of its layers.
         """
         layers, vocabulary = stored_names(study)
         chosen = study.load_step("chosen", ChosenLevels)
@@ -150,6 +157,7 @@ class Dissection(Questions, Summarised):
             raised=raised_margins(scores),
             false_labels=float(scores.false_labels.mean()),
             sample=evaluation.sample("evaluation"),
+            **({"layer_facts": of_layers} if of_layers else {}),
         )
         return cls.open(study.directory)
 

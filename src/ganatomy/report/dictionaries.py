@@ -25,6 +25,7 @@ from ganatomy.report.palette import ordered_colours
 from ganatomy.report.summary import summary_of
 from ganatomy.report.svg import as_file
 from ganatomy.report.tables import Column, Table
+from ganatomy.study.files import writing
 from ganatomy.study.lock import StudyLock
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ def write_judgement(found: "Judgement", directory: str | Path) -> Path:
     Raises:
         BadFile: the directory is a study, or a file.
         StudyBusy: another process is writing to it.
+        StudyError: it cannot be written.
     """
     folder = check_directory(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(StudyLock(folder)):
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder), contextlib.closing(StudyLock(folder)):
         for name in found.TABLES:
             _write_table(getattr(found, name), folder / "tables" / ("measures" if name == "table" else name))
         charts = [measure_chart(each) for each in found.measures]

@@ -41,7 +41,7 @@ BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
 NOTES = 1500
 """Bytes of the notes on images that are left out, at most."""
-ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample", "prompts", "slots")
+ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample", "prompts", "slots", "layer_facts")
 """Facts that a page shows in its own way."""
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
@@ -195,6 +195,7 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "spec": {**dataclasses.asdict(spec), **dissection.study.run_json},
         "facts": {name: fact for name, fact in facts.items() if name not in ELSEWHERE},
         "layers": list(dissection.layers),
+        "layer_sentences": [str(own["sentence"]) for own in facts.get("layer_facts", {}).values()],
         "scale": iou_scale(units["iou"]),
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],

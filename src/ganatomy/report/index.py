@@ -32,7 +32,7 @@ _TOPICS = {
     "What can be inserted, and where": ("insert", "context", "best-setting", "capacity", "trace"),
     "How real the images are": ("quality", "artifacts", "repair"),
     "Photographs": ("invert", "edit-photographs"),
-    "Side by side": ("compare", "monitor"),
+    "Side by side": ("compare", "judge", "monitor"),
 }
 """What results are about, by their verbs; those of any other stand under `_OTHERS`."""
 _OTHERS = "Others"
@@ -149,6 +149,8 @@ def _item(entry: "Entry", differing: Sequence[str], path: Path) -> _Item:
     answer, chart = (_first_sentence(found.answer), found.chart) if found else ("", "")
     if entry.state != "finished":
         answer = entry.state if entry.state != "unfinished" else "Unfinished: the same command goes on with it."
+    elif not there and entry.measured_again:
+        answer = "No page: the same command writes it."
     elif not there:
         answer = f"No page yet: ganatomy report {os.path.relpath(entry.directory, path.resolve().parent)} writes it."
     height, left_out = _fitting(chart)

@@ -127,6 +127,8 @@ def read_record(directory: Path) -> dict[str, Any]:
     for name in ("spec", "run", "facts"):
         if not isinstance(record[name], dict):
             raise BadFile(f"{path}: its {name} is a {type(record[name]).__name__}, not an object")
+    if not isinstance(inputs := record["facts"].get("inputs", {}), dict):
+        raise BadFile(f"{path}: its inputs are a {type(inputs).__name__}, not an object")
     return record
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +18,10 @@ from ganatomy.models.generators.autoencoders import read_autoencoder
 from ganatomy.models.generators.basis import BasisGenerator, in_basis
 from ganatomy.models.generators.directions import Directions
 from ganatomy.models.generators.planted import UNITS, PlantedGenerator
-from ganatomy.models.generators.sae import reconstruction
+from ganatomy.models.generators.protocol import layer_facts
+from ganatomy.models.generators.reconstruction import reconstruction
 from ganatomy.models.weights import card
+from ganatomy.report.html import report_html
 
 LAYER = "layer2"
 U, K = len(UNITS[LAYER]), 20
@@ -308,6 +311,22 @@ class TestFamily:
         name = f"sae:planted:?layer={LAYER}&file={written(tmp_path / 'it', config, state, file)}"
         done = ganatomy.dissect(name, segmenter="planted", layers=[LAYER], images=8, out=tmp_path / "out")
         assert set(done.units["unit"]) == set(range(K))
+        model = open_generator(name)
+        assert isinstance(model, BasisGenerator)
+        told = reconstruction(model)
+        said = done.facts["layer_facts"][LAYER]
+        assert said == {"sentence": f"The autoencoder of {LAYER} {told}", **vars(told)}
+        page = report_html(done)
+        assert f'<p class="lead">The autoencoder of {LAYER} explains {100 * told.explained:.1f} % of' in page
+        old = {key: fact for key, fact in done.facts.items() if key != "layer_facts"}
+        assert "The autoencoder of" not in report_html(dataclasses.replace(done, facts=old))
+
+    def test_where_nothing_can_be_rebuilt_the_dissection_still_is_one(self, tmp_path: Path) -> None:
+        eye = torch.eye(U)
+        wrong = Directions(eye, eye, torch.full((U,), float("inf")), torch.zeros(U), "relu")
+        model = in_basis(PlantedGenerator(torch.device("cpu")), LAYER, wrong)
+        assert "no variance to explain" in layer_facts(model)[LAYER]["sentence"]
+        assert layer_facts(PlantedGenerator(torch.device("cpu"))) == {}
 
 
 NAN = {"W_enc": W.clone().index_fill_(0, torch.tensor([1]), float("nan")), "W_dec": V}

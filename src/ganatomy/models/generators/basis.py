@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
+from ganatomy.core.errors import BadValue, GanatomyError
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.directions import DIRECTIONS, Directions
@@ -21,9 +22,11 @@ from ganatomy.models.generators.protocol import (
     check_layers,
     forward_order,
     in_pairs,
+    layer_facts,
     listed_layers,
     prompts_of,
 )
+from ganatomy.models.generators.reconstruction import reconstruction
 from ganatomy.models.generators.registry import GENERATORS
 
 
@@ -61,6 +64,17 @@ class BasisSubject:
         self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)
         self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
+
+    def layer_facts(self) -> dict[str, dict[str, Any]]:
+        """Return how well an autoencoder rebuilds its layer, or why that cannot be said; see `layer_facts`."""
+        stated = layer_facts(self.subject)
+        if self.directions.activation == "none":
+            return stated
+        try:
+            found = reconstruction(self)
+        except GanatomyError as error:
+            return stated | {self.layer: {"sentence": f"How well the autoencoder rebuilds cannot be said: {error}."}}
+        return stated | {self.layer: {"sentence": f"The autoencoder of {self.layer} {found}", **vars(found)}}
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""

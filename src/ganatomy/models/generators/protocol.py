@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -250,6 +250,15 @@ def prompts_of(generator: Subject) -> tuple[str, ...]:
 def in_pairs(generator: Subject) -> bool:
     """Return whether images i and i + 2 share their noise, i = 0, 1, 4, 5, 8 …: their prompts differ in one word."""
     return bool(getattr(generator, "pairs", False))
+
+
+def layer_facts(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Return what a subject says of its layers beyond their shapes: a ``sentence`` each, and its numbers by name.
+
+    Most say nothing. One that does has a method ``layer_facts``, which may look at images.
+    """
+    stated: dict[str, dict[str, Any]] = subject.layer_facts() if hasattr(subject, "layer_facts") else {}
+    return stated
 
 
 def margin(generator: Subject, layer: str) -> int:
