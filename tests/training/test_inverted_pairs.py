@@ -90,7 +90,7 @@ def test_units_that_draw_one_object_each_are_known_and_what_was_found_is_kept(
     assert float(found.like.min()) > 0.8
     assert torch.equal(found.z, found.z_without), "the latent is shared"
     values = measured(found, generator, "units")
-    assert values["units"] > 0.3, "of 3 kinds at most 0.67, less what few pairs give by chance"
+    assert values["units"] > 0.15, "of 0.45 at most, as few pairs give much by chance"
     assert values["units"] > 2 * values["rotation"]
     monkeypatch.setattr("ganatomy.training.dictionaries.inverted_pairs._invert", None)
     again = inverted(source, generator, "units", tmp_path / "pairs")

@@ -51,12 +51,14 @@ class Descent:
         rate: the step of Adam, in standard deviations; it falls in the last 40 % of the steps.
         penalty: weight of the mean square of what is found, in standard deviations.
         sparse: weight of the mean over places of its length there, in standard deviations; it keeps most of them at 0.
+        patience: see `Optimisation`; 0 for all the steps.
     """
 
     steps: int
     rate: float
     penalty: float
     sparse: float = 0.0
+    patience: int = 0
 
     def rate_at(self, step: int) -> float:
         """Return the rate of a step, from 0."""
@@ -120,7 +122,7 @@ class OffsetInverter:
         free = (z != z.round()).any(0)
         self._latent_scale = free * z[:, free].std()
         steps = self._how.latent_steps if bool(free.any()) and _follows_latents(generator, z[:1]) else 0
-        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
+        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty, patience=self._how.patience)
 
     def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
@@ -140,7 +142,7 @@ class OffsetInverter:
         def draw(own: Features) -> Images:
             return generator.render(near + own * self._scale, layer, z)
 
-        offset = Descent(how.steps, how.rate, how.penalty)
+        offset = Descent(how.steps, how.rate, how.penalty, patience=how.patience)
         own = yield from self._descend(loss_of, draw, near, offset, self._latent.steps)
         with torch.no_grad():
             return Inverted(z, own * self._scale, draw(own), layer)
@@ -162,6 +164,7 @@ class OffsetInverter:
             return generator.render(near + own * self._scale, self.layer, before.z)
 
         loss_of = _Loss(self._maps, photographs, how.perceptual)
+        # the first steps of Adam move all places, so the loss rises before it falls
         descent = Descent(how.change_steps, how.rate, 0.0, how.change_penalty)
         own = finished(self._descend(loss_of, draw, near, descent))
         with torch.no_grad():
@@ -176,7 +179,7 @@ class OffsetInverter:
         for step in range(descent.steps + 1):
             with torch.enable_grad():
                 losses = loss_of(draw(own)) + descent.cost(own)
-            if best.update(own.detach(), losses.detach(), self._how.patience) or step == descent.steps:
+            if best.update(own.detach(), losses.detach(), descent.patience or descent.steps) or step == descent.steps:
                 break
             adam.param_groups[0]["lr"] = descent.rate_at(step)
             (own.grad,) = torch.autograd.grad(losses.sum(), [own])
