@@ -24,7 +24,7 @@ from ganatomy.scenes import ScenePairs
 from ganatomy.scenes.arrays import Bytes
 from ganatomy.stats.base import concat
 
-OPTIMISED = 4
+OPTIMISED = 3
 """Pairs of each kind, at most, where each takes an optimisation."""
 LIKE = 0.7
 """Correlation of the differences from which on a pair is drawn: half of the variance of the one is in the other."""
