@@ -25,7 +25,14 @@ from ganatomy.training.dictionaries.edits import squares
 from ganatomy.training.dictionaries.judgement import Judgement
 from ganatomy.training.dictionaries.measure import Measure, interval
 from ganatomy.training.dictionaries.opened import generator_of
-from ganatomy.training.dictionaries.single_objects import PairedScenes, no_pairs, open_pairs, pair_measure
+from ganatomy.training.dictionaries.single_objects import (
+    PairedScenes,
+    no_pairs,
+    noised_pairs,
+    open_pairs,
+    pair_measure,
+    takes_noised,
+)
 from ganatomy.training.dictionaries.spec import NAMES, DictionarySpec
 from ganatomy.training.dictionaries.written import principal_rows
 
@@ -234,15 +241,16 @@ def test_pairs_of_rendered_scenes_are_compared_at_the_step_of_the_layer(words: S
     assert not no_pairs(words, "varied-church")
     units = words.layers["up2@6"].units
     plain = Directions.linear(torch.eye(units))
-    measure = pair_measure(words, "up2@6", dict.fromkeys(NAMES, plain), scenes, 4, 0)
+    measure = pair_measure(noised_pairs(words, "up2@6", scenes, 0), "up2@6", dict.fromkeys(NAMES, plain), scenes, 4, 0)
     values = list(measure.values.values())
     assert all(np.array_equal(values[0], own) for own in values), "of the same pairs, with the same noise"
     assert -0.2 < values[0][0] < 0.8
     assert not measure.separation().separates
 
 
-def test_a_sampler_that_mixes_no_noise_is_left_out(words: SampledGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sampler_that_mixes_no_noise_is_inverted(words: SampledGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(type(words.sampler), "noised")
-    assert no_pairs(words, "varied-church").startswith("Scene pairs were not compared: the features of a rendered")
+    assert not takes_noised(words)
+    assert not no_pairs(words, "varied-church")
     with mistake("bad-model", "does not say how noise and an image are mixed"):
         words.observe_noised(torch.zeros(2, 3, 32, 32), words.latents(range(2), 0), "up2@1")

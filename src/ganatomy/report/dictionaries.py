@@ -143,8 +143,8 @@ def _scene_block(found: "Judgement") -> Block | None:
             f"<figure><figcaption>{escape(name)}, {len(own)} pairs</figcaption>{row_of_images(tiles)}</figure>"
         )
     lead = (
-        "Rendered scenes that differ in one kind of object, and in nothing else. Both get the same noise, and the "
-        "features of the model at this step are compared: one that responds to one kind alone is about one thing."
+        "Rendered scenes that differ in one kind of object, and in nothing else. The features that the model "
+        "has for both are compared: one that responds to one kind alone is about one thing."
     )
     return Block("Scene pairs", lead, f'<div class="charts">{"".join(cards)}</div>')
 

@@ -14,7 +14,7 @@ from ganatomy.core.errors import BadModel
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators import Generator, LayerShape
 from ganatomy.models.generators.protocol import Edit
-from ganatomy.models.inversion.protocol import Inverted
+from ganatomy.models.inversion.protocol import Inverted, finished
 
 PLACES = 8
 """Places a side of the grid at whose layer the offset is added, at most: coarse enough for objects to stay objects."""
@@ -50,15 +50,27 @@ class Descent:
         steps: at most.
         rate: the step of Adam, in standard deviations; it falls in the last 40 % of the steps.
         penalty: weight of the mean square of what is found, in standard deviations.
+        sparse: weight of the mean over places of its length there, in standard deviations; it keeps most of them at 0.
+        patience: see `Optimisation`; 0 for all the steps.
     """
 
     steps: int
     rate: float
     penalty: float
+    sparse: float = 0.0
+    patience: int = 0
 
     def rate_at(self, step: int) -> float:
         """Return the rate of a step, from 0."""
         return self.rate * min(1.0, (self.steps - step) / (0.4 * self.steps))
+
+    def cost(self, own: Tensor) -> Float[Tensor, " b"]:
+        """Return both penalties of what is found of each image."""
+        found = self.penalty * own.square().flatten(1).mean(1)
+        if not self.sparse:
+            return found
+        length = (own.square().sum(1) + 1e-6).sqrt()  # whose gradient at 0 is 0
+        return found + self.sparse * length.flatten(1).mean(1)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class Optimisation:
         rate, latent_rate, penalty, latent_penalty: see `Descent`.
         perceptual: weight of the difference of feature maps, each relative to its mean; that of pixels is 1.
         patience: steps within which the loss must fall by `RISE`.
+        change_steps, change_penalty: of a change of the offset, see `OffsetInverter.changed`; the penalty is sparse.
     """
 
     steps: int = 80
@@ -81,6 +94,8 @@ class Optimisation:
     penalty: float = 0.03
     latent_penalty: float = 0.03
     patience: int = 20
+    change_steps: int = 60
+    change_penalty: float = 0.05
 
 
 class OffsetInverter:
@@ -107,7 +122,7 @@ class OffsetInverter:
         free = (z != z.round()).any(0)
         self._latent_scale = free * z[:, free].std()
         steps = self._how.latent_steps if bool(free.any()) and _follows_latents(generator, z[:1]) else 0
-        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty)
+        self._latent = Descent(steps, self._how.latent_rate, self._how.latent_penalty, patience=self._how.patience)
 
     def pieces(self, photographs: Images, start: Latents) -> Pieces[float, None, Inverted]:
         """Invert photographs; see `Inverter`.
@@ -127,10 +142,33 @@ class OffsetInverter:
         def draw(own: Features) -> Images:
             return generator.render(near + own * self._scale, layer, z)
 
-        offset = Descent(how.steps, how.rate, how.penalty)
+        offset = Descent(how.steps, how.rate, how.penalty, patience=how.patience)
         own = yield from self._descend(loss_of, draw, near, offset, self._latent.steps)
         with torch.no_grad():
             return Inverted(z, own * self._scale, draw(own), layer)
+
+    def changed(self, photographs: Images, before: Inverted) -> Inverted:
+        """Invert photographs that differ in little from others: their latents stay, offsets change at few places.
+
+        Args:
+            photographs: [b, 3, H, W] in [-1, 1].
+            before: what was found for the others, one a photograph.
+
+        Raises:
+            BadModel: as `pieces`.
+        """
+        generator, how = self._generator, self._how
+        near = generator.observe(before.z, [self.layer]).features[self.layer] + before.offset
+
+        def draw(own: Features) -> Images:
+            return generator.render(near + own * self._scale, self.layer, before.z)
+
+        loss_of = _Loss(self._maps, photographs, how.perceptual)
+        # the first steps of Adam move all places, so the loss rises before it falls
+        descent = Descent(how.change_steps, how.rate, 0.0, how.change_penalty)
+        own = finished(self._descend(loss_of, draw, near, descent))
+        with torch.no_grad():
+            return Inverted(before.z, before.offset + own * self._scale, draw(own), self.layer)
 
     def _descend(
         self, loss_of: "_Loss", draw: Callable[[Tensor], Images], like: Tensor, descent: Descent, done: int = 0
@@ -140,8 +178,8 @@ class OffsetInverter:
         adam, best = torch.optim.Adam([own]), _Best(like)
         for step in range(descent.steps + 1):
             with torch.enable_grad():
-                losses = loss_of(draw(own)) + descent.penalty * own.square().flatten(1).mean(1)
-            if best.update(own.detach(), losses.detach(), self._how.patience) or step == descent.steps:
+                losses = loss_of(draw(own)) + descent.cost(own)
+            if best.update(own.detach(), losses.detach(), descent.patience or descent.steps) or step == descent.steps:
                 break
             adam.param_groups[0]["lr"] = descent.rate_at(step)
             (own.grad,) = torch.autograd.grad(losses.sum(), [own])

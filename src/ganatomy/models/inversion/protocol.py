@@ -2,12 +2,14 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.tensor_types import Images, Latents
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +55,14 @@ class Inverter(Protocol):
 
 def inverted(inverter: Inverter, photographs: Images, start: Latents) -> Inverted:
     """Return what an inverter finds, all pieces at once."""
-    pieces = inverter.pieces(photographs, start)
+    return finished(inverter.pieces(photographs, start))
+
+
+def finished(pieces: Generator[float, None, Found]) -> Found:
+    """Do all pieces of some work at once, and return what it finds."""
     while True:
         try:
             next(pieces)
         except StopIteration as done:
-            found: Inverted = done.value
+            found: Found = done.value
             return found

@@ -11,7 +11,6 @@ from ganatomy.core.progress import Progress
 from ganatomy.core.vocabulary import Concept
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.dissected_model import DissectedModel
-from ganatomy.experiments.causal.place_truth import category_of
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.dissect import run
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -19,18 +18,18 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dtype import begin, choose_dtype
 from ganatomy.experiments.model_pair import ModelPair
 from ganatomy.experiments.result import Summarised
-from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.report.charts import Drawing
 from ganatomy.training.dictionaries.causes import cause_measures, chosen_concepts
 from ganatomy.training.dictionaries.counts import count_measures
 from ganatomy.training.dictionaries.measure import Measure, measure_table, separation_table
-from ganatomy.training.dictionaries.opened import basis, generator_of, open_dictionaries
+from ganatomy.training.dictionaries.one_object import one_object
+from ganatomy.training.dictionaries.opened import basis, open_dictionaries
 from ganatomy.training.dictionaries.rebuilt import fit_measures
-from ganatomy.training.dictionaries.single_objects import PairedScenes, no_pairs, open_pairs, pair_measure
+from ganatomy.training.dictionaries.single_objects import PairedScenes
 from ganatomy.training.dictionaries.spec import OWN, DictionarySpec
 
-DICTIONARIES, STUDIES = "dictionaries", "studies"
-"""Directories of the other autoencoders, and of the dissections."""
+DICTIONARIES, STUDIES, PAIRS = "dictionaries", "studies", "pairs"
+"""Directories of the other autoencoders, of the dissections, and of inverted scene pairs."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,13 +122,10 @@ def run_judgement(
         *fit_measures(model, dictionaries, spec.draws, spec.seed),
         *(cause_measures(spec, sources, model.layer, concepts, engine, progress) if concepts else ()),
     ]
-    category, scenes = spec.grammar or category_of(generator_of(spec)), None
-    if sentence := no_pairs(model.subject, category):
-        notes.append(sentence)
-    elif isinstance(model.subject, SampledGenerator) and category:
-        scenes = open_pairs(category, spec.pairs, model.subject.sampler.shape[-1], spec.seed)
-        measures.append(pair_measure(model.subject, model.layer, dictionaries, scenes, spec.draws, spec.seed))
-    return Judgement(spec, tuple(measures), _views(dissections), tuple(notes), scenes)
+    compared = one_object(spec, sources[OWN], model, dictionaries, directory / PAIRS, engine, progress)
+    measures += compared.measures
+    notes += compared.notes
+    return Judgement(spec, tuple(measures), _views(dissections), tuple(notes), compared.scenes)
 
 
 def _dissected(

@@ -1,14 +1,15 @@
 """Is a feature about one thing? Features of scene pairs that differ in one kind of object, which the renderer draws.
 
-Both scenes of a pair get the same noise, and the features are read where the model has them at that step. What they
-differ in is summed over the places of each feature, as a share of what all features of the dictionary differ in. Of
-each kind the mean over its pairs says how much of it a feature responds to; the share of the greatest kind is the
-feature's score. The same with kinds shuffled among pairs is what chance gives, and is subtracted.
+A model that begins a step from an image with noise gets both scenes of a pair with the same noise, and the features are
+read where it has them at that step; any other is inverted for both, see `invert_pairs`. What features differ in is
+summed over the places of each, as a share of what all features of the dictionary differ in. Of each kind the mean over
+its pairs says how much of it a feature responds to; the share of the greatest kind is the feature's score. The same
+with kinds shuffled among pairs is what chance gives, and is subtracted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadModel
-from ganatomy.models.generators import Subject
+from ganatomy.models.generators import Generator, Subject
 from ganatomy.models.generators.directions import SAMPLE, Directions
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.scenes import ScenePairs, scene_pairs
+from ganatomy.training.dictionaries.inverted_pairs import scenes_of
 from ganatomy.training.dictionaries.measure import Drawn, Measure
 
 LEAST = 5
@@ -27,7 +29,8 @@ LEAST = 5
 AT_ONCE = 16
 SHUFFLES = 5
 """Times that kinds are shuffled, each draw."""
-Bytes = npt.NDArray[np.uint8]
+PairFeatures = Callable[[slice], tuple[Tensor, Tensor]]
+"""Returns the features of both scenes of some of the pairs, [b, u, h, w]: with the object, and without it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +63,39 @@ def no_pairs(subject: Subject, category: str | None) -> str:
             "Scene pairs were not compared: the model is not known to draw rendered scenes; if it does, give their "
             "category, grammar=church."
         )
-    if not isinstance(subject, SampledGenerator) or not hasattr(subject.sampler, "noised"):
-        return (
-            "Scene pairs were not compared: the features of a rendered image take a model that begins a step from that "
-            "image with noise; this one would have to be inverted, which is not exact enough for one object."
-        )
+    if not takes_noised(subject) and not isinstance(subject, Generator):
+        return "Scene pairs were not compared: the model draws no images, so it has none of these scenes."
     return ""
+
+
+def takes_noised(subject: Subject) -> TypeGuard[SampledGenerator]:
+    """Return whether a model begins a step from an image with noise."""
+    return isinstance(subject, SampledGenerator) and hasattr(subject.sampler, "noised")
+
+
+def joined(scenes: PairedScenes) -> ScenePairs:
+    """Return the pairs of all kinds, one kind after the other."""
+    every = list(scenes.pairs.values())
+    return ScenePairs(
+        *(np.concatenate([getattr(own, name) for own in every]) for name in ("shown", "without", "where"))
+    )
+
+
+def noised_pairs(subject: SampledGenerator, layer: str, scenes: PairedScenes, seed: int) -> PairFeatures:
+    """Return what gives the features of both scenes of pairs, with the same noise for both."""
+    every = joined(scenes)
+
+    def features(rows: slice) -> tuple[Tensor, Tensor]:
+        z = subject.latents(range(*rows.indices(len(every))), seed + 3 * SAMPLE)
+        shown, without = (scenes_of(own[rows]).to(subject.device) for own in (every.shown, every.without))
+        return subject.observe_noised(shown, z, layer).float(), subject.observe_noised(without, z, layer).float()
+
+    return features
 
 
 @torch.no_grad()
 def pair_measure(
-    subject: SampledGenerator,
+    features: PairFeatures,
     layer: str,
     dictionaries: Mapping[str, Directions],
     scenes: PairedScenes,
@@ -80,20 +105,17 @@ def pair_measure(
     """Return how far features respond to one kind of object, beyond chance.
 
     Args:
-        subject: the model.
-        layer: of the dictionaries, at a step.
+        features: of both scenes of some of the pairs.
+        layer: of the dictionaries.
         dictionaries: by name.
         scenes: the pairs.
         draws, seed: resamples of the pairs of each kind, the same for all.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in dictionaries}
-    whole, lacking = (
-        np.concatenate([getattr(own, which) for own in scenes.pairs.values()]) for which in ("shown", "without")
-    )
-    for start in range(0, len(whole), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
-        z = subject.latents(range(start, min(start + AT_ONCE, len(whole))), seed + 3 * SAMPLE)
-        one, other = (_observed(subject, images[rows], z, layer) for images in (whole, lacking))
+    for start in range(0, len(scenes.kind), AT_ONCE):
+        one, other = features(slice(start, start + AT_ONCE))
+        if not bool(one.isfinite().all() and other.isfinite().all()):
+            raise BadModel(f"layer {layer} is NaN or Inf for rendered scenes")
         for name, own in dictionaries.items():
             directions = own.to(one.device)
             apart = directions.encode(one) - directions.encode(other)
@@ -109,14 +131,6 @@ def pair_measure(
         max(1, int(np.bincount(scenes.kind).min()) - 1),
         share=True,
     )
-
-
-def _observed(subject: SampledGenerator, images: Bytes, z: Tensor, layer: str) -> Tensor:
-    shown = torch.from_numpy(images).float().to(subject.device) / 127.5 - 1
-    features = subject.observe_noised(shown, z, layer).float()
-    if not bool(features.isfinite().all()):
-        raise BadModel(f"layer {layer} is NaN or Inf for rendered scenes")
-    return features
 
 
 def _draws(scenes: PairedScenes, draws: int, seed: int) -> tuple[Drawn, Sequence[npt.NDArray[Any]]]:
