@@ -16,13 +16,18 @@ from ganatomy.stats.base import concat
 FEW = 0.2
 """The least spread of a word: of one that 1 caption of 25 says. Else a rare word would outdo one that all say."""
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-STOP = frozenset(  # a list would have a line each
-    "a about above across after against all along also among an and another any are around as at be been before behind "
-    "being below beneath beside between both but by can could did do does each for from front had has have he her here "
-    "him his i if image in inside into is it its just like me more most much my near next no not of off on one onto or "
-    "other our out outside over own photo picture she side so some such than that the their them then there these they "
-    "this those through to together too toward towards two under up upon us very was we were what when where which "
-    "while who will with within without you your".split()  # noqa: SIM905
+STOP = frozenset(
+    re.findall(
+        r"[a-z]+",
+        """
+    a about above across after against all along also among an and another any are around as at be been before
+    behind being below beneath beside between both but by can could did do does each for from front had has have
+    he her here him his i if image in inside into is it its just like me more most much my near next no not of off
+    on one onto or other our out outside over own photo picture she side so some such than that the their them
+    then there these they this those through to together too toward towards two under up upon us very was we were
+    what when where which while who will with within without you your
+    """,
+    )
 )
 """Words that name nothing that is seen."""
 
