@@ -40,3 +40,12 @@ class Mute(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return images.mean((2, 3))
+
+
+class Sayer(Areas):
+    """It says which concepts cover more than a fiftieth of an image."""
+
+    def captions(self, images: Tensor) -> list[str]:
+        covered = self(images)[:, :-1] > 0.02
+        texts = [[name for name, has in zip(self.names, row, strict=True) if has] for row in covered.tolist()]
+        return ["A picture of " + " and a ".join(names) for names in texts]

@@ -815,8 +815,8 @@ def describe(
     study: "str | Path | Dissection",
     layer: str | None = None,
     *,
-    words: str | Sequence[str],
     describer: str,
+    words: str | Sequence[str] | None = None,
     units: Sequence[int] | None = None,
     images: int = 200,
     first: int = 1000000,
@@ -842,9 +842,11 @@ def describe(
 
     Args:
         layer: where the units are; the only one that was dissected, if it is not given.
-        words: to choose from, with commas between them, or a list; or a file with one a line.
         describer: name of a model that describes images and words by vectors of one space, ``clip:DIR`` or a module
-            with a method ``words``, as in `open_features`.
+            with a method ``words``; or of one that writes captions, ``caption:DIR`` or a module with a method
+            ``captions``; as in `open_features`.
+        words: to choose from, with commas between them, or a list; or a file with one a line. A model that writes
+            captions needs none: they are then those of its captions.
         units: which units; all, if they are not given.
         images: how many random images the images of a unit are compared with (200).
         top: how many images show a unit: of those that the dissection keeps, the ones where it is greatest (10).

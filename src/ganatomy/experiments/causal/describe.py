@@ -1,11 +1,11 @@
-"""What do units draw, in words? By a model that describes images and words in one space; tested by ablation.
+"""What do units draw, in words? By a model that compares images with words, or writes captions; tested by ablation.
 
 A word describes a unit if the images in which the unit is greatest, there where it is, are more similar to it than the
 same crops of random images, and more than random sets of as many images are to the best word for them. Whether the
 unit draws what the word names is another question: in these images it is ablated, and beside it random units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,19 +23,20 @@ from ganatomy.core.progress import Progress, report_progress
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
+from ganatomy.experiments.causal.caption_words import FEW, Texts, said, vocabulary
 from ganatomy.experiments.causal.choice import alpha_of, random_sets
-from ganatomy.experiments.causal.describe_spec import DescribeSpec, Question, named
+from ganatomy.experiments.causal.describe_spec import MOST, DescribeSpec, Question, checked_words, named
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.image_crops import crop_means, cropped, crops
 from ganatomy.experiments.causal.insertion import RowEdit
 from ganatomy.experiments.causal.shown import draw_pairs
-from ganatomy.experiments.causal.word_scores import Seen, UnitWords, WordTable, word_tables
+from ganatomy.experiments.causal.word_scores import LEAST, Seen, UnitWords, WordTable, word_tables
 from ganatomy.experiments.real_comparison import known_network
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.sampling import latents_of
 from ganatomy.interventions import Intervention
-from ganatomy.models.features import WordNetwork, checked_texts, checked_vectors, open_features
+from ganatomy.models.features import CaptionNetwork, WordNetwork, checked_texts, checked_vectors, open_features
 from ganatomy.report.causal.describe import describe_section, describe_tables
 from ganatomy.study import spec_digest
 
@@ -86,16 +87,30 @@ class Describer:
     """A dissected model, and the network that compares its images with words; the network stays behind when it travels.
 
     Attributes:
-        vectors: float32 [w, d], of the words, of length 1.
+        spec: what is asked; its words are those of the captions where none were given.
+        vectors: float32 [w, d], of the words, of length 1; None where the network writes captions.
     """
 
     source: DissectedModel
     spec: DescribeSpec
-    network: WordNetwork
-    vectors: Float[Tensor, "w d"]
+    network: WordNetwork | CaptionNetwork
+    vectors: Float[Tensor, "w d"] | None
+
+    @property
+    def least(self) -> float:
+        """The least spread of a word over random images."""
+        return LEAST if self.vectors is not None else FEW
+
+    def captions(self, images: Images) -> list[str]:
+        """Return the captions of images, by a network that writes them."""
+        assert isinstance(self.network, CaptionNetwork)
+        return self.network.captions(images.clamp(-1, 1))
 
     def similarity(self, images: Images) -> Float[Tensor, "b w"]:
-        """Return the cosine of images with every word, on the CPU."""
+        """Return the cosine of images with every word, on the CPU; or whether their captions say it, 1 or 0."""
+        if self.vectors is None:
+            return said(self.captions(images), self.spec.words)
+        assert isinstance(self.network, WordNetwork)
         found = checked_vectors(self.network.features(images.clamp(-1, 1)), images, self.spec.describer)
         if found.shape[1] != self.vectors.shape[1]:
             lengths = f"{found.shape[1]} numbers and words by {self.vectors.shape[1]}"
@@ -119,7 +134,7 @@ class Describer:
 
 def _arrived(source: DissectedModel, spec: DescribeSpec, network: str) -> Describer:
     opened = known_network(spec.describer, source.models.device, network)
-    assert isinstance(opened, WordNetwork)
+    assert isinstance(opened, WordNetwork | CaptionNetwork)
     return _describer(source, spec, opened)
 
 
@@ -127,15 +142,19 @@ def open_describer(source: DissectedModel, spec: DescribeSpec) -> Describer:
     """Open the network, and describe the words.
 
     Raises:
-        BadModel: it does not describe words.
+        BadModel: it does not describe words, nor write captions.
+        BadValue: no words are given to one that compares images with words.
     """
     network = open_features(spec.describer, source.models.device)
-    if not isinstance(network, WordNetwork):
+    if not isinstance(network, WordNetwork | CaptionNetwork):
         raise BadModel(f"{spec.describer} describes images and no words; give clip:DIR, or see docs/describe.md")
     return _describer(source, spec, network)
 
 
-def _describer(source: DissectedModel, spec: DescribeSpec, network: WordNetwork) -> Describer:
+def _describer(source: DissectedModel, spec: DescribeSpec, network: WordNetwork | CaptionNetwork) -> Describer:
+    if isinstance(network, CaptionNetwork):
+        return Describer(source, spec, network, None)
+    checked_words(spec.words)
     vectors = checked_texts(network.words(spec.words), spec.words, spec.describer)
     return Describer(source, spec, network, F.normalize(vectors.to(source.models.generator.device), dim=1))
 
@@ -153,13 +172,21 @@ def run_describe(
     with source.begin(directory, spec, engine, progress, inputs=inputs) as (study, source):
         if not study.finished:
             describer = replace(describer, source=source)
-            work = partial(describe_random, describer)
-            given = study.sharded("random images", WordTable, work, source.run.shards(spec.ids()))
             shown = [describer.shown_by(unit) for unit in spec.units]  # a worker may not have the study
+            random, units = (source.run.shards(each) for each in (spec.ids(), range(len(spec.units))))
+            if describer.vectors is None:
+                work = partial(caption_random, describer)
+                texts = study.sharded("captions of random images", Texts, work, random).captions()
+                if not spec.words:
+                    work = partial(caption_units, describer, shown)
+                    others = study.sharded("captions of each unit", Texts, work, units).captions()
+                    describer = with_words(describer, [*texts, *others])
+                given = captioned(describer, texts)
+            else:
+                given = study.sharded("random images", WordTable, partial(describe_random, describer), random)
             ablate = partial(describe_units, describer, given, shown)
-            shards = source.run.shards(range(len(spec.units)))
-            found = study.sharded("each unit", UnitWords, ablate, shards)
-            table, words = word_tables(spec.units, spec.words, found, given, spec.chance)
+            found = study.sharded("each unit", UnitWords, ablate, units)
+            table, words = word_tables(spec.units, describer.spec.words, found, given, spec.chance)
             study.write_table("descriptions", table)
             study.write_table("best_words", words)
             study.step("strips", UnitImages, lambda: draw_units(describer, table, found))
@@ -170,14 +197,63 @@ def run_describe(
 @torch.no_grad()
 def describe_random(describer: Describer, ids: range) -> WordTable:
     """Compare every crop of one shard of random images with the words."""
-    source, spec = describer.source, describer.spec
-    grid = crops(spec.crop)
-    found = WordTable(len(grid), len(spec.words))
+    found = WordTable(len(crops(describer.spec.crop)), len(describer.spec.words))
+    for every in random_crops(describer, ids):
+        found.update(torch.stack([describer.similarity(each) for each in every], 1))
+        report_progress(len(every[0]))
+    return found
+
+
+def random_crops(describer: Describer, ids: range) -> Iterator[list[Images]]:
+    """Yield every crop of the random images of each batch."""
+    source, spec, grid = describer.source, describer.spec, crops(describer.spec.crop)
     for part in source.parts(ids):
         images = source.models.generator.observe(latents_of(source.models.generator, part, spec.seed), []).images
-        every = (cropped(images, grid, torch.full((len(part),), place)) for place in range(len(grid)))
-        found.update(torch.stack([describer.similarity(each) for each in every], 1))
-        report_progress(len(part))
+        yield [cropped(images, grid, torch.full((len(part),), place)) for place in range(len(grid))]
+
+
+@torch.no_grad()
+def caption_random(describer: Describer, ids: range) -> Texts:
+    """Write captions of every crop of one shard of random images: those of the first image first."""
+    found = Texts()
+    for every in random_crops(describer, ids):
+        texts = [describer.captions(each) for each in every]
+        found.add(text for image in zip(*texts, strict=True) for text in image)
+        report_progress(len(every[0]))
+    return found
+
+
+@torch.no_grad()
+def caption_units(describer: Describer, shown: Sequence[Sequence[int]], places: range) -> Texts:
+    """Write captions of the crops that show some units."""
+    spec, found = describer.spec, Texts()
+    generator, grid = describer.source.models.generator, crops(spec.crop)
+    for place in places:
+        for part in describer.source.parts(shown[place]):
+            seen = generator.observe(describer.latents(part), [spec.layer])
+            which = crop_means(seen.features[spec.layer][:, [spec.units[place]]], grid)[:, 0].argmax(1).cpu()
+            found.add(describer.captions(cropped(seen.images, grid, which)))
+        report_progress(1)
+    return found
+
+
+def with_words(describer: Describer, texts: Sequence[str]) -> Describer:
+    """Return a describer that chooses from the words of captions.
+
+    Raises:
+        BadModel: no two captions have a word in common.
+    """
+    words = vocabulary(texts, MOST)
+    if not words:
+        raise BadModel(f"{describer.spec.describer}: no two of its {len(texts):,} captions have a word in common")
+    return replace(describer, spec=replace(describer.spec, words=words))
+
+
+def captioned(describer: Describer, texts: Sequence[str]) -> WordTable:
+    """Return which words the captions of random images say."""
+    words, places = describer.spec.words, len(crops(describer.spec.crop))
+    found = WordTable(places, len(words))
+    found.update(said(texts, words).view(-1, places, len(words)))
     return found
 
 
@@ -195,7 +271,7 @@ def describe_units(describer: Describer, given: WordTable, shown: Sequence[Seque
     sets = cache(lambda size: torch.tensor(random_sets(spec.images + size, size, range(spec.draws), spec.seed)).long())
     for place in places:
         seen = see_ablated(describer, spec.units[place], shown[place])
-        found.add(seen, given, sets(len(seen.crops)))
+        found.add(seen, given, sets(len(seen.crops)), describer.least)
         report_progress(1)
     return found
 
@@ -275,7 +351,8 @@ def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[De
     spec = DescribeSpec(**source.names(), **fields, **options)
     name = Path(spec.describer.partition("?")[0].partition(":")[2]).name
     directory = source.sibling_path(spec.layer, f"describe-{name}-{spec_digest(spec)[:8]}")
-    work = f"describe {len(spec.units)} units by {len(spec.words):,} words"
+    words = f"{len(spec.words):,} words" if spec.words else "the words of captions"
+    work = f"describe {len(spec.units)} units by {words}"
     return Plan(spec, directory, partial(run_describe, spec, source), work, 0, partial(_seconds, source, spec))
 
 

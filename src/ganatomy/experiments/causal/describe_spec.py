@@ -1,7 +1,7 @@
 """What is asked of a description in words, and which words there are to choose from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ class DescribeSpec(SampleSpec):
         layer: where the units are.
         units: which are described.
         describer: name of a model that describes images and words by vectors of one space, ``clip:DIR`` or a module
-            with a method ``words``, as in `open_features`.
-        words: to choose from.
+            with a method ``words``; or of one that writes captions, ``caption:DIR`` or a module with a method
+            ``captions``; as in `open_features`.
+        words: to choose from; none for those of the captions.
         images: how many random images the images of a unit are compared with.
         top: how many images show a unit: of those that the dissection keeps, the ones where it is greatest.
         crop: of each, the part is compared in which the unit is greatest on average, whose sides are that share of the
@@ -50,7 +51,8 @@ class DescribeSpec(SampleSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_set(self.units)
-        checked_words(self.words)
+        if self.words:
+            checked_words(self.words)
         at_least(self, top=2, draws=1, random=1, show=0, images=2 * self.top)
         if not LEAST <= self.crop <= 1:
             raise BadValue(f"crop={self.crop} is no share of the image's sides; give {LEAST:g} to 1")
@@ -65,12 +67,13 @@ class Question:
     """What a person gives.
 
     Attributes:
-        words: to choose from, with commas between them, or a list; or a file with one a line.
+        words: to choose from, with commas between them, or a list; or a file with one a line. A model that writes
+            captions needs none: they are then those of its captions.
         layer: where the units are; the only one that was dissected, if it is not given.
         units: which units; all, if they are not given.
     """
 
-    words: str | Sequence[str] = field()
+    words: str | Sequence[str] | None = None
     layer: str | None = None
     units: Sequence[int] | None = None
 

@@ -34,7 +34,7 @@ class WordTable(JoinedRows):
     """Similarities of random images with words.
 
     Attributes:
-        similarity: float32 [images, crops, words], cosines.
+        similarity: float32 [images, crops, words], cosines; or 1 where the caption says the word, and 0 elsewhere.
     """
 
     FIELDS: ClassVar = {"similarity": concat}
@@ -52,11 +52,17 @@ class WordTable(JoinedRows):
         """The standard deviation of each word over the images, of the mean of its variances in every crop."""
         return self.similarity.double().var(0).mean(0).sqrt().float().clamp(min=LEAST)
 
-    def scaled(self, found: Float[Tensor, "k w"], which: Int64[Tensor, " k"]) -> Float[Tensor, "k w"]:
-        """Return the similarities of images, given their crops, beside these."""
-        return (found - self.mean[which]) / self.spread
+    def scaled(self, found: Float[Tensor, "k w"], which: Int64[Tensor, " k"], least: float) -> Float[Tensor, "k w"]:
+        """Return the similarities of images, given their crops, beside these; no spread is less than the least."""
+        return (found - self.mean[which]) / self.spread.clamp(min=least)
 
-    def chance(self, found: Float[Tensor, "k w"], which: Int64[Tensor, " k"], sets: Int64[Tensor, "draws k"]) -> float:
+    def chance(
+        self,
+        found: Float[Tensor, "k w"],
+        which: Int64[Tensor, " k"],
+        sets: Int64[Tensor, "draws k"],
+        least: float = LEAST,
+    ) -> float:
         """Return the share of random sets of images whose best word is as similar to them as that of a unit's images.
 
         The sets are drawn from all these images and the unit's: were they images like others, each of the sets would be
@@ -66,13 +72,14 @@ class WordTable(JoinedRows):
             found: similarities of the unit's images.
             which: their crops; the random images of a set are seen in the same.
             sets: numbers of images, those of the unit after the others.
+            least: the spread of a word at least.
         """
         count, crops, words = self.similarity.shape
         images = torch.full((crops, 1), count).index_add(0, which, torch.ones_like(which)[:, None])
         mean = self.similarity.sum(0).index_add(0, which, found) / images
         rows = torch.cat([(self.similarity - mean).flatten(0, 1), found - mean[which]])
         others, own = torch.split(rows.square(), [count * crops, len(found)])
-        spread = ((others.sum(0) / crops + own.sum(0)) / (count + len(found) - 1)).sqrt().clamp(min=LEAST)
+        spread = ((others.sum(0) / crops + own.sum(0)) / (count + len(found) - 1)).sqrt().clamp(min=least)
         places = torch.where(sets < count, sets * crops + which, sets + count * (crops - 1))
         parts = torch.split(places, max(1, ROOM // (len(found) * words)))
         best = torch.cat([(rows[part].mean(1) / spread).amax(1) for part in parts])
@@ -112,20 +119,23 @@ class UnitWords(JoinedRows):
     beyond: Tensor
     apart: Tensor
 
-    def add(self, seen: "Seen", given: WordTable, sets: Int64[Tensor, "draws k"]) -> None:
+    def add(self, seen: "Seen", given: WordTable, sets: Int64[Tensor, "draws k"], least: float = LEAST) -> None:
         """Take in a unit.
 
         Args:
             seen: what its images say.
             given: what random images say.
             sets: random sets of images, see `WordTable.chance`.
+            least: the spread of a word at least.
         """
         k, words = seen.before.shape
-        before, after, random = (given.scaled(each, seen.crops) for each in (seen.before, seen.after, seen.random))
+        before, after, random = (
+            given.scaled(each, seen.crops, least) for each in (seen.before, seen.after, seen.random)
+        )
         change = after - before
         others = (change.sum(1, keepdim=True) - change) / (words - 1) if words > 1 else change * math.nan
         pairs = (before, change, random - before, after - random, change - others)
-        chance = given.chance(seen.before, seen.crops, sets) if k > 1 else 1.0
+        chance = given.chance(seen.before, seen.crops, sets, least) if k > 1 else 1.0
         which = torch.full(self.crops.shape[1:], -1)
         which[:k] = seen.crops
         rows = (torch.tensor(k), torch.tensor(chance).double(), which, seen.before.mean(0))

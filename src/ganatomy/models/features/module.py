@@ -13,7 +13,7 @@ from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.foreign_code import foreign_errors
 from ganatomy.core.tensor_types import Images
-from ganatomy.models.features.protocol import checked_texts, checked_vectors
+from ganatomy.models.features.protocol import checked_captions, checked_texts, checked_vectors
 from ganatomy.models.features.registry import FEATURES
 from ganatomy.models.generators.module import numbers_in
 from ganatomy.models.segmenters.module import named_module
@@ -103,6 +103,18 @@ class ModuleFeatures:
         return checked_texts(found, texts, self._name)
 
 
+class ModuleCaptions(ModuleFeatures):
+    """A module with a method ``captions``, which takes images [b, 3, H, W] and returns a list of texts."""
+
+    @torch.no_grad()
+    def captions(self, images: Images) -> list[str]:
+        """Return the module's text of each image."""
+        x = self._preprocess(images)
+        with foreign_errors(self._name):
+            found = self._module.captions(x)  # type: ignore[attr-defined]  # `open_module` looks for it
+        return checked_captions(found, images, self._name)
+
+
 @FEATURES.register("torch")
 def open_module(
     argument: str,
@@ -141,4 +153,5 @@ def open_module(
     numbers = {name: numbers_in(name, text, between, float) for name, (text, between) in texts.items() if text}
     preprocess = Preprocess(size, **numbers)
     module, name = named_module(argument, options, weights, prefix)
-    return ModuleFeatures(module, preprocess, pool=pool, device=device, name=name)
+    kind = ModuleCaptions if callable(getattr(module, "captions", None)) else ModuleFeatures
+    return kind(module, preprocess, pool=pool, device=device, name=name)

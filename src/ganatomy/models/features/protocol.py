@@ -34,6 +34,34 @@ class WordNetwork(FeatureNetwork, Protocol):
         ...
 
 
+@runtime_checkable
+class CaptionNetwork(Protocol):
+    """A network that says in words what images show.
+
+    Attributes:
+        fingerprint: sha256 that changes when the captions may.
+    """
+
+    fingerprint: str
+
+    def captions(self, images: Images) -> list[str]:
+        """Return a text of each image."""
+        ...
+
+
+def checked_captions(found: Any, images: Images, name: str) -> list[str]:
+    """Return a network's output if it is one text for each image.
+
+    Raises:
+        BadModel: it is something else; names the network.
+    """
+    if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) for each in found):
+        raise BadModel(f"{name} describes images by a {type(found).__name__}; it must give a list of texts")
+    if len(found) != len(images):
+        raise BadModel(f"{name} describes {len(images)} images by {len(found)} texts; it must give one of each")
+    return list(found)
+
+
 def checked_vectors(found: Any, images: Images, name: str) -> Float[Tensor, "b d"]:
     """Return a network's output as float32 if it is one vector for each image.
 

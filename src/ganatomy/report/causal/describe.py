@@ -137,7 +137,8 @@ def _answer(found: "Descriptions") -> str:
     known = table[table.description.notna()].sort_values("score", ascending=False, kind="stable")
     expected = round(spec.chance * len(table), 1)
     start = (
-        f"{len(known):,} of {count(len(table), 'unit')} have a description among {count(len(spec.words), 'word')}; "
+        f"{len(known):,} of {count(len(table), 'unit')} have a description among "
+        f"{count(len(spec.words), 'word') if spec.words else 'the words of the captions'}; "
         f"by chance {expected:g} would."
     )
     if known.empty:

@@ -1,0 +1,87 @@
+"""Models that write captions: the texts of the model itself, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mistakes import mistake
+from tiny_transformers import save, save_word_pieces
+
+from ganatomy.models.features import CaptionNetwork, caption, open_features
+
+transformers = pytest.importorskip("transformers")
+assert caption  # which registers it
+
+
+def write(place: Path) -> Any:
+    """Save a small BLIP with random weights and word pieces of letters."""
+    place.mkdir()
+    save_word_pieces(place)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    text = {**small, "vocab_size": 1082, "encoder_hidden_size": 16, "projection_dim": 8}
+    text |= {"bos_token_id": 101, "eos_token_id": 102, "sep_token_id": 102, "pad_token_id": 0}
+    config = transformers.BlipConfig(
+        text_config=text, vision_config={**small, "image_size": 32, "patch_size": 8}, projection_dim=8
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.BlipForConditionalGeneration(config).eval()
+    model.save_pretrained(place)
+    return model
+
+
+def test_captions_are_those_of_the_model(tmp_path: Path) -> None:
+    model = write(tmp_path / "blip")
+    network = open_features(f"caption:{tmp_path / 'blip'}?length=5")
+    assert isinstance(network, CaptionNetwork)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = network.captions(images)
+    mean, std = (
+        torch.tensor(each).view(1, 3, 1, 1)
+        for each in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    )
+    with torch.no_grad():
+        tokens = model.generate(pixel_values=((images + 1) / 2 - mean) / std, max_new_tokens=5, do_sample=False)
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(str(tmp_path / "blip"))
+    assert found == tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    assert any(found)
+    with mistake("bad-model", "words"):
+        network.features(images)  # type: ignore[attr-defined]
+
+
+def _config(**values: Any) -> Callable[[Path], None]:
+    def changed(place: Path) -> None:
+        config = json.loads((place / "config.json").read_text())
+        (place / "config.json").write_text(json.dumps({**config, **values}))
+
+    return changed
+
+
+def _pickled(place: Path) -> None:
+    (place / "model.safetensors").rename(place / "weights.pkl")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fact"),
+    [
+        (lambda place: (place / "model.safetensors").unlink(), "no weights"),
+        (_pickled, "no weights"),
+        (lambda place: (place / "vocab.txt").unlink(), "tokenizer"),
+        (_config(model_type="segformer"), "segformer"),
+        (_config(model_type="own", auto_map={"AutoModel": "own.Own"}), "'own'"),
+    ],
+)
+def test_what_is_no_captioner_is_refused(spoil: Callable[[Path], None], fact: str, tmp_path: Path) -> None:
+    write(tmp_path / "blip")
+    spoil(tmp_path / "blip")
+    with mistake("bad-file", fact):
+        open_features(f"caption:{tmp_path / 'blip'}")
+
+
+def test_clip_writes_no_captions(tmp_path: Path) -> None:
+    save(tmp_path / "clip", "clip")
+    with mistake("bad-file", "clip", "captions"):
+        open_features(f"caption:{tmp_path / 'clip'}")
