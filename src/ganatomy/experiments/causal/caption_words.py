@@ -23,7 +23,7 @@ STOP = frozenset(
     a about above across after against all along also among an and another any are around as at be been before
     behind being below beneath beside between both but by can could did do does each for from front had has have
     he her here him his i if image in inside into is it its just like me more most much my near next no not of off
-    on one onto or other our out outside over own photo picture she side so some such than that the their them
+    on one onto or other our out outside over own she side so some such than that the their them
     then there these they this those through to together too toward towards two under up upon us very was we were
     what when where which while who will with within without you your
     """,
@@ -78,15 +78,15 @@ def vocabulary(captions: Iterable[str], most: int) -> tuple[str, ...]:
     return tuple(sorted(often, key=lambda word: (-counts[word], " " in word, word))[:most])
 
 
-def said(captions: Sequence[str], words: Sequence[str]) -> Float[Tensor, "b w"]:
+def in_captions(captions: Sequence[str], words: Sequence[str]) -> Float[Tensor, "b w"]:
     """Return 1 where a caption says a word, or several in a row, and 0 elsewhere.
 
-    >>> said(["A stained glass window.", "windows"], ["glass window", "window"])
+    >>> in_captions(["A stained glass window.", "windows"], ["glass window", "window"])
     tensor([[1., 1.],
             [0., 0.]])
     """
-    rows, asked = ([_plain(each) for each in texts] for texts in (captions, words))
-    return torch.tensor([[float(word in row) for word in asked] for row in rows]).view(len(rows), len(asked))
+    rows, sought = ([_plain(each) for each in texts] for texts in (captions, words))
+    return torch.tensor([[float(word in row) for word in sought] for row in rows]).view(len(rows), len(sought))
 
 
 def _plain(text: str) -> str:

@@ -23,7 +23,7 @@ from ganatomy.core.progress import Progress, report_progress
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
-from ganatomy.experiments.causal.caption_words import FEW, Texts, said, vocabulary
+from ganatomy.experiments.causal.caption_words import FEW, Texts, in_captions, vocabulary
 from ganatomy.experiments.causal.choice import alpha_of, random_sets
 from ganatomy.experiments.causal.describe_spec import MOST, DescribeSpec, Question, checked_words, named
 from ganatomy.experiments.causal.dissected_model import DissectedModel
@@ -109,7 +109,7 @@ class Describer:
     def similarity(self, images: Images) -> Float[Tensor, "b w"]:
         """Return the cosine of images with every word, on the CPU; or whether their captions say it, 1 or 0."""
         if self.vectors is None:
-            return said(self.captions(images), self.spec.words)
+            return in_captions(self.captions(images), self.spec.words)
         assert isinstance(self.network, WordNetwork)
         found = checked_vectors(self.network.features(images.clamp(-1, 1)), images, self.spec.describer)
         if found.shape[1] != self.vectors.shape[1]:
@@ -253,7 +253,7 @@ def captioned(describer: Describer, texts: Sequence[str]) -> WordTable:
     """Return which words the captions of random images say."""
     words, places = describer.spec.words, len(crops(describer.spec.crop))
     found = WordTable(places, len(words))
-    found.update(said(texts, words).view(-1, places, len(words)))
+    found.update(in_captions(texts, words).view(-1, places, len(words)))
     return found
 
 

@@ -18,7 +18,7 @@ from ganatomy.experiments.inversion.found import InvertSpec, ModelImages
 from ganatomy.experiments.inversion.photographs import Photographs
 from ganatomy.models.generators import Generator
 from ganatomy.models.generators.photographs import Offset
-from ganatomy.models.inversion import Inverted, inverted
+from ganatomy.models.inversion import inverted
 from ganatomy.models.inversion.optimisation import OffsetInverter
 from ganatomy.scenes import ScenePairs
 from ganatomy.scenes.arrays import Bytes
@@ -28,8 +28,6 @@ OPTIMISED = 3
 """Pairs of each kind, at most, where each takes an optimisation."""
 LIKE = 0.7
 """Correlation of the differences from which on a pair is drawn: half of the variance of the one is in the other."""
-WANDER = 0.5
-"""Share of the response that optimising towards the same scene may give: more than half would be of no object."""
 EDGE = 2
 """Pixels around an object that still count as its place."""
 
@@ -55,17 +53,14 @@ class FoundPairs(JoinedRows):
         offset, offset_without: of the layer; of no units where the latents are enough.
         like: float32 [n], correlation of what the reconstructions and the scenes differ in.
         outside: float32 [n], share of the squared difference of the reconstructions outside the object's place.
-        wander: float32 [n], how far features move if the scene is optimised towards itself, in parts of the response.
     """
 
-    FIELDS: ClassVar = dict.fromkeys(
-        ("z", "z_without", "offset", "offset_without", "like", "outside", "wander"), concat
-    )
+    FIELDS: ClassVar = dict.fromkeys(("z", "z_without", "offset", "offset_without", "like", "outside"), concat)
 
     def __init__(self, latent: int, offset: tuple[int, ...]) -> None:
         self.z, self.z_without = torch.zeros(2, 0, latent)
         self.offset, self.offset_without = torch.zeros(2, 0, *offset)
-        self.like, self.outside, self.wander = torch.zeros(3, 0)
+        self.like, self.outside = torch.zeros(2, 0)
 
     z: Tensor
     z_without: Tensor
@@ -73,7 +68,6 @@ class FoundPairs(JoinedRows):
     offset_without: Tensor
     like: Tensor
     outside: Tensor
-    wander: Tensor
 
     def features(self, generator: Generator, layer: str, rows: slice) -> tuple[Features, Features]:
         """Return the features of a layer for the scenes with the object, and without it."""
@@ -85,18 +79,16 @@ class FoundPairs(JoinedRows):
 
     def refusal(self) -> str:
         """Return why nothing can be said of these pairs; empty where it can."""
-        like, wander = float(self.like.median()), float(self.wander.median())
-        if like >= LIKE and wander <= WANDER:  # NaN is refused
+        if float(self.like.median()) >= LIKE:  # NaN is refused
             return ""
         return f"Scene pairs were not compared: the model does not draw what they differ in exactly enough. {self}"
 
     def __str__(self) -> str:
-        like, outside, wander = (float(own.median()) for own in (self.like, self.outside, self.wander))
+        like, outside = (float(own.median()) for own in (self.like, self.outside))
         return (
             f"How exactly the {len(self.like)} pairs are drawn, medians: the difference of the reconstructions "
-            f"correlates with that of the scenes at {like:.2f} (at least {LIKE} is asked for), {outside:.0%} of its "
-            f"energy is outside the object's place, and optimising without any difference gives {wander:.0%} of the "
-            f"response (at most {WANDER:.0%})."
+            f"correlates with that of the scenes at {like:.2f} (at least {LIKE} is needed), and {outside:.0%} of "
+            "its energy is outside the object's place."
         )
 
 
@@ -135,10 +127,8 @@ def _invert(photographs: Photographs, drawn: ModelImages, pairs: ScenePairs, ids
     one = inverted(inverter, without, start)
     if isinstance(inverter, OffsetInverter):
         other = inverter.changed(shown, one)
-        wander = _moved(generator, inverter.layer, one, inverter.changed(without, one))
-        wander /= _moved(generator, inverter.layer, one, other).clamp(min=1e-12)
     else:
-        other, wander = inverted(inverter, shown, start), torch.zeros(len(shown))
+        other = inverted(inverter, shown, start)
     change, where = other.images - one.images, torch.from_numpy(pairs.where[rows]).to(generator.device)
     found = FoundPairs(one.z.flatten(1).shape[1], tuple(one.offset.shape[1:]))
     found.update(
@@ -148,7 +138,6 @@ def _invert(photographs: Photographs, drawn: ModelImages, pairs: ScenePairs, ids
         one.offset,
         _correlation(change, shown - without),
         _outside(change, where),
-        wander,
     )
     report_progress(len(ids))
     return found
@@ -162,11 +151,6 @@ def scenes_of(images: Bytes) -> Images:
 def _features(generator: Generator, layer: str, z: Latents, offset: Features) -> Features:
     edits = [Offset(layer, offset)] if offset.shape[1] else []
     return generator.observe(z, [layer], edits).features[layer].float()
-
-
-def _moved(generator: Generator, layer: str, one: Inverted, other: Inverted) -> Float[Tensor, " b"]:
-    before, after = (_features(generator, layer, own.z, own.offset) for own in (one, other))
-    return (after - before).abs().sum((1, 2, 3))
 
 
 def _correlation(one: Images, other: Images) -> Float[Tensor, " b"]:

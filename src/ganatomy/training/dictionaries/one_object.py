@@ -33,7 +33,7 @@ from ganatomy.training.dictionaries.spec import DictionarySpec
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class OneObject:
     """The measure, if there is one, what is to be said of it, and the scene pairs."""
 
     measures: tuple[Measure, ...] = ()
@@ -49,7 +49,7 @@ def one_object(
     directory: Path,
     engine: Engine,
     progress: Progress | None,
-) -> Compared:
+) -> OneObject:
     """Return how far features respond to one kind of object; inversions go on where they were stopped.
 
     Args:
@@ -61,17 +61,17 @@ def one_object(
     """
     subject, category = model.subject, spec.grammar or category_of(generator_of(spec))
     if (sentence := no_pairs(subject, category)) or not category:
-        return Compared(notes=(sentence,))
+        return OneObject(notes=(sentence,))
     measured = partial(pair_measure, layer=model.layer, dictionaries=dictionaries, draws=spec.draws, seed=spec.seed)
     size = subject.observe(subject.latents(range(1), spec.seed), ()).images.shape[-1]
     if takes_noised(subject):
         scenes = open_pairs(category, spec.pairs, size, spec.seed)
-        return Compared((measured(noised_pairs(subject, model.layer, scenes, spec.seed), scenes=scenes),), (), scenes)
+        return OneObject((measured(noised_pairs(subject, model.layer, scenes, spec.seed), scenes=scenes),), (), scenes)
     assert isinstance(subject, Generator)
     try:
         optimised = inverter_of(subject, None).way == "optimisation"
     except BadModel as error:
-        return Compared(notes=(f"Scene pairs were not compared: {error}.",))
+        return OneObject(notes=(f"Scene pairs were not compared: {error}.",))
     count = min(spec.pairs, OPTIMISED) if optimised else spec.pairs
     scenes, layer = open_pairs(category, count, size, spec.seed), model.layer
     pair_spec = PairSpec(
@@ -82,5 +82,5 @@ def one_object(
     itself = dataclasses.replace(source, models=own, run=RUN)
     found = invert_pairs(itself, pair_spec, joined(scenes), directory, engine, progress)
     if refusal := found.refusal():
-        return Compared(notes=(refusal,))
-    return Compared((measured(partial(found.features, subject, layer), scenes=scenes),), (str(found),), scenes)
+        return OneObject(notes=(refusal,))
+    return OneObject((measured(partial(found.features, subject, layer), scenes=scenes),), (str(found),), scenes)
