@@ -155,7 +155,7 @@ def test_ones_at_the_end_are_no_places() -> None:
     ("spec", "code", "fact"),
     [
         ("colors", "bad-model", "bundled:scenes"),
-        ("nothing", "unknown-name", "bundled, clip, inception, torch, unet"),
+        ("nothing", "unknown-name", "bundled, caption, clip, inception, torch, unet"),
         ("bundled:church", "unknown-name", "church"),
         ("bundled:scenes?width=4", "unknown-name", "width"),
         ("unet:nowhere.safetensors", "bad-file", "nowhere.safetensors"),
