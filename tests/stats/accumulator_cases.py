@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.experiments.causal.ace import ConceptShares
+from ganatomy.experiments.causal.caption_words import Texts
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effect_tally import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
@@ -32,6 +33,7 @@ from ganatomy.stats.predictions import Predictions
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.wasserstein import Patches
 from ganatomy.training.dictionaries.edits import EditedPixels
+from ganatomy.training.dictionaries.inverted_pairs import FoundPairs
 
 IMAGES = 12
 UNITS, CONCEPTS = 3, 4
@@ -332,6 +334,14 @@ EDITED_PIXELS = dict(
 
 CPU, IDS, WHOLE = torch.device("cpu"), torch.arange(IMAGES), slice(0, IMAGES)
 
+LETTERS = torch.arange(97, 97 + IMAGES, dtype=torch.uint8)
+FOUND_PAIRS = {
+    **{name: torch.rand(IMAGES, UNITS, generator=GENERATOR) for name in ("z", "z_without")},
+    **{name: torch.rand(IMAGES, UNITS, 2, 2, generator=GENERATOR) for name in ("offset", "offset_without")},
+    **{name: torch.rand(IMAGES, generator=GENERATOR) for name in ("like", "outside")},
+}
+
+
 CASES = [
     Case(
         lambda: Agreement(LEVELS, CONCEPTS, 10**6),
@@ -505,5 +515,17 @@ CASES = [
         lambda images: tuple(each[images] for each in EDITED_PIXELS.values()),
         lambda: EDITED_PIXELS,
         lambda: EditedPixels(5, CONCEPTS),
+    ),
+    Case(
+        Texts,
+        lambda images: (LETTERS[images],),
+        lambda: {"letters": LETTERS},
+        lambda: WordTable(3, 4),
+    ),
+    Case(
+        lambda: FoundPairs(UNITS, (UNITS, 2, 2)),
+        lambda images: tuple(each[images] for each in FOUND_PAIRS.values()),
+        lambda: FOUND_PAIRS,
+        lambda: FoundPairs(UNITS, (UNITS, 1, 1)),
     ),
 ]
