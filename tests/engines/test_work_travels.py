@@ -61,6 +61,7 @@ def test_a_shard_of_every_experiment_is_counted_where_no_study_is(
         before = len(sent)
         small_run(name, engine=spy)
         assert len(sent) > before, f"{name} counts nothing by the shard"
+    small_run("describe", engine=spy, describer="torch:planted_words:Sayer", words=None, out="studies/captions")
     written = {
         name for file in Path(experiments.__path__[0]).rglob("*.py") for name in re.findall(PARTS, file.read_text())
     }
