@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -125,8 +125,7 @@ def _invert(photographs: Photographs, drawn: ModelImages, pairs: ScenePairs, ids
     shown, without = (scenes_of(own[rows]).to(generator.device) for own in (pairs.shown, pairs.without))
     start, _ = photographs.nearest(without, drawn)
     one = inverted(inverter, without, start)
-    going_on = isinstance(inverter, OffsetInverter)
-    other = cast("OffsetInverter", inverter).changed(shown, one) if going_on else inverted(inverter, shown, start)
+    other = inverter.changed(shown, one) if isinstance(inverter, OffsetInverter) else inverted(inverter, shown, start)
     change, where = other.images - one.images, torch.from_numpy(pairs.where[rows]).to(generator.device)
     found = FoundPairs(one.z.flatten(1).shape[1], tuple(one.offset.shape[1:]))
     found.update(
