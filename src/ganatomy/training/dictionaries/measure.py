@@ -15,8 +15,6 @@ Drawn = npt.NDArray[np.float64]
 """[1 + draws]: a number as found, then in every resample."""
 ROUNDING = 1e-9
 """Errors that are so small a part of a number are rounding."""
-ROUNDING = 1e-9
-"""Errors that are so small a part of a number are rounding."""
 PAIRED = ("measure", "title", "autoencoder", "untrained", "difference", "error", "low", "high", "separates", "sentence")
 
 

@@ -83,4 +83,7 @@ def one_object(
     found = invert_pairs(itself, pair_spec, joined(scenes), directory, engine, progress)
     if refusal := found.refusal():
         return OneObject(notes=(refusal,))
-    return OneObject((measured(partial(found.features, subject, layer), scenes=scenes),), (str(found),), scenes)
+    notes = [str(found)]
+    if count < spec.pairs:
+        notes.append(f"At most {count} pairs of each kind were taken, as each takes an optimisation.")
+    return OneObject((measured(partial(found.features, subject, layer), scenes=scenes),), tuple(notes), scenes)
