@@ -845,8 +845,8 @@ def describe(
         describer: name of a model that describes images and words by vectors of one space, ``clip:DIR`` or a module
             with a method ``words``; or of one that writes captions, ``caption:DIR`` or a module with a method
             ``captions``; as in `open_features`.
-        words: to choose from, with commas between them, or a list; or a file with one a line. A model that writes
-            captions needs none: they are then those of its captions.
+        words: to choose from, with commas between them, or a list; or a file with one a line. If they are not given,
+            those of the captions that the model writes.
         units: which units; all, if they are not given.
         images: how many random images the images of a unit are compared with (200).
         top: how many images show a unit: of those that the dissection keeps, the ones where it is greatest (10).
