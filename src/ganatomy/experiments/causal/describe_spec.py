@@ -67,8 +67,8 @@ class Question:
     """What a person gives.
 
     Attributes:
-        words: to choose from, with commas between them, or a list; or a file with one a line. If they are not given, those
-            of the captions that the model writes.
+        words: to choose from, with commas between them, or a list; or a file with one a line. If they are not given,
+            those of the captions that the model writes.
         layer: where the units are; the only one that was dissected, if it is not given.
         units: which units; all, if they are not given.
     """
