@@ -14,7 +14,7 @@ from ganatomy.core.resample import Grid
 from ganatomy.core.tensor_types import Features
 from ganatomy.stats.base import Accumulator, Merge
 from ganatomy.stats.kernels import sort_out
-from ganatomy.stats.sparse import edges, values_in_squares
+from ganatomy.stats.sparse import edges, values_in_strips
 
 CELLS = 1 << 16
 """Interpolation in float32 is wrong by at most an eighth of such a cell, so a value is at most one cell off."""
@@ -78,7 +78,7 @@ def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDAr
     only counted.
     """
     cut = tuple(edges(low, points) for (low, _), points in zip(axes, maps.shape[-2:], strict=True))
-    few, values = values_in_squares(maps, unit, axes, cut, np.empty((maps[:, unit].size, 3), np.int64))
+    few, values = values_in_strips(maps, unit, axes, cut, np.empty((maps[:, unit].size, 4), np.int64))
     if few:
         values.sort()
         below, zeros = np.searchsorted(values, 0.0), maps.shape[0] * len(axes[0][0]) * len(axes[1][0]) - len(values)

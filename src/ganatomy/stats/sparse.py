@@ -1,8 +1,8 @@
 """Counting maps that are 0 almost everywhere, such as the features of a sparse autoencoder.
 
 A pixel between four zeros of the grid is exactly 0, and in the lowest bin, which nobody counts (see `rows`). So only
-*squares* between four points of the grid that are not all 0 are looked at, and time grows with the entries that are not
-0. A value is computed in float64, in the order of `value_at`, so counts are those of the other loops.
+*strips* are looked at: squares between four points of the grid that are not all 0, those of a row that follow each
+other as one. Time grows with the entries that are not 0. A value is computed in float64, in the order of `value_at`, so counts are those of the other loops.
 """
 
 from typing import Any, no_type_check
@@ -15,7 +15,7 @@ from ganatomy.stats.combinations import Combinations, Numbers, numbers
 from ganatomy.stats.crossings import lay_cells
 
 SPARSE = 0.2
-"""Up to this share of pixels that may not be 0 a unit is counted by squares."""
+"""Up to this share of pixels that may not be 0 a unit is counted by strips."""
 CELLS = 256
 MAGNITUDE = np.int32(0x7FFFFFFF)
 """The bits of a float32 that are all 0 in 0 and in -0."""
@@ -46,12 +46,12 @@ def room(labels: Combinations, points: int) -> tuple[npt.NDArray[Any], ...]:
     """Return what `count_sparse` works in, for maps of so many points.
 
     Returns:
-        Squares; counts by combination, and which of them are used; rows by concept; places and bins of a square.
+        Strips; counts by combination, and which of them are used; rows by concept; places and bins of a strip.
     """
     concepts = np.full((2, len(labels.concepts)), -1, np.int64)
     counts = np.zeros((2, labels.count * labels.bins), np.uint32)
-    square = (np.empty(labels.pixels.shape[1], np.uint32) for _ in range(2))
-    return np.empty((points, 3), np.int64), counts, np.empty((2, labels.count), np.int64), concepts, *square
+    strip = (np.empty(labels.pixels.shape[1], np.uint32) for _ in range(2))
+    return np.empty((points, 4), np.int64), counts, np.empty((2, labels.count), np.int64), concepts, *strip
 
 
 @compiled
@@ -67,22 +67,22 @@ def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room,
         begins, kept: see `Bins`.
         labels, room: see `laid_out` and `room`.
         rows: to be written, see `UnitRows`.
-        dense: int64, to be written: those of the units that have too many squares, and have no rows.
+        dense: int64, to be written: those of the units that have too many strips, and have no rows.
 
     Returns:
         How many units were looked at, how many rows they have, and how many are in `dense`.
     """
-    squares, concepts = room[0], room[3]
+    strips, concepts = room[0], room[3]
     done, filled, left_out = 0, 0, 0
     while done < units.shape[0] and filled + concepts.size <= rows[0].shape[0]:
         u = units[done]
-        found = find_squares(features, u, cut, squares) if levels[u, 0] >= 0 else -1
+        found = find_strips(features, u, cut, strips) if levels[u, 0] >= 0 else -1
         if found < 0:
             dense[left_out] = u
             left_out += 1
         elif found:
             bins = kept[begins[u] : begins[u + 1]]
-            used = _count_squares(features, u, axes, cut, levels[u], bins, labels, room, found)
+            used = _count_strips(features, u, axes, cut, levels[u], bins, labels, room, found)
             filled = _collect(u, 1 + bins.shape[0], labels, room, used, rows, filled)
         done += 1
     return done, filled, left_out
@@ -90,13 +90,13 @@ def count_sparse(features, units, axes, cut, levels, begins, kept, labels, room,
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def find_squares(features, u, cut, squares):  # pragma: no cover
-    """Write the squares of a unit that are not all 0; return how many, or -1 if they are too many to pay.
+def find_strips(features, u, cut, strips):  # pragma: no cover
+    """Write the strips of a unit that are not all 0; return how many, or -1 if they are too many to pay.
 
     Args:
         features: float32 [b, units, h, w]; `u` is the unit.
         cut: `edges` of the rows and of the columns.
-        squares: int64 [b * h * w, 3], image, row, and column of each.
+        strips: int64 [b * h * w, 4], image, row, first column, and the one after the last of each.
     """
     batch, _, h, w = features.shape
     bits, either = features.view(np.int32), np.empty(w + 1, np.int32)  # whole numbers become vectors
@@ -116,11 +116,17 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
             for x in range(w):
                 either[x] = (plane[y, x] | plane[below, x]) & MAGNITUDE
             either[w] = either[w - 1]
-            for x in range(w):
-                if either[x] | either[x + 1]:
-                    squares[found, 0], squares[found, 1], squares[found, 2] = b, y, x
-                    found += 1
-                    pixels += (down[y + 1] - down[y]) * (right[x + 1] - right[x])
+            x = 0
+            while x < w:
+                if not either[x] | either[x + 1]:
+                    x += 1
+                    continue
+                strips[found, 0], strips[found, 1], strips[found, 2] = b, y, x
+                while x < w and either[x] | either[x + 1]:
+                    x += 1
+                strips[found, 3] = x
+                pixels += (down[y + 1] - down[y]) * (right[x] - right[strips[found, 2]])
+                found += 1
         if pixels > most:
             return -1
     return found
@@ -128,26 +134,27 @@ def find_squares(features, u, cut, squares):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def values_in_squares(features, u, axes, cut, squares):  # pragma: no cover
-    """Return whether a unit has few squares that are not all 0, and its resampled activations in them, float64.
+def values_in_strips(features, u, axes, cut, strips):  # pragma: no cover
+    """Return whether a unit has few strips that are not all 0, and its resampled activations in them, float64.
 
     Args:
-        features, u, cut, squares: as for `find_squares`.
+        features, u, cut, strips: as for `find_strips`.
         axes: as for `count_unit`.
     """
-    found = find_squares(features, u, cut, squares)
+    found = find_strips(features, u, cut, strips)
     pixels = 0
     for s in range(found):
-        _, top, left = squares[s]
-        pixels += (cut[0][top + 1] - cut[0][top]) * (cut[1][left + 1] - cut[1][left])
+        _, top, first, end = strips[s]
+        pixels += (cut[0][top + 1] - cut[0][top]) * (cut[1][end] - cut[1][first])
     values, n = np.empty(pixels), 0
     width = axes[1][0].shape[0]
     upper, lower = np.empty(width), np.empty(width)
     for s in range(found):
-        b, top, left = squares[s]
-        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        b, top, first, end = strips[s]
+        begin, end = cut[1][first], cut[1][end]
+        _widen_strip(features[b, u], top, axes[1], begin, end, upper, lower)
         for y in range(cut[0][top], cut[0][top + 1]):
-            for x in range(cut[1][left], cut[1][left + 1]):
+            for x in range(begin, end):
                 values[n] = upper[x] + axes[0][1][y] * (lower[x] - upper[x])
                 n += 1
     return found >= 0, values
@@ -165,34 +172,36 @@ def _any(bits):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _count_squares(features, u, axes, cut, levels, bins, labels, room, found):  # pragma: no cover
-    """Count the pixels of some squares by combination and bin; return how many combinations of each kind have any.
+def _count_strips(features, u, axes, cut, levels, bins, labels, room, found):  # pragma: no cover
+    """Count the pixels of some strips by combination and bin; return how many combinations of each kind have any.
 
     Only the bins that are kept are counted, from column 1 on; column 0 marks that a combination has any.
     """
     pixels = labels[0]
-    squares, counts, used, _, places, found_bins = room
-    cuts = np.empty(bins.shape[0])
+    strips, counts, used, _, places, found_bins = room
+    cuts = np.full(bins.shape[0] + 1, np.inf)
     for i in range(bins.shape[0]):
         cuts[i] = levels[bins[i] - 1]
     below = np.empty(CELLS + 1, np.uint8)
-    start, scale = lay_cells(cuts, below)
+    start, scale = lay_cells(cuts[:-1], below)
     width, even = axes[1][0].shape[0], pixels.shape[0] // 2 * 2
     last = uint32(counts.shape[1] - levels.shape[0] - 1)
     upper, lower, values, cells = np.empty(width), np.empty(width), np.empty(width), np.empty(width, np.int32)
     n, m = 0, 0
     for s in range(found):
-        b, top, left = squares[s, 0], squares[s, 1], squares[s, 2]
-        _widen_square(features[b, u], top, left, axes[1][1], cut[1], upper, lower)
+        b, top = strips[s, 0], strips[s, 1]
+        begin, end = cut[1][strips[s, 2]], cut[1][strips[s, 3]]
+        _widen_strip(features[b, u], top, axes[1], begin, end, upper, lower)
         above = 0
         for y in range(cut[0][top], cut[0][top + 1]):
             weight = axes[0][1][y]
-            for x in range(cut[1][left], cut[1][left + 1]):  # a loop of its own becomes vectors
+            for x in range(begin, end):  # a loop of its own becomes vectors
                 value = values[x] = upper[x] + weight * (lower[x] - upper[x])
                 cells[x] = np.int32(min(max((value - start) * scale, 0.0), CELLS - 1.0))
-            for x in range(cut[1][left], cut[1][left + 1]):
+            for x in range(begin, end):
                 value, k = values[x], np.int64(below[min(uint32(cells[x]), uint32(CELLS - 1))])  # of NaN it is any
-                while k < cuts.shape[0] and value > cuts[k]:
+                k += value > cuts[k]  # one more at most, nearly always
+                while value > cuts[k]:
                     k += 1
                 places[above] = y * width + x
                 found_bins[above] = k
@@ -234,12 +243,15 @@ def _count(b, places, bins, above, labels, last, counts, used, n):  # pragma: no
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _widen_square(plane, top, left, weight, right, upper, lower):  # pragma: no cover
-    """Write a square's values on its upper and lower side, at its columns of pixels."""
-    bottom, after = min(top + 1, plane.shape[0] - 1), min(left + 1, plane.shape[1] - 1)
-    a, b = np.float64(plane[top, left]), np.float64(plane[top, after])
-    c, d = np.float64(plane[bottom, left]), np.float64(plane[bottom, after])
-    for x in range(right[left], right[left + 1]):
+def _widen_strip(plane, top, columns, begin, end, upper, lower):  # pragma: no cover
+    """Write the values on the upper and lower side of a strip, at its columns of pixels."""
+    low, weight = columns
+    bottom, last = min(top + 1, plane.shape[0] - 1), plane.shape[1] - 1
+    for x in range(begin, end):
+        left = np.int64(low[x])
+        right = min(left + 1, last)
+        a, b = np.float64(plane[top, left]), np.float64(plane[top, right])
+        c, d = np.float64(plane[bottom, left]), np.float64(plane[bottom, right])
         upper[x] = a + weight[x] * (b - a)
         lower[x] = c + weight[x] * (d - c)
 
