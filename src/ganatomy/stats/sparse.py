@@ -105,8 +105,6 @@ def find_strips(features, u, cut, strips):  # pragma: no cover
     found, pixels = 0, 0
     for b in range(batch):
         plane = bits[b, u]
-        if not _any(plane.reshape(-1)):
-            continue
         before = _any(plane[0])
         for y in range(h):
             below = min(y + 1, h - 1)
