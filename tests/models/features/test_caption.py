@@ -85,3 +85,39 @@ def test_clip_writes_no_captions(tmp_path: Path) -> None:
     save(tmp_path / "clip", "clip")
     with mistake("bad-file", "clip", "captions"):
         open_features(f"caption:{tmp_path / 'clip'}")
+
+
+SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+VISION = {**SMALL, "image_size": 32, "patch_size": 8}
+TOKENS = {"vocab_size": 1082, "bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+
+
+def git() -> Any:
+    return transformers.GitForCausalLM(transformers.GitConfig(vision_config=VISION, **SMALL, **TOKENS))
+
+
+def vit_gpt2() -> Any:
+    text = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, add_cross_attention=True, **TOKENS)
+    kind = transformers.VisionEncoderDecoderConfig
+    config = kind.from_encoder_decoder_configs(transformers.ViTConfig(**VISION), text)
+    config.decoder_start_token_id, config.eos_token_id, config.pad_token_id = 101, 102, 0
+    return transformers.VisionEncoderDecoderModel(config=config)
+
+
+@pytest.mark.parametrize("build", [git, vit_gpt2])
+def test_captions_of_other_kinds_are_those_of_the_model(build: Callable[[], Any], tmp_path: Path) -> None:
+    save_word_pieces(tmp_path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build().eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    network = open_features(f"caption:{tmp_path}?length=5")
+    assert isinstance(network, CaptionNetwork)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = network.captions(images)
+    with torch.no_grad():
+        tokens = model.generate(pixel_values=images, max_new_tokens=5, do_sample=False, num_beams=1)
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(str(tmp_path))
+    assert found == tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    assert any(found)

@@ -46,10 +46,10 @@ class Texts(JoinedRows):
 
     letters: Tensor
 
-    def add(self, captions: Iterable[str]) -> None:
-        """Take in captions."""
+    def add(self, captions: Iterable[str], *more: Tensor) -> None:
+        """Take in captions, and rows of the other tables, where there are any."""
         lines = "".join(f"{' '.join(each.split())}\n" for each in captions).encode("utf-8", "replace")
-        self.update(torch.tensor(list(lines), dtype=torch.uint8))
+        self.update(torch.tensor(list(lines), dtype=torch.uint8), *more)
 
     def captions(self) -> list[str]:
         """Return all captions."""

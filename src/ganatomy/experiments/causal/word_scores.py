@@ -155,6 +155,13 @@ class Seen(NamedTuple):
     after: Tensor
     random: Tensor
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Seen]", words: int) -> "Seen":
+        """Return what several batches of images say, or none."""
+        empty = torch.zeros(0, words)
+        none = cls(torch.zeros(0, dtype=torch.long), empty, empty, empty)
+        return cls(*(torch.cat(each) for each in zip(none, *parts, strict=True)))
+
 
 def _mean_and_error(rows: Float[Tensor, "k w"]) -> Float[Tensor, "w 2"]:
     """Return means and standard errors over rows; NaN for none, and for the error of one."""
