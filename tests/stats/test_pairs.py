@@ -71,6 +71,16 @@ def test_a_last_image_without_a_partner_is_of_no_block_and_has_no_control() -> N
     assert torch.equal(odd.groups, even.groups)
 
 
+@pytest.mark.parametrize("units", [slice(0, 1), slice(1, 3)])
+def test_some_units_are_cut_out_with_all_that_is_counted_of_them(units: slice) -> None:
+    whole = counts_of(range(IMAGES))
+    own = whole.cut(units)
+    for name, axis in {"null": 1, "on": 2, "curves": 1, "groups": 1, "both": 2, "kept": 0, "levels": 0}.items():
+        wanted = getattr(whole, name)[(slice(None),) * axis + (units,)]
+        assert torch.equal(getattr(own, name), wanted), name
+    assert bool(whole.null.any())
+
+
 def counts_of(images: range) -> PairCounts:
     table = PairCounts(WANTED, range(IMAGES), 16)
     if len(images):

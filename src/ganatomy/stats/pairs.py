@@ -22,7 +22,7 @@ from ganatomy.stats.rows import Bins, UnitRows, add_pairs
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
-UNITS = {"levels": 0, "level": 0, "null_level": 0, "kept": 0, "null_both": 1, "group_bins": 1, "both": 2}
+UNITS = {"levels": 0, "level": 0, "null_level": 0, "kept": 0, "null_both": 0, "group_bins": 1, "both": 2}
 """The axis of units of what has one."""
 BINS = ("bins", "kept_bins")
 """What has the bins of all units, one after the other, on its last axis."""
