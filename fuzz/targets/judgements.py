@@ -81,7 +81,7 @@ def _read(root: Path) -> None:
 
     try:
         options = described(root / "options.json")
-    except ValueError:
+    except (ValueError, RecursionError):
         options = OPTIONS
     if not isinstance(options, dict):
         options = OPTIONS
