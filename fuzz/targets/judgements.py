@@ -1,6 +1,7 @@
 """A judgement of an autoencoder in a directory that somebody else sent, finished or half finished: gone on with."""
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,32 @@ def seeds() -> list[Tree]:
 
 
 def read(root: Path) -> None:
-    """Go on with it, and list it; what was found is whole and lies there."""
+    """Go on with it, and list it; what was found is whole and lies there. What is refused is left as it was."""
+    from ganatomy.core.errors import GanatomyError
+
+    given, names = _given(root), _names(root)
+    try:
+        _read(root)
+    except GanatomyError:
+        lost = names - _names(root)
+        assert not lost, f"lost: {sorted(lost)}"
+        raise
+    finally:
+        assert _given(root) == given, "what was given has changed"
+
+
+def _names(root: Path) -> set[str]:
+    """Return the files, but for locks."""
+    return {f"{folder}/{name}" for folder, _, files in os.walk(root) for name in files if not name.startswith(".")}
+
+
+def _given(root: Path) -> dict[str, bytes]:
+    """Return what is read and never written."""
+    paths = (root / "roles.safetensors", root / "options.json")
+    return {path.name: path.read_bytes() for path in paths if path.is_file() and not path.is_symlink()}
+
+
+def _read(root: Path) -> None:
     import pandas as pd
 
     import ganatomy
@@ -55,7 +81,7 @@ def read(root: Path) -> None:
 
     try:
         options = described(root / "options.json")
-    except ValueError:
+    except (ValueError, RecursionError):
         options = OPTIONS
     if not isinstance(options, dict):
         options = OPTIONS

@@ -277,3 +277,5 @@ def test_a_study_is_not_overwritten(three: Comparison, home: Path, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with mistake("bad-file", tmp_path / "file"):
         write_comparison(three, tmp_path / "file")
+    with mistake("study-error", tmp_path / "file" / "out", "cannot write"):
+        write_comparison(three, tmp_path / "file" / "out")

@@ -33,7 +33,7 @@ from ganatomy.training.dictionaries.single_objects import (
     pair_measure,
     takes_noised,
 )
-from ganatomy.training.dictionaries.spec import NAMES, DictionarySpec
+from ganatomy.training.dictionaries.spec import NAMES, OWN, UNTRAINED, DictionarySpec
 from ganatomy.training.dictionaries.written import principal_rows
 
 PLANTED = "sae:planted:?layer=layer2&file={}"
@@ -175,6 +175,12 @@ def test_what_separates_says_for_whom(low: bool, better: str) -> None:
     assert found.separates
     assert found.better == better.split()[0]
     assert f"in favour of the {better} (difference +1, 95 % interval +0.7" in found.sentence
+
+
+def test_the_interval_has_the_unit_and_nothing_is_no_plus() -> None:
+    same = np.array([0.1, 0.1, 0.1])
+    found = Measure("dead", "dead features", "", {OWN: same, UNTRAINED: same}, 9, share=True).separation()
+    assert found.sentence.endswith("(difference 0 %, 95 % interval 0 to 0 %).")
 
 
 def test_without_resamples_nothing_is_said() -> None:

@@ -2,7 +2,7 @@
 
 import socket
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from ganatomy.core.errors import BadFile, BadModel
@@ -11,6 +11,15 @@ from ganatomy.models.generators import Generator, Observation, Subject, open_sub
 from ganatomy.models.segmenters import Segmenter, open_segmenter
 from ganatomy.models.segmenters.labels import DatasetLabels
 from ganatomy.models.segmenters.protocol import check_labels, check_range
+
+
+@dataclass
+class Opened:
+    """The models of a pair as far as they are open, and whether the labels were found to be concepts."""
+
+    subject: Subject | None = None
+    segmenter: Segmenter | None = None
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,22 +33,26 @@ class ModelPair:
         generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.
         device: where models that are opened by name compute.
         known: fingerprints of both where they were opened before they travelled; None for any.
+        opened: the models that stand behind the names; those that are open already are taken as they are.
     """
 
     generator_given: str | Subject
     segmenter_given: str | Segmenter
     device: str
     known: tuple[str | None, str | None] = field(default=(None, None), compare=False, repr=False)
+    opened: Opened = field(default_factory=Opened, compare=False, repr=False)
 
-    @cached_property
+    @property
     def subject(self) -> Subject:
         """What is dissected."""
         given = self.generator_given
         if not isinstance(given, str):
             return given
-        subject = open_subject(given, self.device)
-        check_same(given, subject.fingerprint, self.known[0])
-        return subject
+        if self.opened.subject is None:
+            subject = open_subject(given, self.device)
+            check_same(given, subject.fingerprint, self.known[0])
+            self.opened.subject = subject
+        return self.opened.subject
 
     @property
     def generator(self) -> Generator:
@@ -48,22 +61,21 @@ class ModelPair:
             raise BadModel(f"{name_of(self.generator_given)} looks at images and draws none; this takes a generator")
         return self.subject
 
-    @cached_property
+    @property
     def segmenter(self) -> Segmenter:
         """The segmenter."""
         given = self.segmenter_given
         if not isinstance(given, str):
             return given
-        segmenter = open_segmenter(given, self.device)
-        check_same(given, segmenter.fingerprint, self.known[1])
-        return segmenter
+        if self.opened.segmenter is None:
+            segmenter = open_segmenter(given, self.device)
+            check_same(given, segmenter.fingerprint, self.known[1])
+            self.opened.segmenter = segmenter
+        return self.opened.segmenter
 
     def with_segmenter(self, segmenter: str) -> "ModelPair":
         """Return the same subject, which stays open, with another segmenter."""
-        other = ModelPair(self.generator_given, segmenter, self.device)
-        if "subject" in self.__dict__:
-            other.__dict__["subject"] = self.subject
-        return other
+        return ModelPair(self.generator_given, segmenter, self.device, opened=Opened(self.opened.subject))
 
     def labels(self, seen: Observation) -> Labels:
         """Return the labels of what was seen: those that came with the images, if the segmenter stands for them.
@@ -76,16 +88,16 @@ class ModelPair:
             return segmenter.of(seen.shown)
         labels = segmenter(seen.images)
         check_labels(labels, seen.images, segmenter, name)
-        if not self.__dict__.get("checked"):
+        if not self.opened.checked:
             check_range(labels, segmenter.vocabulary, name)
-            self.__dict__["checked"] = True
+            self.opened.checked = True
         return labels
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = self.generator_given, self.segmenter_given, self.device
         if not all(isinstance(each, str) for each in given):
             return ModelPair, given
-        opened = (self.__dict__.get(name) for name in ("subject", "segmenter"))
+        opened = self.opened.subject, self.opened.segmenter
         known = (model.fingerprint if model else own for model, own in zip(opened, self.known, strict=True))
         return _arrived, (*given, tuple(known))
 

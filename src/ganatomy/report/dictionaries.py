@@ -117,7 +117,7 @@ def judgement_blocks(found: "Judgement") -> dict[str, Block]:
     """Return the parts of the page by their addresses."""
     lead = (
         "Every measure of every dictionary, on the same images and with equally many active features at a place. Lines "
-        "are 95 % intervals over images."
+        "are 95 % intervals, ± is the standard error: over images, of the response to one object over scene pairs."
     )
     charts = [measure_chart(each) for each in found.measures]
     made = {
@@ -125,7 +125,7 @@ def judgement_blocks(found: "Judgement") -> dict[str, Block]:
         "measures": Block("Measure by measure", lead, figures(*charts)),
         "scenes": _scene_block(found),
         "table": Block(
-            "All of them in one table", "With standard errors.", dictionary_table(found).html() + _numbers(found)
+            "All of them in one table", "± is the standard error.", dictionary_table(found).html() + _numbers(found)
         ),
     }
     return {key: block for key, block in made.items() if block is not None}

@@ -26,6 +26,7 @@ from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.summary import summary_of
 from ganatomy.report.svg import as_file
 from ganatomy.report.tables import ALL, rows
+from ganatomy.study.files import writing
 from ganatomy.study.lock import StudyLock
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def write_comparison(comparison: "Comparison", directory: str | Path) -> Path:
     Raises:
         BadFile: the directory is a study, or a file.
         StudyBusy: another process is writing to it.
+        StudyError: it cannot be written.
     """
     folder = local_path(directory)
     if folder.is_file() or (folder / "study.json").exists():
@@ -48,8 +50,10 @@ def write_comparison(comparison: "Comparison", directory: str | Path) -> Path:
             f"{folder} is a {'file' if folder.is_file() else 'study'}; give a directory for the comparison alone"
         )
     page = folder / "compare.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(StudyLock(folder)):  # two at once would leave the tables of one with the page of the other
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    # two at once would leave the tables of one with the page of the other
+    with writing(folder), contextlib.closing(StudyLock(folder)):
         _write_tables(comparison, folder / "tables")
         _write_figures(comparison, folder / "figures")
         write_text(folder / "compare.json", _record(comparison))

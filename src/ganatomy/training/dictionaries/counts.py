@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ganatomy.experiments.bootstrap import own_labels, resampled
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.study.files import as_bad_file
 from ganatomy.training.dictionaries.measure import Drawn, Measure, ratio
 
 SUBSETS = 200
@@ -69,7 +70,8 @@ def count_measures(dissections: Mapping[str, Dissection], draws: int, seed: int)
 
 
 def _labels(dissection: Dissection, draws: int, seed: int) -> _Labels:
-    own, drawn = own_labels(dissection), resampled(dissection, draws, seed)
+    with as_bad_file(dissection.study.directory):
+        own, drawn = own_labels(dissection), resampled(dissection, draws, seed)
     label, matched, chance = own.label[None], own.matched[None], dissection.scores.false_labels[None]
     if drawn is None:
         return _Labels(label, matched, chance, 0)

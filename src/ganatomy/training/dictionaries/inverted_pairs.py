@@ -87,8 +87,8 @@ class FoundPairs(JoinedRows):
         like, outside = (float(own.median()) for own in (self.like, self.outside))
         return (
             f"How exactly the {len(self.like)} pairs are drawn, medians: the difference of the reconstructions "
-            f"correlates with that of the scenes at {like:.2f} (at least {LIKE} is needed), and {outside:.0%} of "
-            "its energy is outside the object's place."
+            f"correlates with that of the scenes at {like:.2f} (at least {LIKE} is needed), and {100 * outside:.0f} % "
+            "of its energy is outside the object's place."
         )
 
 

@@ -101,12 +101,12 @@ class Measure:
         if not np.isfinite(low):
             return f"{self.title}: whether it separates the autoencoder from the untrained one cannot be said."
         unit, times = (" %", 100) if self.share else ("", 1)
-        found, start, end = (f"{times * each:+.3g}".replace("-", "−") for each in (value, low, high))
+        found, start, end = (f"{times * each:+.3g}".replace("-", "−") if each else "0" for each in (value, low, high))
         does = "does not separate the autoencoder from the untrained one"
         if better:
             name = {OWN: "autoencoder", UNTRAINED: "untrained one"}[better]
             does = f"separates the autoencoder from the untrained one, in favour of the {name}"
-        return f"{self.title}: {does} (difference {found}{unit}, 95 % interval {start} to {end})."
+        return f"{self.title}: {does} (difference {found}{unit}, 95 % interval {start} to {end}{unit})."
 
 
 def interval(drawn: Drawn, freedom: int) -> tuple[float, float, float, float]:

@@ -12,8 +12,8 @@ from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.causal.place_truth import category_of
 from ganatomy.experiments.inversion.invert import RUN
-from ganatomy.experiments.model_pair import ModelPair
-from ganatomy.models.generators import Generator
+from ganatomy.experiments.model_pair import ModelPair, Opened
+from ganatomy.models.generators import Generator, Subject
 from ganatomy.models.generators.basis import BasisSubject
 from ganatomy.models.generators.directions import Directions
 from ganatomy.models.inversion import inverter_of
@@ -77,13 +77,17 @@ def one_object(
     pair_spec = PairSpec(
         **source.names(), layer=layer if optimised else "", seed=spec.seed, category=category, pairs=count
     )
-    own = ModelPair(generator_of(spec), source.models.segmenter_given, source.models.device)
-    own.__dict__["subject"] = subject
-    itself = dataclasses.replace(source, models=own, run=RUN)
+    itself = _of_model(source, generator_of(spec), subject)
     found = invert_pairs(itself, pair_spec, joined(scenes), directory, engine, progress)
     if refusal := found.refusal():
         return OneObject(notes=(refusal,))
-    notes = [str(found)]
-    if count < spec.pairs:
-        notes.append(f"At most {count} pairs of each kind were taken, as each takes an optimisation.")
-    return OneObject((measured(partial(found.features, subject, layer), scenes=scenes),), tuple(notes), scenes)
+    fewer = f"At most {count} pairs of each kind were taken, as each takes an optimisation."
+    notes = (str(found), *([fewer] if count < spec.pairs else ()))
+    return OneObject((measured(partial(found.features, subject, layer), scenes=scenes),), notes, scenes)
+
+
+def _of_model(source: DissectedModel, name: str, subject: Subject) -> DissectedModel:
+    """Return the dissection with the model itself, which is open, without directions."""
+    given = source.models
+    own = ModelPair(name, given.segmenter_given, given.device, opened=Opened(subject))
+    return dataclasses.replace(source, models=own, run=RUN)

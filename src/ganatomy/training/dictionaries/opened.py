@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ganatomy.core.errors import BadValue
 from ganatomy.core.registry import join_name, split_name
-from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.experiments.model_pair import ModelPair, Opened
 from ganatomy.models.generators.autoencoders import read_autoencoder
 from ganatomy.models.generators.basis import BasisSubject, in_basis
 from ganatomy.models.segmenters import open_segmenter
@@ -26,8 +26,9 @@ def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dic
     name = split_name(spec.autoencoder)
     if name.family != FAMILY:
         raise BadValue(f"{spec.autoencoder}: give an autoencoder, sae:GENERATOR?layer=L&file=FILE")
-    pair = ModelPair(spec.autoencoder, spec.segmenter, device)
-    model, segmenter = pair.subject, open_segmenter(spec.segmenter, device)
+    segmenter = open_segmenter(spec.segmenter, device)
+    pair = ModelPair(spec.autoencoder, spec.segmenter, device, opened=Opened(segmenter=segmenter))
+    model = pair.subject
     assert isinstance(model, BasisSubject)
     sparsity = max(1, round(mean_active(model, spec.seed)))
     written = write_dictionaries(model, sparsity, spec.seed, directory)
@@ -35,11 +36,9 @@ def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dic
     for each, path in written.items():
         own = {**name.options, "file": str(path)}
         own.pop("activation", None)
-        opened[each] = ModelPair(join_name(FAMILY, name.argument, own), spec.segmenter, device)
         directions = read_autoencoder(str(path), model.layer, model.subject.layers[model.layer].units)
-        opened[each].__dict__["subject"] = in_basis(model.subject, model.layer, directions)
-    for pair in opened.values():
-        pair.__dict__["segmenter"] = segmenter
+        models = Opened(in_basis(model.subject, model.layer, directions), segmenter)
+        opened[each] = ModelPair(join_name(FAMILY, name.argument, own), spec.segmenter, device, opened=models)
     return opened
 
 
