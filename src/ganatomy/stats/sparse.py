@@ -2,7 +2,8 @@
 
 A pixel between four zeros of the grid is exactly 0, and in the lowest bin, which nobody counts (see `rows`). So only
 *strips* are looked at: squares between four points of the grid that are not all 0, those of a row that follow each
-other as one. Time grows with the entries that are not 0. A value is computed in float64, in the order of `value_at`, so counts are those of the other loops.
+other as one. Time grows with the entries that are not 0. A value is computed in float64, in the order of `value_at`, so
+counts are those of the other loops.
 """
 
 from typing import Any, no_type_check
