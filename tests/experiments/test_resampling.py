@@ -13,6 +13,7 @@ from mistakes import mistake
 
 import ganatomy
 from ganatomy.core.resample import Grid, labels_at, upsample
+from ganatomy.experiments import dissection_stats
 from ganatomy.experiments.bootstrap import block_weights, difference, resampled
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import Changes, Redraws
@@ -221,6 +222,18 @@ def test_counts_are_those_of_the_dissection_with_errors(found: Dissection) -> No
     assert units.iou_error[found.units.label.isna()].isna().all()
     assert units.matched_share[found.units.matched].mean() > 0.9
     assert units.matched_share[~found.units.interpretable].mean() < 0.2
+
+
+def test_units_that_are_kept_in_runs_are_scored_the_same(found: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dissection_stats, "RUN", 3)
+    runs = small()
+    assert list(runs.evaluation.runs("evaluation", "layer1")) != [0]
+    pd.testing.assert_frame_equal(runs.units, found.units)
+    one, other = (resampled(each, 10, 3) for each in (runs, found))
+    assert one is not None
+    assert other is not None
+    assert np.array_equal(one.iou, other.iou)
+    assert np.array_equal(one.matched, other.matched)
 
 
 def test_draws_are_a_function_of_their_seed(found: Dissection) -> None:
