@@ -27,12 +27,14 @@ def percent(value: float, digits: int = 3) -> str:
 
 
 def with_error(value: float, error: float = math.nan, sign: bool = False) -> str:
-    """Return a number with its standard error to two digits, or to three digits without one.
+    """Return a number with its standard error to two digits, or to three digits without one that can be seen.
 
     >>> with_error(0.0699, 0.0026), with_error(-14.1259, 0.4919, sign=True), with_error(412.3, 31), with_error(0.5, 0)
     ('0.0699 ± 0.0026', '−14.13 ± 0.49', '412 ± 31', '0.5')
+    >>> with_error(15.99976, 0.00027)
+    '16'
     """
-    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+    if not (math.isfinite(value) and math.isfinite(error) and error > abs(value) / 10_000):
         return f"{'+' if sign and value > 0 else ''}{number(value)}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:{'+' * sign}.{digits}f} ± {error:.{digits}f}".replace("-", "−")
