@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganatomy.experiments.causal.ace import ConceptShares
 from ganatomy.experiments.causal.caption_words import Texts
+from ganatomy.experiments.causal.captions import UnitTexts
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effect_tally import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
@@ -335,6 +336,7 @@ EDITED_PIXELS = dict(
 CPU, IDS, WHOLE = torch.device("cpu"), torch.arange(IMAGES), slice(0, IMAGES)
 
 LETTERS = torch.arange(97, 97 + IMAGES, dtype=torch.uint8)
+CROPS = torch.arange(IMAGES) % 5
 FOUND_PAIRS = {
     **{name: torch.rand(IMAGES, UNITS, generator=GENERATOR) for name in ("z", "z_without")},
     **{name: torch.rand(IMAGES, UNITS, 2, 2, generator=GENERATOR) for name in ("offset", "offset_without")},
@@ -521,6 +523,12 @@ CASES = [
         lambda images: (LETTERS[images],),
         lambda: {"letters": LETTERS},
         lambda: WordTable(3, 4),
+    ),
+    Case(
+        UnitTexts,
+        lambda images: (LETTERS[images], CROPS[images]),
+        lambda: {"letters": LETTERS, "crops": CROPS},
+        Texts,
     ),
     Case(
         lambda: FoundPairs(UNITS, (UNITS, 2, 2)),
