@@ -21,6 +21,7 @@ from ganatomy.experiments.causal.dissected_model import DissectedModel, open_sou
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.image_crops import crop_means, cropped, crops
 from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import Intervention
@@ -148,7 +149,7 @@ def test_what_is_described_is_ablated_at_each_step(dissected: Dissection, source
     section = found.section()
     assert section.question == "What do 2 units of up1@2..4 draw, in words?"
     assert "greatest at up1@3" in section.blocks[0].lead
-    assert "at each step of up1@2..4" in section.blocks[1].lead
+    assert "in its own images, at up1@2..4." in section.blocks[1].lead
 
 
 @pytest.mark.parametrize(
@@ -186,12 +187,11 @@ def test_a_description_at_one_step_is_that_of_the_layer(source: DissectedModel) 
     ],
 )
 def test_descriptions_refuse_the_same_windows(
-    dissected: Dissection, out: Path, options: dict[str, str], code: str, facts: list[str]
+    source: DissectedModel, options: dict[str, str], code: str, facts: list[str]
 ) -> None:
-    for run in (partial(described, out=out / "new"), partial(ganatomy.ablate, units=[0], images=4)):
+    for take in (describe_spec.named, edited_units):
         with mistake(code, *facts):
-            run(dissected, **options)
-    assert not (out / "new").exists()
+            take(source, {"units": [0], **options})
 
 
 def test_units_are_ranked_at_the_dissected_steps_of_the_window(dissected: Dissection, source: DissectedModel) -> None:

@@ -76,7 +76,7 @@ def describe_section(found: "Descriptions") -> Section:
     marks = [(ERROR, "standard error over images"), (CONTROL, "other units, active there, each ablated alone")]
     chart = describe_chart(found)
     drawn = figures(("Change of the similarity with the description", chart)) if chart.rows else ""
-    at = f", at each step of {where}" if found.spec.edited else ""
+    at = f", at {where}" if found.spec.edited else ""
     tested = (
         f"Each unit was ablated in its own images{at}. "
         "It goes: its similarity falls further than without a random unit there, further than that "
