@@ -14,9 +14,11 @@ class Areas(nn.Module):
     One more number is the same of all images, so that an empty one has a direction, too.
     """
 
+    world = "planted"
+
     def __init__(self) -> None:
         super().__init__()
-        self.segmenter = open_segmenter("planted")
+        self.segmenter = open_segmenter(self.world)
         self.names = [concept.name for concept in self.segmenter.vocabulary[1:]]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -26,6 +28,12 @@ class Areas(nn.Module):
 
     def words(self, texts: Sequence[str]) -> Tensor:
         return torch.stack([torch.tensor([float(name == text) for name in [*self.names, "image"]]) for text in texts])
+
+
+class Colors(Areas):
+    """It sees colors, of any model's images."""
+
+    world = "colors"
 
 
 class Short(Areas):

@@ -818,6 +818,7 @@ def describe(
     describer: str,
     words: str | Sequence[str] | None = None,
     units: Sequence[int] | None = None,
+    at_steps: str | None = None,
     images: int = 200,
     first: int = 1000000,
     seed: int = 0,
@@ -857,7 +858,7 @@ def describe(
         random: so many other units, active in an image, are each ablated there alone, for comparison (2).
         show: of so many units, those that are described best, images are kept, before and after (8).
         shard: images between two savings (50).
-        study, first, seed, out, generator, segmenter: as of `ablate`.
+        study, at_steps, first, seed, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Descriptions", run_experiment("describe", locals()))

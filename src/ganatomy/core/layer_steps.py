@@ -82,10 +82,19 @@ def nearest_layers(layers: Collection[str], window: Sequence[str]) -> list[str]:
     """
     if inside := [layer for layer in window if layer in layers]:
         return inside
-    block, first = split_layer(window[0])
-    middle = (first or 0) + (len(window) - 1) / 2
-    known = [part.step for part in map(split_layer, layers) if part.block == block and part.step]
-    return [at_step(block, min(known, key=lambda step: abs(step - middle)))]
+    block = split_layer(window[0]).block
+    known = [layer for layer in layers if split_layer(layer).block == block and split_layer(layer).step]
+    return [middle_layer(known, window)]
+
+
+def middle_layer(layers: Collection[str], window: Sequence[str]) -> str:
+    """Return that layer of a block whose step is nearest to the middle of a window.
+
+    >>> middle_layer(["up1@1", "up1@3", "up1@4"], ["up1@1", "up1@2", "up1@3", "up1@4"])
+    'up1@3'
+    """
+    middle = (split_layer(window[0]).step or 0) + (len(window) - 1) / 2
+    return min(layers, key=lambda layer: abs((split_layer(layer).step or 0) - middle))
 
 
 def is_window(layers: Sequence[str]) -> bool:

@@ -1,6 +1,7 @@
 """Edits over steps: one choice of units, at each step of a window, beside random units over the same steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -8,12 +9,19 @@ import pytest
 import torch
 from mistakes import mistake
 from tiny_words import save_words
+from torch import Tensor
 
 import ganatomy
+from ganatomy.experiments.causal import describe_spec
 from ganatomy.experiments.causal.best_setting import paper_setting, setting_spec
 from ganatomy.experiments.causal.choice import UnitQuery, default_layers, ranked_layers, select_in_window, take_window
+from ganatomy.experiments.causal.describe import Descriptions
+from ganatomy.experiments.causal.describer import open_describer, random_units, unit_crops
 from ganatomy.experiments.causal.dissected_model import DissectedModel, open_source
 from ganatomy.experiments.causal.effects import Effect
+from ganatomy.experiments.causal.image_crops import crop_means, cropped, crops
+from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import Intervention
@@ -102,6 +110,88 @@ def test_an_insertion_has_a_constant_for_each_step(dissected: Dissection, source
     for layer, edit in edits.items():
         k = layer_pool(source, layer, 16).constant(source.concept(named(dissected)))
         torch.testing.assert_close(edit.value[[1, 4]], k[[1, 4]], rtol=1e-4, atol=1e-5)
+
+
+def described(dissected: Dissection, out: Path, layer: str = "up1", **options: object) -> Descriptions:
+    words = [concept.name for concept in dissected.vocabulary[1:]]
+    small = {"units": [1, 4], "images": 6, "top": 3, "draws": 20, "chance": 0.99, "show": 2, "out": out}
+    given = {"describer": "torch:planted_words:Colors", "words": words, **small, **options}
+    return ganatomy.describe(dissected, layer, **given)
+
+
+def test_what_is_described_is_ablated_at_each_step(dissected: Dissection, source: DissectedModel, out: Path) -> None:
+    found = described(dissected, out, at_steps="2..4")
+    assert (found.spec.layer, found.spec.layers()) == ("up1@3", ["up1@2", "up1@3", "up1@4"])
+    describer, generator, grid = open_describer(source, found.spec), source.models.generator, crops(found.spec.crop)
+    ids = describer.shown_by(4)
+    strip = dissected.top("up1@3", 4)
+    assert ids == strip.ids[:3].tolist(), "those in which the unit is greatest at the dissected step"
+    z = describer.latents(ids)
+    r = generator.observe(z, ["up1@3"]).features["up1@3"]
+
+    def without(units: list[int], steps: Sequence[int]) -> Tensor:
+        each = [
+            [Intervention.ablate(f"up1@{step}", generator.layers["up1@3"], [unit]) for step in steps] for unit in units
+        ]
+        return torch.cat([generator.edited(row[None], edits) for row, edits in zip(z, each, strict=True)])
+
+    ((which, seen),) = unit_crops(describer, 4, ids)
+    assert which.tolist() == crop_means(r[:, [4]], grid)[:, 0].argmax(1).tolist()
+    trials = random_units(found.spec, 4, ids, r)
+    assert len(seen) == 1 + len(trials) == 4
+    torch.testing.assert_close(seen[0], cropped(generator.edited(z, ()), grid, which))
+    for images, units in zip(seen[1:], trials, strict=True):
+        torch.testing.assert_close(images, cropped(without(units, (2, 3, 4)), grid, which))
+        assert (images - cropped(without(units, (3,)), grid, which)).abs().max() > 0.01, "more than at one step"
+    place = found.strips.units.tolist().index(4)
+    own = as_bytes(without([4] * 3, (2, 3, 4))).permute(0, 2, 3, 1)
+    assert (found.strips.after[place].int() - own.int()).abs().max() <= 1
+    section = found.section()
+    assert section.question == "What do 2 units of up1@2..4 draw, in words?"
+    assert "greatest at up1@3" in section.blocks[0].lead
+    assert "in its own images, at up1@2..4." in section.blocks[1].lead
+
+
+@pytest.mark.parametrize(
+    ("steps", "read", "edited"),
+    [
+        ("1..4", "up1@3", ["up1@1", "up1@2", "up1@3", "up1@4"]),
+        ("1..2", "up1@1", ["up1@1", "up1@2"]),
+        ("4", "up1@3", ["up1@4"]),
+        ("2", "up1@1", ["up1@2"]),
+    ],
+)
+def test_units_are_described_at_the_dissected_step_in_the_middle(
+    source: DissectedModel, steps: str, read: str, edited: list[str]
+) -> None:
+    fields = describe_spec.named(source, {"layer": "up1", "at_steps": steps, "units": [1]})
+    spec = describe_spec.DescribeSpec(**source.names(), **fields, describer="")
+    assert (spec.layer, spec.layers()) == (read, edited)
+
+
+def test_a_description_at_one_step_is_that_of_the_layer(source: DissectedModel) -> None:
+    assert describe_spec.named(source, {"layer": "up1", "at_steps": "3"}) == describe_spec.named(
+        source, {"layer": "up1@3"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "facts"),
+    [
+        ({"layer": "up1@3", "at_steps": "1..2"}, "bad-value", ["up1@3", "up1"]),
+        ({"layer": "up1", "at_steps": "3..5"}, "bad-value", ["3..5", "1 to 4"]),
+        ({"layer": "up1", "at_steps": "all"}, "bad-value", ["all"]),
+        ({"layer": None, "at_steps": "1..2"}, "bad-value", ["1..2", "one block"]),
+        ({"layer": "down1", "at_steps": "1..2"}, "unknown-name", ["down1", "up2"]),
+        ({"layer": "up1"}, "unknown-name", ["up1"]),
+    ],
+)
+def test_descriptions_refuse_the_same_windows(
+    source: DissectedModel, options: dict[str, str], code: str, facts: list[str]
+) -> None:
+    for take in (describe_spec.named, edited_units):
+        with mistake(code, *facts):
+            take(source, {"units": [0], **options})
 
 
 def test_units_are_ranked_at_the_dissected_steps_of_the_window(dissected: Dissection, source: DissectedModel) -> None:
@@ -194,8 +284,9 @@ def test_windows_that_cannot_be_meant_are_refused(
 
 
 def test_a_model_without_steps_has_no_window(planted: Dissection) -> None:
-    with mistake("unknown-name", "layer2"):
-        ganatomy.ablate(planted.study.directory, "layer2", units=[0], images=4, at_steps="1..2")
+    for run in (partial(ganatomy.ablate, images=4), partial(ganatomy.describe, describer="any", words="tree")):
+        with mistake("unknown-name", "layer2"):
+            run(planted.study.directory, "layer2", units=[0], at_steps="1..2")
 
 
 def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:

@@ -243,6 +243,7 @@ def test_words_of_a_file(tmp_path: Path) -> None:
         ({"words": "missing.txt"}, ("missing.txt", "no such file")),
         ({"layer": "layer9"}, ("layer9",)),
         ({"layer": None}, ("layer2", "layer3")),
+        ({"at-steps": "1..2"}, ("layer2",)),
         ({"units": "12"}, ("12",)),
         ({"units": "1,1"}, ("once",)),
         ({"top": "1"}, ("top=1",)),

@@ -16,11 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.core.progress import Progress, report_progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
 from ganatomy.experiments.causal.captions import caption_random, caption_units, read_captions
-from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.choice import Window, random_sets
 from ganatomy.experiments.causal.describe_spec import DescribeSpec, Question, named
 from ganatomy.experiments.causal.describer import Describer, open_describer, random_crops, unit_crops
 from ganatomy.experiments.causal.dissected_model import DissectedModel
@@ -160,7 +161,7 @@ def draw_units(describer: Describer, table: pd.DataFrame, found: UnitWords) -> U
     drawn = []
     for unit in best.unit.tolist():
         (other,) = random_sets(shape.units, 1, [unit], spec.seed, [unit])
-        trials = [[Intervention.ablate(spec.layer, shape, own)] for own in ([unit], other)]
+        trials = [[Intervention.ablate(layer, shape, own) for layer in spec.layers()] for own in ([unit], other)]
         drawn.append(draw_pairs(source, of_dissection, trials, describer.shown_by(unit)[:count]))
     nothing = draw_pairs(source, of_dissection, [[], []], [])
     columns = zip(*(vars(each).values() for each in drawn or [nothing]), strict=True)
@@ -188,7 +189,7 @@ def _plan(source: DissectedModel, options: dict[str, Any], _: Runner) -> Plan[De
     fields = named(source, options)
     spec = DescribeSpec(**source.names(), **fields, **options)
     name = Path(spec.describer.partition("?")[0].partition(":")[2]).name
-    directory = source.sibling_path(spec.layer, f"describe-{name}-{spec_digest(spec)[:8]}")
+    directory = source.sibling_path("+".join(spanned(spec.layers())), f"describe-{name}-{spec_digest(spec)[:8]}")
     words = f"{len(spec.words):,} words" if spec.words else "the words of captions"
     work = f"describe {len(spec.units)} units by {words}"
     return Plan(spec, directory, partial(run_describe, spec, source), work, 0, partial(_seconds, source, spec))
@@ -199,8 +200,8 @@ DESCRIBE = Experiment(
     verb="describe",
     summary="describe units in words, and test by ablation whether what is described goes",
     spec=DescribeSpec,
-    groups=(Question,),
-    filled=frozenset({"layer", "units", "words"}),
+    groups=(Question, Window),
+    filled=frozenset({"layer", "units", "words", "edited"}),
     plan=_plan,
     result=Descriptions,
     tables=describe_tables,

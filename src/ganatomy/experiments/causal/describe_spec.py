@@ -7,7 +7,8 @@ from typing import Any
 
 from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.files import read_text
-from ganatomy.experiments.causal.choice import UnitQuery, select_units
+from ganatomy.core.layer_steps import middle_layer
+from ganatomy.experiments.causal.choice import UnitQuery, ranked_layers, select_units, take_window
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, checked_set
 
 MOST = 20_000
@@ -22,7 +23,7 @@ class DescribeSpec(SampleSpec):
     """Which units to describe, by which words.
 
     Attributes:
-        layer: where the units are.
+        layer: where the units are read.
         units: which are described.
         describer: name of a model that describes images and words by vectors of one space, ``clip:DIR`` or a module
             with a method ``words``; or of one that writes captions, ``caption:DIR`` or a module with a method
@@ -36,6 +37,7 @@ class DescribeSpec(SampleSpec):
         chance: a word describes a unit if the best word of at most this share of these sets fits as well.
         random: so many other units, active in an image, are each ablated there alone, for comparison.
         show: of so many units, those that are described best, images are kept, before and after.
+        edited: the layers at which units are ablated, a block at several steps; `layer` alone, where there are none.
     """
 
     units: tuple[int, ...]
@@ -47,6 +49,7 @@ class DescribeSpec(SampleSpec):
     chance: float = 0.01
     random: int = 2
     show: int = 8
+    edited: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +63,10 @@ class DescribeSpec(SampleSpec):
             raise BadValue(
                 f"chance={self.chance} is not a share that draws={self.draws} sets can show; give 1/(1 + draws) or more"
             )
+
+    def layers(self) -> list[str]:
+        """Return every layer that is edited, the first one first."""
+        return list(self.edited) or [self.layer]
 
 
 @dataclass(frozen=True)
@@ -81,21 +88,31 @@ class Question:
 def named(source: DissectedModel, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a Spec that options name, taken out of them.
 
+    Units of a block at several steps are read at the dissected one of these steps that is nearest to their middle.
+
     Raises:
         UnknownName: no such layer.
-        BadValue: no such unit, no words, or several layers and none of them given.
+        BadValue: no such unit, no words, or several layers and none of them given; see also `take_window`.
         BadFile: the file of words cannot be read.
     """
-    layer, units, words = (options.pop(name, None) for name in ("layer", "units", "words"))
-    layers = list(source.dissection.layers)
+    window = take_window(source, options)
+    layer = middle_layer(ranked_layers(source, window), window) if window else _one_layer(source, options)
+    units, words = (options.pop(name, None) for name in ("units", "words"))
+    count = source.shape(layer).units
+    chosen = select_units(source, layer, UnitQuery(units=range(count) if units is None else units))
+    found = read_words(words) if isinstance(words, str) else tuple(words or ())
+    edited = tuple(window) if window and window != [layer] else ()
+    return {"layer": layer, "units": chosen.units, "words": found, "edited": edited}
+
+
+def _one_layer(source: DissectedModel, options: dict[str, Any]) -> str:
+    """Take the dissected layer that is meant out of options; the only one, if none is named."""
+    layer, layers = options.pop("layer", None), list(source.dissection.layers)
     if layer is None and len(layers) > 1:
         raise BadValue(f"the dissection has the layers {', '.join(layers)}; give one")
     layer = layers[0] if layer is None else str(layer)
     source.check_dissected(layer)
-    count = source.shape(layer).units
-    chosen = select_units(source, layer, UnitQuery(units=range(count) if units is None else units))
-    found = read_words(words) if isinstance(words, str) else tuple(words or ())
-    return {"layer": layer, "units": chosen.units, "words": found}
+    return layer
 
 
 def read_words(text: str) -> tuple[str, ...]:

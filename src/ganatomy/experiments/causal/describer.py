@@ -115,14 +115,15 @@ def unit_crops(
     First as the images are, then without the unit, then without random ones, each alone.
     """
     source, spec = describer.source, describer.spec
-    generator, grid = source.models.generator, crops(spec.crop)
+    generator, grid, layers = source.models.generator, crops(spec.crop), spec.layers()
+    first = layers[0]
     for part in source.parts(ids):
         z = describer.latents(part)
-        seen = generator.observe(z, [spec.layer])
+        seen = generator.observe(z, list(dict.fromkeys((spec.layer, first))))
         r = seen.features[spec.layer]
         which = crop_means(r[:, [unit]], grid)[:, 0].argmax(1).cpu()
-        edits = [ablation(spec.layer, units, r) for units in random_units(spec, unit, part, r)]
-        drawn = (generator.render(r, spec.layer, z, [edit]) for edit in edits)
+        trials = [[ablation(layer, units, r) for layer in layers] for units in random_units(spec, unit, part, r)]
+        drawn = (generator.render(seen.features[first], first, z, edits) for edits in trials)
         yield which, [cropped(images, grid, which) for images in (seen.images, *drawn)]
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ganatomy.core.layer_steps import spanned
 from ganatomy.report.causal.section import CONTROL, ERROR, Block, Section, figures, legend
 from ganatomy.report.causal.tiles import Box, Card, grouped, tile
 from ganatomy.report.charts import ChangeChart
@@ -48,7 +49,7 @@ def describe_tables(found: "Descriptions") -> list[Table]:
     order = table.assign(known=table.description.notna()).sort_values(
         ["known", "score"], ascending=False, kind="stable"
     )
-    title = f"Units of {found.spec.layer} in words"
+    title = f"Units of {_where(found)} in words"
     return [
         Table("descriptions", title, units, order, keys=2, drawn=("change",), control="random_change"),
         Table("best_words", "The best words of each unit", words, found.best_words, keys=3),
@@ -70,18 +71,20 @@ def describe_chart(found: "Descriptions") -> ChangeChart:
 
 def describe_section(found: "Descriptions") -> Section:
     """Return the section of units in words."""
-    spec = found.spec
+    where = _where(found)
     table, words = describe_tables(found)
     marks = [(ERROR, "standard error over images"), (CONTROL, "other units, active there, each ablated alone")]
     chart = describe_chart(found)
     drawn = figures(("Change of the similarity with the description", chart)) if chart.rows else ""
+    at = f", at {where}" if found.spec.edited else ""
     tested = (
-        "Each unit was ablated in its own images. It goes: its similarity falls further than without a random unit "
-        "there, further than that of the other words, and by more than half. It weakens: by less than half."
+        f"Each unit was ablated in its own images{at}. "
+        "It goes: its similarity falls further than without a random unit there, further than that "
+        "of the other words, and by more than half. It weakens: by less than half."
     )
     return Section(
-        key=f"describe-{spec.layer}",
-        short=f"{spec.layer} in words",
+        key=f"describe-{where}",
+        short=f"{where} in words",
         question=f"What do {_units(found)} draw, in words?",
         answer=_answer(found),
         blocks=[
@@ -117,8 +120,9 @@ def _card(unit: int, id_: int, box: Sequence[float], images: Sequence["Tensor"])
 def _lead(found: "Descriptions") -> str:
     spec = found.spec
     part = "" if spec.crop == 1 else f", in the part of {percent(spec.crop)} of the sides where it is greatest (boxed)"
+    at = f" at {spec.layer}" if spec.edited else ""
     return (
-        f"The {spec.top} images of the dissection in which a unit is greatest{part}, compared with "
+        f"The {spec.top} images of the dissection in which a unit is greatest{at}{part}, compared with "
         f"{count(spec.images, 'random image')} of the model by {spec.describer}. A similarity is that with the word, "
         "in standard deviations over the same part of random images; these have 0 on average. A unit has a "
         f"description where at most {percent(spec.chance)} of {spec.draws:,} random sets of as many images are as "
@@ -127,9 +131,14 @@ def _lead(found: "Descriptions") -> str:
 
 
 def _units(found: "Descriptions") -> str:
-    spec = found.spec
-    every = spec.units == tuple(range(len(spec.units)))
-    return f"the units of {spec.layer}" if every else f"{count(len(spec.units), 'unit')} of {spec.layer}"
+    units, where = found.spec.units, _where(found)
+    every = units == tuple(range(len(units)))
+    return f"the units of {where}" if every else f"{count(len(units), 'unit')} of {where}"
+
+
+def _where(found: "Descriptions") -> str:
+    """Return the layer, or a block and the steps at which its units are ablated."""
+    return ", ".join(spanned(found.spec.layers()))
 
 
 def _answer(found: "Descriptions") -> str:
