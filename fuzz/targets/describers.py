@@ -50,9 +50,13 @@ def captioner(name: str) -> Tree:
         place = root / "captioner"
         save(place, name)
         config = json.loads((place / "config.json").read_bytes())
+        size = {"size": {"height": 32, "width": 32}, "size_divisor": 8}
+        images = {**size, "image_mean": [0.5] * 3, "image_std": 0.5, "rescale_factor": 0.004, "resample": 3}
+        whole = name == "git"  # newer files are those of the whole processor
         added = {
-            "config.json": {**config, "auto_map": OWN, "custom_generate": str(place)},
-            "preprocessor_config.json": {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "auto_map": OWN},
+            "config.json": {**config, "auto_map": OWN, "custom_generate": "own", "num_beams": 2, "max_time": 60.0},
+            "processor_config.json": {"image_processor": {**images, "auto_map": OWN}} if whole else {"auto_map": OWN},
+            **({} if whole else {"preprocessor_config.json": {**images, "auto_map": OWN}}),
             "tokenizer_config.json": {"do_lower_case": True, "auto_map": OWN, "extra_special_tokens": {}},
             "generation_config.json": {"bos_token_id": 101, "eos_token_id": [102], "pad_token_id": 0, "num_beams": 2},
         }
