@@ -65,16 +65,46 @@ def test_what_is_no_captioner_is_refused(spoil: Callable[[Path], None], fact: st
         open_features(f"caption:{tmp_path / 'blip'}")
 
 
+@pytest.mark.parametrize("values", [{"num_hidden_layers": 1_000_000}, {"intermediate_size": 1 << 24}])
+def test_a_model_far_larger_than_its_file_is_not_built(values: dict[str, int], tmp_path: Path) -> None:
+    config = save(tmp_path / "blip", "blip").config.to_dict()
+    _config(text_config={**config["text_config"], **values})(tmp_path / "blip")
+    with mistake("bad-file", "config.json", "larger"):
+        open_features(f"caption:{tmp_path / 'blip'}")
+
+
+@pytest.mark.parametrize("option", ["length=0", "length=513", "size=0", "size=8193"])
+def test_captions_and_images_have_sizes(option: str, tmp_path: Path) -> None:
+    save(tmp_path / "blip", "blip")
+    with mistake("bad-value", option):
+        open_features(f"caption:{tmp_path / 'blip'}?{option}")
+
+
+@pytest.mark.parametrize("name", ["blip", "vit-gpt2"])
+def test_settings_of_a_search_change_no_caption(name: str, tmp_path: Path) -> None:
+    config = save(tmp_path / "model", name).config.to_dict()
+    images = torch.zeros(1, 3, 32, 32)
+    own = open_features(f"caption:{tmp_path / 'model'}?length=9").captions(images)  # type: ignore[attr-defined]
+    settings: dict[str, Any] = {"max_time": 1e-9, "repetition_penalty": 9.0, "num_beams": 3, "penalty_alpha": 0.5}
+    if name == "blip":
+        settings["text_config"] = {**config["text_config"], **settings}
+        settings["decoder"] = None  # which it has not
+    _config(**settings)(tmp_path / "model")
+    assert open_features(f"caption:{tmp_path / 'model'}?length=9").captions(images) == own  # type: ignore[attr-defined]
+
+
 def test_clip_writes_no_captions(tmp_path: Path) -> None:
     tiny_transformers.save(tmp_path / "clip", "clip")
     with mistake("bad-file", "clip", "captions"):
         open_features(f"caption:{tmp_path / 'clip'}")
 
 
-@pytest.mark.parametrize("name", ["git", "vit-gpt2"])
+@pytest.mark.parametrize("name", ["git", "vit-gpt2"])  # that of ViT has no file on images: its own default is 0.5
 def test_captions_of_other_kinds_are_those_of_the_model(name: str, tmp_path: Path) -> None:
     model = save(tmp_path, name)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    if name == "git":
+        half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(half))
     network = open_features(f"caption:{tmp_path}?length=5")
     assert isinstance(network, CaptionNetwork)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
