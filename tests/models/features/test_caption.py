@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_transformers
 import torch
 from mistakes import mistake
-from tiny_transformers import save, save_word_pieces
+from tiny_captioners import save
 
 from ganatomy.models.features import CaptionNetwork, caption, open_features
 
@@ -16,25 +17,8 @@ transformers = pytest.importorskip("transformers")
 assert caption  # which registers it
 
 
-def write(place: Path) -> Any:
-    """Save a small BLIP with random weights and word pieces of letters."""
-    place.mkdir()
-    save_word_pieces(place)
-    small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
-    text = {**small, "vocab_size": 1082, "encoder_hidden_size": 16, "projection_dim": 8}
-    text |= {"bos_token_id": 101, "eos_token_id": 102, "sep_token_id": 102, "pad_token_id": 0}
-    config = transformers.BlipConfig(
-        text_config=text, vision_config={**small, "image_size": 32, "patch_size": 8}, projection_dim=8
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = transformers.BlipForConditionalGeneration(config).eval()
-    model.save_pretrained(place)
-    return model
-
-
 def test_captions_are_those_of_the_model(tmp_path: Path) -> None:
-    model = write(tmp_path / "blip")
+    model = save(tmp_path / "blip", "blip")
     network = open_features(f"caption:{tmp_path / 'blip'}?length=5")
     assert isinstance(network, CaptionNetwork)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -75,43 +59,52 @@ def _pickled(place: Path) -> None:
     ],
 )
 def test_what_is_no_captioner_is_refused(spoil: Callable[[Path], None], fact: str, tmp_path: Path) -> None:
-    write(tmp_path / "blip")
+    save(tmp_path / "blip", "blip")
     spoil(tmp_path / "blip")
     with mistake("bad-file", fact):
         open_features(f"caption:{tmp_path / 'blip'}")
 
 
+@pytest.mark.parametrize("values", [{"num_hidden_layers": 1_000_000}, {"intermediate_size": 1 << 24}])
+def test_a_model_far_larger_than_its_file_is_not_built(values: dict[str, int], tmp_path: Path) -> None:
+    config = save(tmp_path / "blip", "blip").config.to_dict()
+    _config(text_config={**config["text_config"], **values})(tmp_path / "blip")
+    with mistake("bad-file", "config.json", "larger"):
+        open_features(f"caption:{tmp_path / 'blip'}")
+
+
+@pytest.mark.parametrize("option", ["length=0", "length=513", "size=0", "size=8193"])
+def test_captions_and_images_have_sizes(option: str, tmp_path: Path) -> None:
+    save(tmp_path / "blip", "blip")
+    with mistake("bad-value", option):
+        open_features(f"caption:{tmp_path / 'blip'}?{option}")
+
+
+@pytest.mark.parametrize("name", ["blip", "vit-gpt2"])
+def test_settings_of_a_search_change_no_caption(name: str, tmp_path: Path) -> None:
+    config = save(tmp_path / "model", name).config.to_dict()
+    images = torch.zeros(1, 3, 32, 32)
+    own = open_features(f"caption:{tmp_path / 'model'}?length=9").captions(images)  # type: ignore[attr-defined]
+    settings: dict[str, Any] = {"max_time": 1e-9, "repetition_penalty": 9.0, "num_beams": 3, "penalty_alpha": 0.5}
+    if name == "blip":
+        settings["text_config"] = {**config["text_config"], **settings}
+        settings["decoder"] = None  # which it has not
+    _config(**settings)(tmp_path / "model")
+    assert open_features(f"caption:{tmp_path / 'model'}?length=9").captions(images) == own  # type: ignore[attr-defined]
+
+
 def test_clip_writes_no_captions(tmp_path: Path) -> None:
-    save(tmp_path / "clip", "clip")
+    tiny_transformers.save(tmp_path / "clip", "clip")
     with mistake("bad-file", "clip", "captions"):
         open_features(f"caption:{tmp_path / 'clip'}")
 
 
-SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
-VISION = {**SMALL, "image_size": 32, "patch_size": 8}
-TOKENS = {"vocab_size": 1082, "bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
-
-
-def git() -> Any:
-    return transformers.GitForCausalLM(transformers.GitConfig(vision_config=VISION, **SMALL, **TOKENS))
-
-
-def vit_gpt2() -> Any:
-    text = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, add_cross_attention=True, **TOKENS)
-    kind = transformers.VisionEncoderDecoderConfig
-    config = kind.from_encoder_decoder_configs(transformers.ViTConfig(**VISION), text)
-    config.decoder_start_token_id, config.eos_token_id, config.pad_token_id = 101, 102, 0
-    return transformers.VisionEncoderDecoderModel(config=config)
-
-
-@pytest.mark.parametrize("build", [git, vit_gpt2])
-def test_captions_of_other_kinds_are_those_of_the_model(build: Callable[[], Any], tmp_path: Path) -> None:
-    save_word_pieces(tmp_path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = build().eval()
-    model.save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+@pytest.mark.parametrize("name", ["git", "vit-gpt2"])  # that of ViT has no file on images: its own default is 0.5
+def test_captions_of_other_kinds_are_those_of_the_model(name: str, tmp_path: Path) -> None:
+    model = save(tmp_path, name)
+    if name == "git":
+        half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(half))
     network = open_features(f"caption:{tmp_path}?length=5")
     assert isinstance(network, CaptionNetwork)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

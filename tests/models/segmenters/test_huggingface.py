@@ -174,8 +174,9 @@ def test_sizes_of_older_files(tmp_path: Path) -> None:
             read("segformer", size=size)
     with mistake("bad-file", "preprocessor_config.json", [0.5]):
         read("segformer", image_mean=[0.5])
-    with mistake("bad-value", "size=0"):
-        read("segformer", 0)
+    for size in (0, 8193):
+        with mistake("bad-value", f"size={size}"):
+            read("segformer", size)
 
 
 def test_preprocessing_where_no_file_says_it(tmp_path: Path) -> None:

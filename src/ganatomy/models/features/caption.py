@@ -26,6 +26,8 @@ from ganatomy.models.weights.pretrained import (
 
 AT_ONCE = 16
 """Images that go through the network at once, at most."""
+LONGEST = 512
+"""Tokens of a caption, at most."""
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
@@ -59,19 +61,17 @@ class Captions:
         """Return the caption of each image: at each place its most probable token."""
         found: list[str] = []
         for part in torch.split(images, AT_ONCE):
-            tokens = self.write(part).sequences
+            tokens = self.write(part)
             with foreign_errors(f"the tokenizer of {self._name}"):
                 found += self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return checked_captions(found, images, self._name)
 
     @torch.no_grad()
-    def write(self, images: Images) -> Any:
-        """Return what the model's own ``generate`` does: tokens as ``sequences``, and ``logits`` of each place."""
+    def write(self, images: Images, **more: Any) -> Any:
+        """Return the tokens that the model's own ``generate`` writes, with whatever `more` options ask for."""
         how = {"max_new_tokens": self._length, "do_sample": False, "num_beams": 1}
         with foreign_errors(f"writing captions with {self._name}"), quiet():
-            return self._net.generate(
-                pixel_values=self._preprocess(images), return_dict_in_generate=True, output_logits=True, **how
-            )
+            return self._net.generate(pixel_values=self._preprocess(images), **how, **more)
 
 
 @FEATURES.register("caption", argument="directory or hub", data=True)
@@ -87,10 +87,11 @@ def open_caption(name: str, /, *, device: torch.device, size: int | None = None,
     Raises:
         BadFile: no such directory, a model of another kind, or weights that are not its own or not finite.
         BadModel: it writes nothing without a text that is put to it.
-        BadValue: the length or the size is too small.
+        BadValue: the length or the size is too small or too large.
     """
-    if length < 1:
-        raise BadValue(f"length={length} is too small; give the tokens that a caption has at most")
+    if not 1 <= length <= LONGEST:
+        small = "small" if length < 1 else "large"
+        raise BadValue(f"length={length} is too {small}; give the tokens that a caption has at most, up to {LONGEST}")
     directory = find_repository(name)
     settings = read_config(directory)
     kind = _kind(directory, settings["model_type"])
@@ -102,7 +103,7 @@ def open_caption(name: str, /, *, device: torch.device, size: int | None = None,
     _set_tokens(net, directory, settings)
     found = Captions(net, preprocess, tokenizer, length)
     image = torch.zeros(1, 3, 64, 64, device=device)
-    logits = torch.cat(found.write(image).logits)  # so that errors come now
+    logits = torch.cat(found.write(image, return_dict_in_generate=True, output_logits=True).logits)  # errors come now
     zero_missing(net, missing, directory, lambda: logits)
     if not bool(logits[logits != -torch.inf].isfinite().all()):
         raise BadModel(f"{directory}: writes a caption by NaN or Inf")
@@ -129,7 +130,8 @@ def _kind(directory: Path, name: str) -> Any:
 def _about(config: Any) -> dict[str, Any]:
     """Return what the preprocessing depends on: the kind of the part that sees, and the size of its images."""
     vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None) or config
-    kind = "clip" if config.model_type in ("blip", "blip-2", "git") else vision.model_type  # normalised as for CLIP
+    as_clip = config.model_type in ("blip", "blip-2", "git")
+    kind = "clip" if as_clip else str(getattr(vision, "model_type", ""))
     return {"model_type": kind, "image_size": getattr(vision, "image_size", None)}
 
 
@@ -140,13 +142,21 @@ def _tokenizer_kind(directory: Path) -> str:
 
 
 def _set_tokens(net: Any, directory: Path, settings: dict[str, Any]) -> None:
-    """Set the numbers at which a caption begins and ends, which older files have in ``config.json``."""
-    file = directory / "generation_config.json"
-    known = {**settings.get("decoder", {}), **settings, **(read_json(file) if file.is_file() else {})}
+    """Set at which numbers a caption begins and ends, which older files have in ``config.json``; and nothing else.
+
+    A file also has settings of a search or a time limit, by which a caption would be another one.
+    """
+    file, decoder = directory / "generation_config.json", settings.get("decoder")
+    outer = {**settings, **(read_json(file) if file.is_file() else {})}
+    known = {**(decoder if isinstance(decoder, dict) else {}), **outer}
     tokens = {name: known[name] for name in TOKENS if known.get(name) is not None}
     if "decoder_start_token_id" not in tokens and "bos_token_id" in tokens:
         tokens["decoder_start_token_id"] = tokens["bos_token_id"]
     if not all(isinstance(each, (int, list)) for each in tokens.values()):
         raise BadFile(f"{directory}: {tokens} are no numbers of tokens")
-    with foreign_errors(f"opening {directory}"):
+    with foreign_errors(f"opening {directory}"), quiet():
+        for part in net.modules():  # a part that writes, as that of BLIP, has its own
+            own = getattr(part, "generation_config", None)
+            if own is not None:
+                part.generation_config = type(own)(**{name: getattr(own, name, None) for name in TOKENS})
         net.generation_config.update(**tokens)

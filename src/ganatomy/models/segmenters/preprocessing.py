@@ -1,5 +1,6 @@
 """Preprocessing of images for models of the Hugging Face hub: size, normalisation, order of the channels."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "beit": HALF,
     "clip": CLIP,
     "data2vec-vision": HALF,
+    "deit": {**HALF, "resample": 3},
     "dpt": HALF,
     "grounding-dino": {"size": {"shortest_edge": 800, "longest_edge": 1333}},
     "mobilenet_v2": HALF,
@@ -31,13 +33,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mobilevitv2": FLIPPED,
     "sam3": HALF,
     "siglip": {**HALF, "resample": 3},
+    "swin": HALF,
+    "swinv2": HALF,
     "tipsv2_dpt": {"do_normalize": False},
+    "vit": HALF,
 }
 """Normalisation, and sizes, by family where their file does not say; others are normalised as with ImageNet."""
 SHORTEST = {"detr", "grounding-dino", "mask2former", "maskformer", "oneformer"}
 """Families for which a single number is the length of the shorter side."""
 FILTERS = {1: "bicubic", 3: "bicubic"}
 """Resampling filters by Pillow's numbers, as far as torch has them; others are bilinear."""
+LARGEST_SIDE = 1 << 13
+"""Pixels at which an image is read, at most: at 4 bytes for each of three channels, 0.8 GB."""
 
 
 class Preprocessing(NamedTuple):
@@ -104,8 +111,9 @@ def read_preprocessing(directory: Path, config: Mapping[str, Any], size: int | N
         config: of the model, its type and perhaps its image_size.
         size: instead of the file's: the length of the shorter side for a model that keeps proportions, else both.
     """
-    if size is not None and size < 1:
-        raise BadValue(f"size={size} is too small; give the pixels at which images are read")
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
+        small = "small" if size < 1 else "large"
+        raise BadValue(f"size={size} is too {small}; give the pixels at which images are read, up to {LARGEST_SIDE}")
     kind = config["model_type"]
     settings = IMAGENET | dict(DEFAULTS.get(kind, {})) | _file(directory)
     source = f"{directory / 'preprocessor_config.json'}"
@@ -121,8 +129,8 @@ def read_preprocessing(directory: Path, config: Mapping[str, Any], size: int | N
         shortest=shortest,
         longest=longest,
         multiple=_pixels(settings.get("size_divisor") or settings.get("ensure_multiple_of") or 1, source),
-        filter=FILTERS.get(settings.get("resample", 2), "bilinear"),
-        white=255 * float(scale),
+        filter=FILTERS.get(_number(settings.get("resample", 2), source), "bilinear"),
+        white=255 * _number(scale, source),
         mean=_channels(settings["image_mean"], source) if normal else (0.0, 0.0, 0.0),
         std=_channels(settings["image_std"], source) if normal else (1.0, 1.0, 1.0),
         flipped=bool(settings.get("do_flip_channel_order", False)),
@@ -134,9 +142,11 @@ def _file(directory: Path) -> dict[str, Any]:
     if (directory / "preprocessor_config.json").is_file():
         found = read_json(directory / "preprocessor_config.json")
     elif (directory / "processor_config.json").is_file():
-        found = read_json(directory / "processor_config.json").get("image_processor", {})
+        found = read_json(directory / "processor_config.json").get("image_processor") or {}
     else:
         found = {}
+    if not isinstance(found, dict):
+        raise BadFile(f"{directory / 'processor_config.json'}: image_processor is a {type(found).__name__}, no object")
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -163,18 +173,26 @@ def _size(
     raise BadFile(f"{source}: size {size!r} is not understood; expected height and width, or shortest_edge")
 
 
-def _pixels(value: Any, source: str) -> int:
+def _pixels(value: Any, source: str, most: float = LARGEST_SIDE) -> int:
     if not isinstance(value, int) or value < 1:
         raise BadFile(f"{source}: {value!r} is no length in pixels")
+    if value > most:
+        raise BadFile(f"{source}: images would be read at {value} pixels; at most {most} are")
     return value
 
 
 def _longest(settings: Mapping[str, Any], name: str, source: str) -> int | None:
-    return None if settings.get(name) is None else _pixels(settings[name], source)
+    return None if settings.get(name) is None else _pixels(settings[name], source, math.inf)
 
 
 def _channels(values: Any, source: str) -> tuple[float, ...]:
     values = values if isinstance(values, list) else [values] * 3
-    if len(values) != 3 or not all(isinstance(value, (int, float)) for value in values):
+    if len(values) != 3:
         raise BadFile(f"{source}: {values!r} is no number for each of three channels")
-    return tuple(float(value) for value in values)
+    return tuple(_number(value, source) for value in values)
+
+
+def _number(value: Any, source: str) -> float:
+    if not isinstance(value, int | float) or not abs(value) < 1e30:  # larger ones are none in float32
+        raise BadFile(f"{source}: {value!r} is no number, or too large")
+    return float(value)

@@ -1,6 +1,7 @@
 """Models of transformers from a config and tensors: nothing is downloaded or run, no weight is random."""
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.files import require_regular_file
@@ -22,6 +24,9 @@ PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 
 TOKENIZERS: Mapping[str, tuple[str, ...]] = {"Bert": ("vocab.txt",), "T5": ()}
 """Files that do without ``tokenizer.json``, by how the class begins; others read pairs of letters, as CLIP's does."""
+
+SLACK_TENSORS, SLACK_NUMBERS = 1000, 1 << 26
+"""What a model may have beyond several times what its file has: heads and embeddings that are missing or tied."""
 
 LARGEST_TEXT = 1 << 28
 """Bytes of a file of a tokenizer, at most; those of 250,000 pieces have a twentieth of that."""
@@ -70,9 +75,12 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
 
     Returns:
         The model; and the names of its missing tensors, which now hold NaN: see `zero_missing`.
+
+    Raises:
+        BadFile: a tensor has another shape, or the config asks for far more of them than there are.
     """
     state = read_pretrained(directory)
-    with foreign_errors(f"opening {directory}"), quiet():
+    with foreign_errors(f"opening {directory}"), quiet(), _bounded(state, directory):
         model, found = kind.from_pretrained(
             None,
             config=config,
@@ -88,6 +96,28 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
     for name in missing:
         own[name].fill_(torch.nan)
     return model, missing
+
+
+@contextlib.contextmanager
+def _bounded(state: Mapping[str, Tensor], directory: Path) -> Iterator[None]:
+    """Refuse a model while it is built, once it is far larger than its file: it would take hours, or all memory."""
+    tensors = 4 * len(state) + SLACK_TENSORS
+    numbers = 2 * sum(each.numel() for each in state.values()) + SLACK_NUMBERS
+    thread = threading.get_ident()
+
+    def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal tensors, numbers
+        if parameter is None or threading.get_ident() != thread:  # the hook is one of all threads
+            return
+        tensors, numbers = tensors - 1, numbers - parameter.numel()
+        if tensors < 0 or numbers < 0:
+            raise BadFile(f"{directory}: its config.json asks for a far larger model than its {len(state)} tensors are")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def zero_missing(model: nn.Module, missing: list[str], source: Path, compute: Callable[[], Tensor]) -> None:
