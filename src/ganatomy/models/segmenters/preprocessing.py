@@ -129,7 +129,7 @@ def read_preprocessing(directory: Path, config: Mapping[str, Any], size: int | N
         shortest=shortest,
         longest=longest,
         multiple=_pixels(settings.get("size_divisor") or settings.get("ensure_multiple_of") or 1, source),
-        filter=FILTERS.get(_number(settings.get("resample", 2), source), "bilinear"),
+        filter=FILTERS.get(int(_number(settings.get("resample", 2), source)), "bilinear"),
         white=255 * _number(scale, source),
         mean=_channels(settings["image_mean"], source) if normal else (0.0, 0.0, 0.0),
         std=_channels(settings["image_std"], source) if normal else (1.0, 1.0, 1.0),

@@ -25,8 +25,10 @@ PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 TOKENIZERS: Mapping[str, tuple[str, ...]] = {"Bert": ("vocab.txt",), "T5": ()}
 """Files that do without ``tokenizer.json``, by how the class begins; others read pairs of letters, as CLIP's does."""
 
-SLACK_TENSORS, SLACK_NUMBERS = 1000, 1 << 26
-"""What a model may have beyond several times what its file has: heads and embeddings that are missing or tied."""
+TIMES, MORE_TENSORS, MORE_NUMBERS = 8, 1000, 1 << 28
+"""So many times what its file has, and more, a model may register while it is built: what is loaded or tied is
+registered again, and heads may be missing.
+"""
 
 LARGEST_TEXT = 1 << 28
 """Bytes of a file of a tokenizer, at most; those of 250,000 pieces have a twentieth of that."""
@@ -101,8 +103,8 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
 @contextlib.contextmanager
 def _bounded(state: Mapping[str, Tensor], directory: Path) -> Iterator[None]:
     """Refuse a model while it is built, once it is far larger than its file: it would take hours, or all memory."""
-    tensors = 4 * len(state) + SLACK_TENSORS
-    numbers = 2 * sum(each.numel() for each in state.values()) + SLACK_NUMBERS
+    tensors = TIMES * len(state) + MORE_TENSORS
+    numbers = TIMES * sum(each.numel() for each in state.values()) + MORE_NUMBERS
     thread = threading.get_ident()
 
     def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
