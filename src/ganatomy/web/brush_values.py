@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ganatomy.core.errors import BadValue, StudyError
-from ganatomy.core.layer_steps import is_window, split_layer
+from ganatomy.core.layer_steps import at_step, is_window, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.core.vocabulary import CATEGORIES, Concept, addresses
 from ganatomy.experiments.causal.best_setting import known_setting, wider_layers
@@ -227,7 +227,8 @@ class BrushValues:
 
     def _block_sample(self, block: str) -> ConstantsSample:
         if block not in self._samples:
-            self._samples[block] = ConstantsSample(self.source, onward(self.source, f"{block}@1"))
+            dissected = [at_step(block, step) for step in self.source.dissected_steps(block)]
+            self._samples[block] = ConstantsSample(self.source, onward(self.source, f"{block}@1") or dissected)
         return self._samples[block]
 
     def _constants_of(self, block: str, concept: str) -> dict[str, PerUnit]:

@@ -27,6 +27,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.report.html import report_html
+from ganatomy.web.brush_values import BrushValues
 
 PROMPTS = "a green church; a winter church at night; a church without a tree"
 
@@ -287,6 +288,36 @@ def test_a_model_without_steps_has_no_window(planted: Dissection) -> None:
     for run in (partial(ganatomy.ablate, images=4), partial(ganatomy.describe, describer="any", words="tree")):
         with mistake("unknown-name", "layer2"):
             run(planted.study.directory, "layer2", units=[0], at_steps="1..2")
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    """A dissection of directions in place of the units of a block at step 3 alone."""
+    folder = tmp_path_factory.mktemp("turned")
+    words = f"basis:{save_words(folder / 'words.pth')}?steps=4&step=3&layers=up1&prompts={PROMPTS}"
+    name = f"{words}&layer=up1@3&directions=rotation&count=5"
+    return ganatomy.dissect(name, segmenter="colors", layers=["up1@3"], images=24, out=folder / "study")
+
+
+@pytest.mark.parametrize("run", [ganatomy.ablate, partial(ganatomy.describe, describer="any", words="tree")])
+@pytest.mark.parametrize("steps", ["1..4", "2", "3..4"])
+def test_directions_of_one_step_are_edited_there_alone(
+    turned: Dissection, run: Callable[..., object], steps: str
+) -> None:
+    with mistake("bad-value", steps, "directions", "up1@3"):
+        run(turned.study.directory, "up1", units=[0], at_steps=steps, images=4)
+
+
+def test_directions_of_one_step_are_no_units_of_others(turned: Dissection) -> None:
+    source = open_source(turned.study.directory)
+    assert take_window(source, {"layer": "up1", "at_steps": "3"}) == ["up1@3"]
+    assert default_layers(source) == ["up1@3"]
+    with mistake("unknown-name", "up1@2", "up1@3"):
+        source.shape("up1@2")
+    values = BrushValues(source)
+    assert values.window("up1@3", None) == ["up1@3"]
+    shown = source.dissection.concepts.sort_values("share").concept.iloc[-1]
+    assert [part.layer for part in values.sample.parts(source.concept(shown))] == ["up1@3"]
 
 
 def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:

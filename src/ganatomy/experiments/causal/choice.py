@@ -172,7 +172,7 @@ def default_layers(source: DissectedModel) -> list[str]:
 
 
 def onward(source: DissectedModel, layer: str) -> list[str]:
-    """Return the block of a layer from its step to the last; nothing, where it is no layer of a step."""
+    """Return the block of a layer from its step to the last; nothing, where it has no steps, see `last_step`."""
     block, step = split_layer(layer)
     return [] if step is None else [at_step(block, each) for each in range(step, source.last_step(block) + 1)]
 

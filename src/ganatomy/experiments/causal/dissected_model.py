@@ -172,7 +172,7 @@ class DissectedModel:
         """
         if layer not in self.dissection.layers:
             block, step = split_layer(layer)
-            if step is None or not self.dissected_steps(block) or layer not in self.models.subject.layers:
+            if step is None or not self.dissected_steps(block) or step > self.last_step(block):
                 raise UnknownName("layer", layer, self.dissection.layers)
             return self.models.subject.layers[layer]
         if beyond := margin(self.models.subject, layer):
@@ -201,19 +201,31 @@ class DissectedModel:
 
         Raises:
             UnknownName: the block was not dissected at any step.
-            BadValue: the model has no such steps.
+            BadValue: the model has no such steps, or directions stand for its units at one of them.
         """
         steps = read_steps(text)
         if not self.dissected_steps(block):
             known = dict.fromkeys(part.block for part in map(split_layer, self.dissection.layers) if part.step)
             raise UnknownName("block that was dissected at a step", block, known)
         layers = [at_step(block, step) for step in steps]
+        if not self.last_step(block):
+            if len(layers) == 1 and layers[0] in self.dissection.layers:
+                return layers
+            raise BadValue(
+                f"at_steps={text}: directions stand for the units of {block} at one step, and other steps have others; "
+                f"give one layer: {', '.join(at_step(block, step) for step in self.dissected_steps(block))}"
+            )
         if layers[-1] not in self.models.subject.layers:
             raise BadValue(f"at_steps={text}: the model has steps 1 to {self.last_step(block)}")
         return layers
 
     def last_step(self, block: str) -> int:
-        """Return how many steps a block has; 0 where it is no block of a model that samples."""
+        """Return at how many steps a block has the same units; 0 where it is no block of a model that samples.
+
+        Also 0 where directions, such as the features of an autoencoder, stand for its units at one step.
+        """
+        if any(split_layer(layer).block == block for layer in getattr(self.models.subject, "rotated", ())):
+            return 0
         return next(step for step in itertools.count() if at_step(block, step + 1) not in self.models.subject.layers)
 
     def grid(self, layer: str) -> tuple[int, int]:
