@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from tiny_transformers import COMMON, SIDE, save_word_pieces
 
-SMALL = {**COMMON, "num_hidden_layers": 1}
-VISION = {**SMALL, "image_size": SIDE, "patch_size": 8}
-TOKENS = {"vocab_size": 1082, "bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+SMALL: dict[str, Any] = {**COMMON, "num_hidden_layers": 1}
+VISION: dict[str, Any] = {**SMALL, "image_size": SIDE, "patch_size": 8}
+TOKENS: dict[str, Any] = {"vocab_size": 1082, "bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
 
 
 def save(directory: Path, name: str) -> Any:

@@ -33,7 +33,7 @@ def test_captions_are_those_of_the_model(tmp_path: Path) -> None:
     assert found == tokenizer.batch_decode(tokens, skip_special_tokens=True)
     assert any(found)
     with mistake("bad-model", "words"):
-        network.features(images)  # type: ignore[attr-defined]
+        network.features(images)
 
 
 def _config(**values: Any) -> Callable[[Path], None]:

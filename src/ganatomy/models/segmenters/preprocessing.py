@@ -41,7 +41,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 """Normalisation, and sizes, by family where their file does not say; others are normalised as with ImageNet."""
 SHORTEST = {"detr", "grounding-dino", "mask2former", "maskformer", "oneformer"}
 """Families for which a single number is the length of the shorter side."""
-FILTERS = {1: "bicubic", 3: "bicubic"}
+FILTERS: Mapping[float, str] = {1: "bicubic", 3: "bicubic"}
 """Resampling filters by Pillow's numbers, as far as torch has them; others are bilinear."""
 LARGEST_SIDE = 1 << 13
 """Pixels at which an image is read, at most: at 4 bytes for each of three channels, 0.8 GB."""
