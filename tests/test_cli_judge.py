@@ -41,6 +41,7 @@ def test_it_says_of_each_measure_whether_it_separates(answer: Callable[..., str]
         (("--out", "study"), "is a study"),
         (("--segmenter", "plantd:"), "planted"),
         (("--draws", "1"), "draws=1 is too few"),
+        (("--grammar", "chruch"), "church"),
     ],
 )
 def test_mistakes_are_one_line(given: tuple[str, str], fact: str, refused: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganatomy.core.errors import BadValue
+from ganatomy.scenes import grammar as grammar_of
 
 OWN, UNTRAINED = "autoencoder", "untrained"
 NAMES = (OWN, "units", "rotation", "principal", UNTRAINED)
@@ -42,3 +43,5 @@ class DictionarySpec:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {least}")
+        if self.grammar:
+            grammar_of(self.grammar)  # raises where there is none
