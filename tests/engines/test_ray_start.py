@@ -111,8 +111,8 @@ def test_a_node_that_is_lost_in_mid_run_costs_no_count(cluster: Started, tmp_pat
 def test_a_cluster_far_away_counts_the_same(cluster: Started, tmp_path: Path, whole: Path) -> None:
     client = cluster.dissect(tmp_path / "client", f"ray://127.0.0.1:{cluster.client}", **TOKEN)
     _, output = client.communicate(timeout=SECONDS)
-    if "Starting Ray client server failed" in output:
-        pytest.skip("Ray gave its own client server too little time to start")
+    if "Starting Ray client server failed" in output or "psutil.ZombieProcess" in output:
+        pytest.skip("Ray's own client server took too long to start, or was counted while it ended")
     assert client.returncode == 0, output
     assert_same_steps(tmp_path / "client", whole)
 
