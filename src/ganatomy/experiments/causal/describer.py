@@ -1,4 +1,4 @@
-"""A dissected model beside a network that knows words, and the crops of images that the network is shown."""
+"""A dissected model, a network that knows words, and the crops of images that the network is shown."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
