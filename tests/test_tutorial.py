@@ -38,7 +38,7 @@ SMALLER = {
         "features=256, sparsity=16, images=1500": "features=32, sparsity=4, images=64",
         'layers=["layer5"], images=150': 'layers=["layer5"], images=48, **EASY',
         "images=80": "images=8",
-        "images=60, edited=24, draws=20": "images=16, edited=4, draws=4",
+        "images=60, edited=16, pairs=2, draws=20": "images=16, edited=4, pairs=2, draws=4",
     },
 }
 """What is measured on fewer images than in the docs, and described by 12 numbers instead of 256."""

@@ -201,7 +201,7 @@ class DissectedModel:
 
         Raises:
             UnknownName: the block was not dissected at any step.
-            BadValue: the model has no such steps, or directions stand for its units at one of them.
+            BadValue: the model has no such steps, or directions stand for its units at some steps only.
         """
         steps = read_steps(text)
         if not self.dissected_steps(block):
@@ -212,7 +212,7 @@ class DissectedModel:
             if len(layers) == 1 and layers[0] in self.dissection.layers:
                 return layers
             raise BadValue(
-                f"at_steps={text}: directions stand for the units of {block} at one step, and other steps have others; "
+                f"at_steps={text}: directions stand for the units of {block} at some steps, others have others; "
                 f"give one layer: {', '.join(at_step(block, step) for step in self.dissected_steps(block))}"
             )
         if layers[-1] not in self.models.subject.layers:
@@ -222,11 +222,13 @@ class DissectedModel:
     def last_step(self, block: str) -> int:
         """Return at how many steps a block has the same units; 0 where it is no block of a model that samples.
 
-        Also 0 where directions, such as the features of an autoencoder, stand for its units at one step.
+        Also 0 where directions, such as the features of an autoencoder, stand for its units at some steps only.
         """
-        if any(split_layer(layer).block == block for layer in getattr(self.models.subject, "rotated", ())):
-            return 0
-        return next(step for step in itertools.count() if at_step(block, step + 1) not in self.models.subject.layers)
+        subject = self.models.subject
+        last = next(step for step in itertools.count() if at_step(block, step + 1) not in subject.layers)
+        rotated = getattr(subject, "rotated", {})
+        units = {rotated.get(at_step(block, step)) for step in range(1, last + 1)}
+        return last if len(units) == 1 else 0
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""

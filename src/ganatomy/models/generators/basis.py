@@ -41,7 +41,7 @@ class BasisSubject:
         subject: the model itself.
         layers: shape of every layer, in forward order; of this one, directions in place of units.
         listed: those that are meant where none are named.
-        rotated: the layers that are read by directions, this one and those of the model.
+        rotated: the layers that are read by directions, this one and those of the model, and which directions.
 
     Raises:
         UnknownName: the model has no such layer.
@@ -62,7 +62,7 @@ class BasisSubject:
         self.listed: Mapping[str, LayerShape] = {name: own[name] for name in names if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
         self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)
-        self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
+        self.rotated: dict[str, str] = getattr(subject, "rotated", {}) | {layer: directions.fingerprint}
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 
     def layer_facts(self) -> dict[str, dict[str, Any]]:
