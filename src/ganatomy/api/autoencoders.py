@@ -39,7 +39,8 @@ def train_sae(
 
     Args:
         source: a finished dissection, or its directory; or a generator: its name, or an open one.
-        layer: of which the places are learned; of a model with steps, one of them.
+        layer: of which the places are learned; of a model with steps at one of them, ``up2@4``, or at several,
+            ``up2@1..8``.
         out: the directory; it gets ``sae.safetensors`` and the card ``sae.json``.
         features: how many features there are.
         sparsity: how many of them may be active at a place.

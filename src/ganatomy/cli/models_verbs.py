@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.answers import answer, progress
 from ganatomy.core.errors import UnknownName
-from ganatomy.core.layer_steps import at_step, split_layer
+from ganatomy.core.layer_steps import at_step, each_step, spanned, split_layer
 
 if TYPE_CHECKING:
+    from ganatomy.models.generators import Subject
     from ganatomy.models.generators.sampling import SampledGenerator
     from ganatomy.models.weights.model_zoo import Record
 
@@ -76,21 +77,23 @@ def layers(arguments: Namespace) -> None:
     """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
     from ganatomy.models.generators import open_subject
+    from ganatomy.models.generators.basis import without_basis
     from ganatomy.models.generators.protocol import layer_facts
     from ganatomy.models.generators.sampling import SampledGenerator
 
     generator = open_subject(arguments.generator, arguments.device)
-    sampled = generator if isinstance(generator, SampledGenerator) else None  # its blocks are layers at every step
-    names = list(generator.layers)[: None if sampled is None else len(sampled.blocks)]
-    seen = generator.observe(generator.latents(range(1), 0), names)
+    model = without_basis(generator)
+    sampled = model if isinstance(model, SampledGenerator) else None
+    shown = {name: name for name in generator.layers} if sampled is None else _blocks(generator, sampled)
+    seen = generator.observe(generator.latents(range(1), 0), list(shown.values()))
     found = [
         {
-            "layer": name if sampled is None else split_layer(name).block,
+            "layer": layer,
             **generator.layers[name]._asdict(),
             "dtype": str(seen.features[name].dtype).removeprefix("torch."),
             "bytes": seen.features[name].nbytes,
         }
-        for name in names
+        for layer, name in shown.items()
     ]
     others = dict(getattr(generator, "others", {}))
     size = list(seen.images.shape[-2:])
@@ -103,7 +106,7 @@ def layers(arguments: Namespace) -> None:
         drawn += "".join(f"\n{own['sentence']}" for own in stated.values())
     if sampled is not None:
         facts |= {"steps": sampled.last, "listed_steps": list(sampled.steps)}
-        drawn += _steps_line(names[0], sampled)
+        drawn += _steps_line(generator, sampled)
     return answer(
         arguments,
         lambda: terminal.show_layers(found, others, drawn),
@@ -112,10 +115,21 @@ def layers(arguments: Namespace) -> None:
     )
 
 
-def _steps_line(layer: str, sampled: "SampledGenerator") -> str:
+def _blocks(generator: "Subject", sampled: "SampledGenerator") -> dict[str, str]:
+    """Return a layer of each block, for all its steps, by its name; those that are read by directions apart."""
+    rotated = getattr(generator, "rotated", {})
+    every = {block: [at_step(block, step) for step in range(1, sampled.last + 1)] for block in sampled.blocks}
+    units = {block: next((name for name in names if name not in rotated), "") for block, names in every.items()}
+    directions = {name: next(each_step(name)) for name in spanned(list(rotated))}
+    return {block: name for block, name in units.items() if name} | directions
+
+
+def _steps_line(generator: "Subject", sampled: "SampledGenerator") -> str:
     """Say which steps there are, how a layer of one is named, and what is dissected where none is."""
-    block, steps = split_layer(layer).block, ",".join(map(str, sampled.steps))
-    blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in sampled.listed))
+    from ganatomy.models.generators.protocol import listed_layers
+
+    block, steps = next(iter(sampled.blocks)), ",".join(map(str, sampled.steps))
+    blocks = ", ".join(dict.fromkeys(split_layer(each).block for each in listed_layers(generator)))
     few = f"{'step' if len(sampled.steps) == 1 else 'steps'} {steps.replace(',', ', ')}"
     return (
         f"\neach at every step, {at_step(block, 1)} to {at_step(block, sampled.last)}; a dissection that names no "

@@ -15,7 +15,7 @@ def add_sae(commands: Any) -> None:
     parser = add_command(commands, "sae", sae, text, "sae bundled:church --layer layer5 --out church-sae")
     parser.add_argument("trained_on", metavar="STUDY", help="a finished dissection, or the name of a generator")
     group = parser.group(MEASURED)
-    text = "whose places are learned; of a model with steps one of them, up2@4"
+    text = "whose places are learned; of a model with steps one of them, up2@4, or several, up2@1..8"
     group.add_argument("--layer", metavar="NAME", required=True, help=text)
     text = f"how many features there are ({FEATURES})"
     group.add_argument("--features", type=int, metavar="N", default=FEATURES, help=text)

@@ -34,6 +34,19 @@ def at_step(block: str, step: int | str | None) -> str:
     return block if step is None else f"{name}@{step}{part}"
 
 
+def each_step(layer: str) -> Iterator[str]:
+    """Yield the layers that a block at steps which follow on each other stands for; of any other layer itself.
+
+    >>> list(each_step("up1@2..4")), list(each_step("attn2@1..2:words")), list(each_step("up1@3"))
+    (['up1@2', 'up1@3', 'up1@4'], ['attn2@1:words', 'attn2@2:words'], ['up1@3'])
+    """
+    found = re.fullmatch(r"(.+)@([1-9]\d{0,8})\.\.([1-9]\d{0,8})(:\w+)?", layer)
+    if found is None or int(found[2]) > int(found[3]):
+        yield layer
+    else:
+        yield from (at_step(found[1] + (found[4] or ""), step) for step in range(int(found[2]), int(found[3]) + 1))
+
+
 UPDATE = "~update"
 """Ends the name of the layer that is what a module adds to its input."""
 

@@ -227,8 +227,8 @@ class BrushValues:
 
     def _block_sample(self, block: str) -> ConstantsSample:
         if block not in self._samples:
-            dissected = [at_step(block, step) for step in self.source.dissected_steps(block)]
-            self._samples[block] = ConstantsSample(self.source, onward(self.source, f"{block}@1") or dissected)
+            dissected = at_step(block, self.source.dissected_steps(block)[0])
+            self._samples[block] = ConstantsSample(self.source, self.source.alike(dissected))
         return self._samples[block]
 
     def _constants_of(self, block: str, concept: str) -> dict[str, PerUnit]:

@@ -19,7 +19,7 @@ from ganatomy.models.generators.basis import BasisGenerator, in_basis
 from ganatomy.models.generators.directions import Directions
 from ganatomy.models.generators.planted import UNITS, PlantedGenerator
 from ganatomy.models.generators.protocol import layer_facts
-from ganatomy.models.generators.reconstruction import reconstruction
+from ganatomy.models.generators.reconstruction import reconstructions
 from ganatomy.models.weights import card
 from ganatomy.report.html import report_html
 
@@ -279,7 +279,7 @@ class TestFamily:
         config, state, file, _, _ = KINDS["ganatomy"]
         own = open_generator(f"sae:planted:?layer={LAYER}&file={written(tmp_path / 'it', config, state, file)}")
         assert isinstance(own, BasisGenerator)
-        told = reconstruction(own)
+        told = reconstructions(own)[LAYER]
         assert told.explained < 0
         assert "is it of this model and layer" in str(told)
         assert 0 < told.active <= 3
@@ -301,7 +301,7 @@ class TestFamily:
         twice = Directions(
             torch.cat([eye, -eye]), torch.cat([eye, -eye], 1), torch.zeros(U), torch.zeros(2 * U), "relu"
         )
-        found = reconstruction(in_basis(PlantedGenerator(torch.device("cpu")), LAYER, twice))
+        found = reconstructions(in_basis(PlantedGenerator(torch.device("cpu")), LAYER, twice))[LAYER]
         assert found.explained == pytest.approx(1)
         assert found.active <= U
         assert found.dead >= 0.4  # features of the planted world are hardly ever negative
@@ -313,7 +313,7 @@ class TestFamily:
         assert set(done.units["unit"]) == set(range(K))
         model = open_generator(name)
         assert isinstance(model, BasisGenerator)
-        told = reconstruction(model)
+        told = reconstructions(model)[LAYER]
         said = done.facts["layer_facts"][LAYER]
         assert said == {"sentence": f"The autoencoder of {LAYER} {told}", **vars(told)}
         page = report_html(done)
@@ -422,6 +422,6 @@ def test_bundled_ones_open_and_rebuild_their_layer_as_their_card_says(name: str,
     model = open_generator(f"sae:bundled:{name}?layer={layer}&file=bundled:{name}-sae")
     assert model.layers[layer].units == 1024
     scores = card(f"{name}-sae")["scores"]
-    assert reconstruction(model).explained == pytest.approx(scores["variance explained"], abs=0.03)
+    assert reconstructions(model)[model.layer].explained == pytest.approx(scores["variance explained"], abs=0.03)
     with pytest.raises(UnknownName, match="church-sae"):
         open_generator(f"sae:bundled:{name}?layer={layer}&file=bundled:chruch-sae")

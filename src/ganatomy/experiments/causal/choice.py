@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import at_step, nearest_layers, spanned, split_layer
+from ganatomy.core.layer_steps import nearest_layers, spanned, split_layer
 from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.dissected_model import DissectedModel, checked_set
 from ganatomy.interventions import check_units
@@ -172,9 +172,9 @@ def default_layers(source: DissectedModel) -> list[str]:
 
 
 def onward(source: DissectedModel, layer: str) -> list[str]:
-    """Return the block of a layer from its step to the last; nothing, where it has no steps, see `last_step`."""
-    block, step = split_layer(layer)
-    return [] if step is None else [at_step(block, each) for each in range(step, source.last_step(block) + 1)]
+    """Return the block of a layer from its step to the last that has its units; nothing, where it has no steps."""
+    alike = source.alike(layer)
+    return [] if split_layer(layer).step is None else alike[alike.index(layer) :]
 
 
 def select_units(source: DissectedModel, layer: str, query: UnitQuery, window: Sequence[str] = ()) -> UnitSelection:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
-from ganatomy.core.layer_steps import at_step, read_steps, spanned, split_layer
+from ganatomy.core.layer_steps import at_step, nearest_layers, read_steps, spanned, split_layer
 from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -172,7 +172,8 @@ class DissectedModel:
         """
         if layer not in self.dissection.layers:
             block, step = split_layer(layer)
-            if step is None or not self.dissected_steps(block) or step > self.last_step(block):
+            known = [at_step(block, each) for each in self.dissected_steps(block)]
+            if step is None or not any(layer in self.alike(each) for each in known):
                 raise UnknownName("layer", layer, self.dissection.layers)
             return self.models.subject.layers[layer]
         if beyond := margin(self.models.subject, layer):
@@ -207,28 +208,36 @@ class DissectedModel:
         if not self.dissected_steps(block):
             known = dict.fromkeys(part.block for part in map(split_layer, self.dissection.layers) if part.step)
             raise UnknownName("block that was dissected at a step", block, known)
+        if at_step(block, steps[-1]) not in self.models.subject.layers:
+            raise BadValue(f"at_steps={text}: the model has steps 1 to {self._steps(block)}")
         layers = [at_step(block, step) for step in steps]
-        if not self.last_step(block):
-            if len(layers) == 1 and layers[0] in self.dissection.layers:
-                return layers
+        nearest = nearest_layers(self.dissection.layers, layers)
+        if not {*layers, *nearest} <= set(alike := self.alike(nearest[0])):
             raise BadValue(
-                f"at_steps={text}: directions stand for the units of {block} at some steps, others have others; "
-                f"give one layer: {', '.join(at_step(block, step) for step in self.dissected_steps(block))}"
+                f"at_steps={text}: directions stand for the units of {block} at some steps, so not all of these have "
+                f"the same; give steps of {', '.join(spanned(alike))}"
             )
-        if layers[-1] not in self.models.subject.layers:
-            raise BadValue(f"at_steps={text}: the model has steps 1 to {self.last_step(block)}")
         return layers
 
-    def last_step(self, block: str) -> int:
-        """Return at how many steps a block has the same units; 0 where it is no block of a model that samples.
+    def alike(self, layer: str) -> list[str]:
+        """Return the steps of a layer's block that have the same units, as layers; without a step, the layer itself.
 
-        Also 0 where directions, such as the features of an autoencoder, stand for its units at some steps only.
+        They differ where directions, such as the features of an autoencoder, stand for the units at some steps only.
         """
-        subject = self.models.subject
-        last = next(step for step in itertools.count() if at_step(block, step + 1) not in subject.layers)
-        rotated = getattr(subject, "rotated", {})
-        units = {rotated.get(at_step(block, step)) for step in range(1, last + 1)}
-        return last if len(units) == 1 else 0
+        block, step = split_layer(layer)
+        if step is None:
+            return [layer]
+        rotated = getattr(self.models.subject, "rotated", {})
+        every = [at_step(block, each) for each in range(1, self._steps(block) + 1)]
+        return [name for name in every if rotated.get(name) == rotated.get(layer)]
+
+    def last_step(self, block: str) -> int:
+        """Return at how many steps a block has the same units, all of them; 0 where it has not, or has no steps."""
+        last = self._steps(block)
+        return last if last and len(self.alike(at_step(block, 1))) == last else 0
+
+    def _steps(self, block: str) -> int:
+        return next(step for step in itertools.count() if at_step(block, step + 1) not in self.models.subject.layers)
 
     def grid(self, layer: str) -> tuple[int, int]:
         """Return height and width of the map of a dissected layer, see `shape`."""

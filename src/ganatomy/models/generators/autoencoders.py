@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue
-from ganatomy.core.layer_steps import UPDATE, split_layer, update_of
+from ganatomy.core.layer_steps import UPDATE, each_step, split_layer, update_of
 from ganatomy.models.generators.directions import Directions, fitting
 from ganatomy.models.generators.sae_settings import OPENS, Settings, find_autoencoder
 from ganatomy.models.weights import State, read_state
@@ -62,7 +62,7 @@ def read_autoencoder(path: str, layer: str, units: int, activation: str = "") ->
 
 def _check_layer(settings: Settings, layer: str, path: str) -> None:
     """Refuse a layer that the autoencoder was not trained on, as far as its description says."""
-    block, trained = split_layer(layer).block, split_layer(settings.layer).block
+    block, trained = (split_layer(next(each_step(name))).block for name in (layer, settings.layer))
     update = settings.update or trained.endswith(UPDATE)
     if update and not block.endswith(UPDATE):
         raise BadValue(

@@ -19,19 +19,22 @@ from ganatomy.models.generators.protocol import (
     Observation,
     Subject,
     applied,
-    check_layers,
     forward_order,
     in_pairs,
     layer_facts,
+    layers_at,
     listed_layers,
     prompts_of,
 )
-from ganatomy.models.generators.reconstruction import reconstruction
+from ganatomy.models.generators.reconstruction import reconstructions
 from ganatomy.models.generators.registry import GENERATORS
 
 
 class BasisSubject:
     """A model whose layer is read and edited by directions; all other layers are as they were.
+
+    Of a model that makes an image in steps, the layer may be a block at several steps, ``up2@1..8``: each of these
+    layers is read by the same directions.
 
     The features of the layer are coefficients [b, k, h, w]. Edits there act on coefficients, and the features of the
     model change by what the directions write of that change. So the coefficients of other directions stay (of an
@@ -39,9 +42,10 @@ class BasisSubject:
 
     Attributes:
         subject: the model itself.
+        layer: what was asked for; `at` are the layers that it stands for.
         layers: shape of every layer, in forward order; of this one, directions in place of units.
         listed: those that are meant where none are named.
-        rotated: the layers that are read by directions, this one and those of the model, and which directions.
+        rotated: the layers that are read by directions, these and those of the model, with `Directions.numbers`.
 
     Raises:
         UnknownName: the model has no such layer.
@@ -49,32 +53,41 @@ class BasisSubject:
     """
 
     def __init__(self, subject: Subject, layer: str, directions: Directions) -> None:
-        check_layers([layer], subject.layers)
-        shape, (k, units) = subject.layers[layer], directions.reads.shape
-        if units != shape.units:
-            raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
+        self.at = layers_at(layer, subject.layers)
+        shapes, (k, units) = {name: subject.layers[name] for name in self.at}, directions.reads.shape
+        for shape in shapes.values():
+            if units != shape.units:
+                raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
         self.subject, self.layer, self.device = subject, layer, subject.device
         self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
-        names = sorted({*subject.layers, layer}, key=forward_order(subject.layers))  # an update was not among them
-        own = {name: subject.layers[name] for name in names} | {layer: shape._replace(units=k)}
+        names = sorted({*subject.layers, *self.at}, key=forward_order(subject.layers))  # an update was not among them
+        own = {name: subject.layers[name] for name in names}
+        own |= {name: shape._replace(units=k) for name, shape in shapes.items()}
         self.layers: Mapping[str, LayerShape] = Layers(own, subject.layers)
-        listed = {*listed_layers(subject), layer}
+        listed = {*listed_layers(subject)}
+        if listed.isdisjoint(self.at):
+            listed.add(self.at[(len(self.at) - 1) // 2])
         self.listed: Mapping[str, LayerShape] = {name: own[name] for name in names if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
         self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)
-        self.rotated: dict[str, str] = getattr(subject, "rotated", {}) | {layer: directions.fingerprint}
+        self.rotated: dict[str, str] = {
+            **getattr(subject, "rotated", {}),
+            **dict.fromkeys(self.at, directions.numbers),
+        }
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 
     def layer_facts(self) -> dict[str, dict[str, Any]]:
-        """Return how well an autoencoder rebuilds its layer, or why that cannot be said; see `layer_facts`."""
+        """Return how well an autoencoder rebuilds its layers, or why that cannot be said; see `layer_facts`."""
         stated = layer_facts(self.subject)
         if self.directions.activation == "none":
             return stated
         try:
-            found = reconstruction(self)
+            found = reconstructions(self)
         except GanatomyError as error:
-            return stated | {self.layer: {"sentence": f"How well the autoencoder rebuilds cannot be said: {error}."}}
-        return stated | {self.layer: {"sentence": f"The autoencoder of {self.layer} {found}", **vars(found)}}
+            unknown = {"sentence": f"How well the autoencoder rebuilds cannot be said: {error}."}
+            return stated | dict.fromkeys(self.at, unknown)
+        said = {name: f"The autoencoder of {name} {own}" for name, own in found.items()}
+        return stated | {name: {"sentence": said[name], **vars(own)} for name, own in found.items()}
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""
@@ -85,17 +98,19 @@ class BasisSubject:
         """Return the images and the features of layers, of one forward pass without gradients; see `Subject`."""
         edits = self._model_edits(edits)
         seen = self.subject.observe(z, layers, edits)
-        if self.layer not in layers:
-            return seen
-        edited = [edit.after for edit in edits if isinstance(edit, _DirectionEdit) and edit.layer == self.layer]
-        coefficients = edited[0] if edited else self.directions.encode(seen.features[self.layer])
-        return dataclasses.replace(seen, features={**seen.features, self.layer: coefficients})
+        edited = {edit.layer: edit.after for edit in edits if isinstance(edit, _DirectionEdit)}
+        own = {
+            name: edited[name] if name in edited else self.directions.encode(seen.features[name])
+            for name in self.at
+            if name in layers
+        }
+        return dataclasses.replace(seen, features={**seen.features, **own}) if own else seen
 
     def _model_edits(self, edits: Sequence[Edit]) -> list[Edit]:
-        """Return edits of the model itself: those of the layer as one edit of its features, which is last."""
-        own = [edit for edit in edits if edit.layer == self.layer]
-        others = [edit for edit in edits if edit.layer != self.layer]
-        return [*others, _DirectionEdit(self.layer, self.directions, own)] if own else others
+        """Return edits of the model itself: those of each layer of the directions as one edit of its features."""
+        others = [edit for edit in edits if edit.layer not in self.at]
+        own = {name: [edit for edit in edits if edit.layer == name] for name in self.at}
+        return [*others, *(_DirectionEdit(name, self.directions, each) for name, each in own.items() if each)]
 
 
 class BasisGenerator(BasisSubject):
@@ -109,7 +124,7 @@ class BasisGenerator(BasisSubject):
         What no direction reads is that of the image without edits, which takes another forward pass. Orthogonal
         directions, as many as units, read all.
         """
-        if layer == self.layer:
+        if layer in self.at:
             c = applied([edit for edit in edits if edit.layer == layer], r)
             edits = [edit for edit in edits if edit.layer != layer]
             if self._orthogonal:
@@ -152,6 +167,13 @@ def in_basis(subject: Subject, layer: str, directions: Directions) -> BasisSubje
     return BasisSubject(subject, layer, directions)
 
 
+def without_basis(subject: Subject) -> Subject:
+    """Return the model in whose layers directions stand for units, which has the same latents; others themselves."""
+    while isinstance(subject, BasisSubject):
+        subject = subject.subject
+    return subject
+
+
 @GENERATORS.register("basis", argument="model", fixed="its units are directions, which no weights of one unit make")
 def open_basis(
     argument: str,
@@ -191,7 +213,7 @@ def open_basis(
         )
     family, _, inner = argument.partition(":")
     subject = GENERATORS.make(family, inner, options, device=device)
-    check_layers([layer], subject.layers)
+    layers_at(layer, subject.layers)
     given = {"seed": seed, "amount": amount, "count": count}
     given |= {"images": images, "tensor": tensor}
     options = {name: text for name, text in given.items() if text}

@@ -24,7 +24,7 @@ from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.registry import Registry
 from ganatomy.core.tensor_types import Features
-from ganatomy.models.generators.protocol import Subject
+from ganatomy.models.generators.protocol import Subject, layers_at
 from ganatomy.models.weights import State, read_state
 
 NEARLY = 1e-5
@@ -104,8 +104,11 @@ class Directions:
     @cached_property
     def fingerprint(self) -> str:
         """Sha256 over the recipe or the numbers."""
-        if self.recipe:
-            return fingerprint({}, "directions", len(self.reads), *self.recipe)
+        return fingerprint({}, "directions", len(self.reads), *self.recipe) if self.recipe else self.numbers
+
+    @cached_property
+    def numbers(self) -> str:
+        """Sha256 over the numbers, however they were computed."""
         normalised = () if self.normalisation == "none" else (self.normalisation,)
         return fingerprint(self._tensors(), "directions", self.activation, *normalised)
 
@@ -198,7 +201,7 @@ def rotation(
 
     Args:
         subject: the model.
-        layer: of it.
+        layer: of it, or a block at several steps, ``up1@1..8``.
         seed: of the rotation.
         amount: the power of Q, along the shortest way from the units (0) to Q (1).
         count: only the first so many directions.
@@ -208,7 +211,7 @@ def rotation(
     """
     if not 0 <= amount <= 1:
         raise BadValue(f"amount={amount:g} is not between 0 (the units themselves) and 1 (the whole rotation)")
-    q = rotation_power(random_rotation(subject.layers[layer].units, seed), amount)
+    q = rotation_power(random_rotation(_units(subject, layer), seed), amount)
     return Directions.linear(q[: _checked(count, len(q), "units")], recipe=("rotation", seed, amount))
 
 
@@ -259,7 +262,7 @@ def principal(
 
     Args:
         subject: the model.
-        layer: of it.
+        layer: of it, or a block at several steps, ``up1@1..8``.
         seed: of the images.
         images: how many images.
         count: only the first so many directions.
@@ -271,10 +274,11 @@ def principal(
     if images < 2:
         raise BadValue(f"images={images} is too few for principal directions; give at least 2")
     parts = [range(i, min(i + BATCH, images)) for i in range(0, images, BATCH)]
+    layers = layers_at(layer, subject.layers)
 
     def places(ids: range) -> Tensor:  # [places, u]
-        features = subject.observe(subject.latents(ids, seed + SAMPLE), [layer]).features[layer]
-        return features.double().movedim(1, -1).flatten(0, -2)
+        seen = subject.observe(subject.latents(ids, seed + SAMPLE), layers).features
+        return torch.cat([seen[name].double().movedim(1, -1).flatten(0, -2) for name in layers])
 
     sums = [(len(x), x.sum(0), x.T @ x) for x in map(places, parts)]
     n = sum(number for number, _, _ in sums)
@@ -288,6 +292,10 @@ def principal(
     tails = torch.stack([((x - mean) @ w.T).pow(3).sum(0) for x in map(places, parts)]).sum(0)
     w = torch.where(tails < 0, -1, 1)[:, None] * w
     return Directions.linear(w.cpu(), mean.cpu(), recipe=("pca", seed, images))
+
+
+def _units(subject: Subject, layer: str) -> int:
+    return subject.layers[layers_at(layer, subject.layers)[0]].units
 
 
 def _checked(count: int | None, most: int, of: str) -> int:
@@ -308,14 +316,14 @@ def read_directions(path: str, /, *, subject: Subject, layer: str, tensor: str =
         path: holds one matrix [directions, units], of several that named ``directions``, and with it ``mean`` [units]
             if the features are to be centred.
         subject: the model.
-        layer: of it.
+        layer: of it, or a block at several steps, ``up1@1..8``.
         tensor: the name of the matrix.
 
     Raises:
         BadFile: unreadable, no such tensor, or of another shape.
         BadValue: the file is an autoencoder's, or the directions are not independent.
     """
-    state, units = read_state(Path(path)), subject.layers[layer].units
+    state, units = read_state(Path(path)), _units(subject, layer)
     if not tensor and any(name in state for name in ENCODERS):
         raise BadValue(f"{path}: is an autoencoder; open it as sae:GENERATOR?layer={layer}&file={path}")
     matrix = _matrix(state, units, tensor, path)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadValue, UnknownName
-from ganatomy.core.layer_steps import at_step, split_layer, updated
+from ganatomy.core.layer_steps import at_step, each_step, split_layer, updated
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.datasets import ImageRefs
 
@@ -152,6 +152,19 @@ def check_layers(names: Sequence[str], layers: Mapping[str, LayerShape]) -> None
     for name in names:
         if name not in layers:
             raise UnknownName("layer", name, layers)
+
+
+def layers_at(layer: str, layers: Mapping[str, LayerShape]) -> list[str]:
+    """Return the layers that a name stands for: itself, or of ``up1@1..8`` the block at each of these steps.
+
+    Raises:
+        UnknownName: one is not among the layers.
+    """
+    found = []
+    for name in each_step(layer):
+        check_layers([name], layers)
+        found.append(name)
+    return found
 
 
 def onward_edits(edits: Sequence[Edit], layer: str, layers: Mapping[str, LayerShape]) -> dict[str, list[Edit]]:

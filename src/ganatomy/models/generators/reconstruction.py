@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadModel
 from ganatomy.models.generators.directions import SAMPLE, Directions
-from ganatomy.models.generators.protocol import within_image
+from ganatomy.models.generators.protocol import Subject, within_image
 
 if TYPE_CHECKING:
     from ganatomy.models.generators.basis import BasisSubject
@@ -76,41 +76,48 @@ class ImageSums(NamedTuple):
 
 @torch.no_grad()
 def image_sums(
-    model: "BasisSubject", dictionaries: Mapping[str, Directions], ids: range, seed: int
+    subject: Subject, dictionaries: Mapping[str, tuple[str, Directions]], ids: range, seed: int
 ) -> dict[str, ImageSums]:
-    """Return the sums of each dictionary of the model's layer; one image is in memory at a time.
+    """Return the sums of each dictionary; one image is in memory at a time.
+
+    Args:
+        subject: the model.
+        dictionaries: by name, the layer and its directions.
+        ids, seed: of the images.
 
     Raises:
-        BadModel: the layer is NaN or Inf, or the same everywhere.
+        BadModel: a layer is NaN or Inf, or the same everywhere.
     """
-    inner, layer = model.subject, model.layer
     found: dict[str, list[list[Tensor]]] = {name: [] for name in dictionaries}
-    places = 0
+    layers = list(dict.fromkeys(layer for layer, _ in dictionaries.values()))
     for i in ids:
-        r = within_image(inner, inner.observe(inner.latents(range(i, i + 1), seed), [layer])).features[layer].float()
-        x = r[0].double().flatten(1)
-        places = x.shape[1]
-        for name, own in dictionaries.items():
-            directions = own.to(r.device)
+        seen = within_image(subject, subject.observe(subject.latents(range(i, i + 1), seed), layers))
+        for name, (layer, own) in dictionaries.items():
+            r, directions = seen.features[layer].float(), own.to(subject.device)
+            x = r[0].double().flatten(1)
             c = directions.encode(r)
             on = (c[0] != 0).flatten(1)
             error = (r - directions.rebuilt(r, c)).double().square().sum()
-            found[name].append([each.cpu() for each in (x.sum(1), x.square().sum(), error, on.sum(), on.any(1))])
-    sums = {}
-    for name, rows in found.items():
-        total, square, error, active, used = (torch.stack(each) for each in zip(*rows, strict=True))
-        sums[name] = ImageSums(total, square, error, active, used, places)
-        if not bool(sums[name].scores(torch.ones(1, len(ids), dtype=torch.float64))[0].isfinite()):
-            raise BadModel(f"layer {layer} has no variance to explain: it is NaN, Inf or the same everywhere")
+            sums = (x.sum(1), x.square().sum(), error, on.sum(), on.any(1), torch.tensor(x.shape[1]))
+            found[name].append([each.cpu() for each in sums])
+    return {name: _stacked(rows, dictionaries[name][0]) for name, rows in found.items()}
+
+
+def _stacked(rows: list[list[Tensor]], layer: str) -> ImageSums:
+    total, square, error, active, used, places = (torch.stack(column) for column in zip(*rows, strict=True))
+    sums = ImageSums(total, square, error, active, used, int(places[0]))
+    if not bool(sums.scores(torch.ones(1, len(rows), dtype=torch.float64))[0].isfinite()):
+        raise BadModel(f"layer {layer} has no variance to explain: it is NaN, Inf or the same everywhere")
     return sums
 
 
-def reconstruction(model: "BasisSubject", images: int = IMAGES, seed: int = 0) -> Reconstruction:
-    """Return how well the autoencoder of a model rebuilds its layer.
+def reconstructions(model: "BasisSubject", images: int = IMAGES, seed: int = 0) -> dict[str, Reconstruction]:
+    """Return how well the autoencoder of a model rebuilds each of its layers, one at each step.
 
     Raises:
-        BadModel: the layer is NaN or Inf, or the same everywhere.
+        BadModel: a layer is NaN or Inf, or the same everywhere.
     """
-    sums = image_sums(model, {model.layer: model.directions}, range(images), seed + SAMPLE)[model.layer]
-    explained, active, dead = (float(each) for each in sums.scores(torch.ones(1, images, dtype=torch.float64)))
-    return Reconstruction(explained, active, dead, images)
+    dictionaries = {name: (name, model.directions) for name in model.at}
+    sums, once = image_sums(model.subject, dictionaries, range(images), seed + SAMPLE), torch.ones(1, images).double()
+    scores = {name: torch.cat(own.scores(once)).tolist() for name, own in sums.items()}
+    return {name: Reconstruction(*own, images=images) for name, own in scores.items()}  # type: ignore[misc]  # floats

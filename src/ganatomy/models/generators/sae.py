@@ -5,7 +5,7 @@ import torch
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.models.generators.autoencoders import read_autoencoder
 from ganatomy.models.generators.basis import BasisSubject, in_basis
-from ganatomy.models.generators.protocol import check_layers
+from ganatomy.models.generators.protocol import layers_at
 from ganatomy.models.generators.registry import GENERATORS
 from ganatomy.models.weights import bundled, bundled_names
 
@@ -26,7 +26,8 @@ def open_sae(
     Args:
         argument: the model's name, without its options.
         device: to run on.
-        layer: that the autoencoder was trained on; ``NAME~update`` for what a block adds to its input.
+        layer: that the autoencoder was trained on; ``NAME~update`` for what a block adds to its input, ``NAME@1..8``
+            for a block at these steps.
         file: a file or directory, see `read_autoencoder`; or ``bundled:NAME``.
         activation: instead of what the file says.
         options: the model's.
@@ -39,11 +40,11 @@ def open_sae(
         raise BadValue("sae takes a model, a layer and a file: sae:bundled:church?layer=layer5&file=DIR")
     family, _, inner = argument.partition(":")
     subject = GENERATORS.make(family, inner, options, device=device)
-    check_layers([layer], subject.layers)
+    units = subject.layers[layers_at(layer, subject.layers)[0]].units
     kind, _, name = file.partition(":")
     if kind == "bundled":
         if name not in (known := bundled_names("sae")):
             raise UnknownName("bundled autoencoder", name, known)
         file = str(bundled(name))
-    directions = read_autoencoder(file, layer, subject.layers[layer].units, activation)
+    directions = read_autoencoder(file, layer, units, activation)
     return in_basis(subject, layer, directions)

@@ -2,6 +2,7 @@
 
 from ganatomy.core.errors import BadValue
 from ganatomy.models.generators import Generator
+from ganatomy.models.generators.basis import without_basis
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.models.inversion.encoder import EncoderInverter
 from ganatomy.models.inversion.optimisation import OffsetInverter, Optimisation
@@ -14,7 +15,7 @@ def inverter_of(generator: Generator, network: object, layer: str = "", how: Opt
 
     Args:
         generator: one that has a method `encode` is asked for the latents; one that samples in steps is run backwards;
-            of any other, `OffsetInverter`.
+            of any other, `OffsetInverter`. Directions in place of units do not change the latents.
         network: a feature network, for the last.
         layer: where an offset is added.
         how: an offset is found.
@@ -23,11 +24,12 @@ def inverter_of(generator: Generator, network: object, layer: str = "", how: Opt
         BadValue: a layer is given, and no offset is needed.
         BadModel: a sampler that cannot be run backwards.
     """
-    encode = getattr(generator, "encode", None)
-    if layer and (encode is not None or isinstance(generator, SampledGenerator)):
+    model = without_basis(generator)
+    encode = getattr(model, "encode", None)
+    if layer and (encode is not None or isinstance(model, SampledGenerator)):
         raise BadValue(f"layer={layer}: this generator is inverted without an offset at a layer; leave it out")
     if encode is not None:
         return EncoderInverter(generator, encode)
-    if isinstance(generator, SampledGenerator):
-        return StepInverter(generator)
+    if isinstance(model, SampledGenerator):
+        return StepInverter(model)
     return OffsetInverter(generator, network, layer, how)

@@ -30,6 +30,8 @@ def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dic
     pair = ModelPair(spec.autoencoder, spec.segmenter, device, opened=Opened(segmenter=segmenter))
     model = pair.subject
     assert isinstance(model, BasisSubject)
+    if len(model.at) > 1:
+        raise BadValue(f"layer={model.layer}: dictionaries of one layer are compared; give one step, {model.at[0]}")
     sparsity = max(1, round(mean_active(model, spec.seed)))
     written = write_dictionaries(model, sparsity, spec.seed, directory)
     opened = {OWN: pair}

@@ -9,7 +9,7 @@ import torch
 from ganatomy.experiments.bootstrap import block_weights
 from ganatomy.models.generators.basis import BasisSubject
 from ganatomy.models.generators.directions import SAMPLE, Directions
-from ganatomy.models.generators.reconstruction import image_sums, reconstruction
+from ganatomy.models.generators.reconstruction import image_sums, reconstructions
 from ganatomy.training.dictionaries.measure import Drawn, Measure
 
 IMAGES = 64
@@ -24,7 +24,8 @@ def fit_measures(model: BasisSubject, others: Mapping[str, Directions], draws: i
         draws, seed: resamples of the images, the same for all.
     """
     times = torch.from_numpy(image_weights(IMAGES, draws, seed))
-    sums = image_sums(model, others, range(IMAGES), seed + 2 * SAMPLE)
+    dictionaries = {name: (model.layer, own) for name, own in others.items()}
+    sums = image_sums(model.subject, dictionaries, range(IMAGES), seed + 2 * SAMPLE)
     values = {name: [each.numpy() for each in own.scores(times)] for name, own in sums.items()}
 
     def measure(i: int, name: str, title: str, text: str, **how: Any) -> Measure:
@@ -41,7 +42,7 @@ def fit_measures(model: BasisSubject, others: Mapping[str, Directions], draws: i
 
 def mean_active(model: BasisSubject, seed: int) -> float:
     """Return how many features are active at a place, on average (L0)."""
-    return reconstruction(model, IMAGES, seed + SAMPLE).active
+    return reconstructions(model, IMAGES, seed + SAMPLE)[model.layer].active
 
 
 def image_weights(images: int, draws: int, seed: int) -> Drawn:

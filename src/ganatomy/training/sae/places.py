@@ -16,7 +16,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import Subject
 from ganatomy.models.generators.directions import SAMPLE
-from ganatomy.models.generators.protocol import listed_layers, margin, within_image
+from ganatomy.models.generators.protocol import layers_at, listed_layers, margin, within_image
 
 BATCH = 1024
 """Places of a step."""
@@ -37,7 +37,7 @@ class Places:
     """The places of so many images of a layer.
 
     Attributes:
-        subject, layer: whose.
+        subject, layer: whose; of a block at several steps, ``up2@1..8``, the places of all of them together.
         images: how many images.
         seed: of images that no dissection of this seed looks at.
     """
@@ -55,8 +55,14 @@ class Places:
     @property
     def each(self) -> int:
         """How many places of an image are taken."""
-        shape, beyond = self.subject.layers[self.layer], 2 * margin(self.subject, self.layer)
-        return min(EACH, (shape.height - beyond) * (shape.width - beyond))
+        at = self.at
+        shape, beyond = self.subject.layers[at[0]], 2 * margin(self.subject, at[0])
+        return min(EACH, len(at) * (shape.height - beyond) * (shape.width - beyond))
+
+    @property
+    def at(self) -> list[str]:
+        """The layers that `layer` stands for."""
+        return layers_at(self.layer, self.subject.layers)
 
     @property
     def blocks(self) -> int:
@@ -88,12 +94,14 @@ class Places:
         Raises:
             BadModel: one is NaN or Inf.
         """
-        found, size = [], batch_size(DRAWN, listed_layers(self.subject))
+        at, listed = self.at, listed_layers(self.subject)
+        found, size = [], batch_size(DRAWN, {**listed, **{name: self.subject.layers[name] for name in at}})
         source = self._source(-1 - ids.start)
         for start in range(ids.start, ids.stop, size):
             part = range(start, min(start + size, ids.stop))
-            seen = self.subject.observe(self.subject.latents(part, self.seed + SAMPLE), [self.layer])
-            r = within_image(self.subject, seen).features[self.layer].detach().float().flatten(2)
+            seen = self.subject.observe(self.subject.latents(part, self.seed + SAMPLE), at)
+            features = within_image(self.subject, seen).features
+            r = torch.cat([features[name].detach().float().flatten(2) for name in at], 2)
             if r.shape[2] > self.each:
                 order = torch.rand(len(r), r.shape[2], generator=source).argsort(1)[:, : self.each].to(r.device)
                 r = r.gather(2, order[:, None].expand(-1, r.shape[1], -1))

@@ -14,7 +14,7 @@ from ganatomy.core.trust import require_trust
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import name_of
 from ganatomy.models.generators import Subject, open_subject
-from ganatomy.models.generators.protocol import check_layers
+from ganatomy.models.generators.protocol import layers_at
 from ganatomy.models.weights import read_state
 from ganatomy.training.sae.directory import WEIGHTS, TrainingDirectory
 from ganatomy.training.sae.places import Places
@@ -88,7 +88,7 @@ def plan(
         GanatomyError: there is no such model, dissection or layer; or a dissected model has changed.
     """
     name, subject, own = _opened(source, choose_device(device))
-    check_layers([layer], subject.layers)
+    layers_at(layer, subject.layers)
     return Plan(name, Places(subject, layer, images, own if seed is None else seed), features, sparsity)
 
 
