@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_words import save_words
 
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build
@@ -129,6 +130,18 @@ def test_layers_are_listed_in_forward_order_with_what_they_take(here: Path, answ
     assert re.search(r"grow +8 +18×18 +float32 +10 kB", text)
     assert "2 layers that can be dissected; images of 18×18" in text
     assert re.search(r"flat +is not spatial: its output is \[b, 6\]\n", text)
+
+
+def test_blocks_are_listed_once_and_directions_apart(here: Path, answer: Callable[..., str]) -> None:
+    words = f"basis:{save_words(here / 'words.pt')}?steps=3&directions=rotation&count=5"
+    for layer, plain in (("up1@2", True), ("up1@2..3", True), ("up1@1..3", False)):
+        told = json.loads(answer("layers", f"{words}&layer={layer}", "--json"))
+        units = {own["layer"]: own["units"] for own in told["layers"]}
+        assert units[layer] == 5
+        assert ("up1" in units) == plain
+        assert not [name for name in units if "@" in name and name != layer]
+        assert told["steps"] == 3
+    assert re.search(r"up1@1..3 +5 +\d+×\d+", answer("layers", f"{words}&layer=up1@1..3"))
 
 
 def test_a_layer_that_is_none_says_where_layers_are_listed(

@@ -18,11 +18,12 @@ from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions, real_distance
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
-from ganatomy.experiments.compare.directions import inner_of, rarefied
+from ganatomy.experiments.compare.directions import rarefied
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.snapshots import count_units
 from ganatomy.experiments.quality import QualitySpec
+from ganatomy.models.generators.inner_model import inner_model
 from ganatomy.study import Study
 
 Labels = Sequence[str | None]
@@ -228,8 +229,8 @@ def test_fewer_units_of_the_same_kind_have_so_many_concepts() -> None:
 
 
 def test_a_basis_is_told_from_what_is_in_it() -> None:
-    assert inner_of("bundled:church?dtype=float16") is None
-    inner = inner_of("basis:progan:a/b.pth?dtype=float16&layer=layer4&directions=pca&count=8")
+    assert inner_model("bundled:church?dtype=float16") is None
+    inner = inner_model("basis:progan:a/b.pth?dtype=float16&layer=layer4&directions=pca&count=8")
     assert inner == ("progan:a/b.pth?dtype=float16", {"layer": "layer4", "directions": "pca", "count": "8"})
 
 

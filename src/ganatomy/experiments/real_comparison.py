@@ -21,13 +21,13 @@ from ganatomy.datasets.rendered import RenderedScenes
 from ganatomy.datasets.sets import open_images
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec, at_least, shrink_default
+from ganatomy.experiments.causal.place_truth import category_of
 from ganatomy.experiments.model_pair import check_same
 from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RunOptions, cut
 from ganatomy.interventions import Intervention
 from ganatomy.models.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.models.generators import Generator
-from ganatomy.models.weights import card
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Appended, Study, spec_digest
 
@@ -66,9 +66,8 @@ class AgainstRealSpec(SampleSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
-        family, _, name = self.generator.partition("?")[0].partition(":")
-        if self.real == "scenes" and family == "bundled":
-            object.__setattr__(self, "real", f"scenes:{card(name)['category']}")
+        if self.real == "scenes" and (category := category_of(self.generator)):
+            object.__setattr__(self, "real", f"scenes:{category}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tiny_words import save_words
 from torch import Tensor
 
 import ganatomy
+from ganatomy.core.layer_steps import read_steps
 from ganatomy.experiments.causal import describe_spec
 from ganatomy.experiments.causal.best_setting import paper_setting, setting_spec
 from ganatomy.experiments.causal.choice import UnitQuery, default_layers, ranked_layers, select_in_window, take_window
@@ -318,6 +319,22 @@ def test_directions_of_one_step_are_no_units_of_others(turned: Dissection) -> No
     assert values.window("up1@3", None) == ["up1@3"]
     shown = source.dissection.concepts.sort_values("share").concept.iloc[-1]
     assert [part.layer for part in values.sample.parts(source.concept(shown))] == ["up1@3"]
+
+
+@pytest.mark.parametrize(("at", "steps", "wrong"), [("1..4", "1..4", "1..5"), ("2..3", "2..3", "2..4")])
+def test_directions_of_several_steps_are_edited_there(tmp_path: Path, at: str, steps: str, wrong: str) -> None:
+    words = f"basis:{save_words(tmp_path / 'words.pth')}?steps=4&step=3&layers=up1&prompts={PROMPTS}"
+    name = f"{words}&layer=up1@{at}&directions=rotation&count=5"
+    found = ganatomy.dissect(name, segmenter="colors", layers=["up1@3"], images=24, out=tmp_path / "study")
+    effect = ganatomy.ablate(found.study.directory, "up1", units=[4], at_steps=steps, images=4)
+    assert [edit.layer for edit in effect.edits()] == [f"up1@{step}" for step in read_steps(steps)]
+    with mistake("bad-value", wrong):
+        ganatomy.ablate(found.study.directory, "up1", units=[4], at_steps=wrong, images=4)
+    values = BrushValues(source := open_source(found.study.directory))
+    assert values.window("up1@3", None) == [f"up1@{step}" for step in read_steps(steps) if step >= 3]
+    assert source.last_step("up1") == (4 if at == "1..4" else 0)
+    shown = source.dissection.concepts.sort_values("share").concept.iloc[-1]
+    assert [part.layer for part in values.sample.parts(source.concept(shown))] == source.alike("up1@3")
 
 
 def test_an_open_generator_knows_the_window(source: DissectedModel) -> None:

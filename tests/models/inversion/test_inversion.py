@@ -136,6 +136,8 @@ def test_steps_are_solved_backwards(tmp_path: Path) -> None:
     found = inverted(inverter, photographs, z)
     assert float(error(found, photographs).max()) < 0.02
     assert torch.equal(found.z[:, -1], z[:, -1]), "the prompts stay"
+    turned = f"basis:{save_words(tmp_path / 'words.pt')}?steps=4&layer=up1@2&directions=rotation"
+    assert torch.equal(inverted(inverter_of(ganatomy.open_generator(turned), None), photographs, z).z, found.z)
     early = ganatomy.open_generator(save_words(tmp_path / "words.pt") + "?steps=4&step=2&show=estimate")
     with pytest.raises(BadModel, match="no finished images"):
         inverter_of(early, None)

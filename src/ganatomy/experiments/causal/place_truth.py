@@ -25,6 +25,7 @@ from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.dissected_model import DissectedModel, SampleSpec
 from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
 from ganatomy.experiments.causal.trials import baselines
+from ganatomy.models.generators.inner_model import innermost_model
 from ganatomy.models.segmenters.part_quadrants import regions
 from ganatomy.models.weights import bundled_names, card
 from ganatomy.scenes.grammar import INDEX, PLANES, Grammar, Rule, grammar
@@ -82,10 +83,12 @@ def placement_rules(
 def category_of(generator: str) -> str | None:
     """Return the category of scenes that a bundled generator was trained on, whatever its options; None for any other.
 
-    >>> category_of("bundled:church-words?steps=4")
-    'varied-church'
+    Directions in place of its units change nothing about that.
+
+    >>> category_of("bundled:church-words?steps=4"), category_of("sae:bundled:church?layer=layer5&file=any")
+    ('varied-church', 'church')
     """
-    family, _, name = generator.partition("?")[0].partition(":")
+    family, _, name = innermost_model(generator).partition("?")[0].partition(":")
     if family != "bundled" or name not in bundled_names():
         return None
     category = card(name).get("category")

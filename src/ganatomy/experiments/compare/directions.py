@@ -4,7 +4,6 @@ If a rotation, which knows nothing of the network, matches as many concepts as t
 the layer and not in its units (the control of Network Dissection).
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from math import exp, lgamma
 
@@ -17,10 +16,8 @@ from ganatomy.experiments.bootstrap import ConceptCounts
 from ganatomy.experiments.compare.counts import category_rows
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.fdr import false_discovery
-from ganatomy.models.generators.basis import open_basis
-from ganatomy.models.generators.sae import open_sae
+from ganatomy.models.generators.inner_model import inner_model
 
-FAMILIES = {"basis": open_basis, "sae": open_sae}
 WHICH = ("generator", "layer", "study", "directions", "count")
 COUNTS = ("interpretable", "interpretable_error", "matched", "matched_error", "matched_at")
 CONCEPTS = ("concepts", "concepts_error", "concepts_at", "at")
@@ -78,25 +75,10 @@ def rarefied(per_concept: Sequence[int] | np.ndarray, units: int, count: int) ->
     return round(sum(1 - missed(int(k)) for k in per_concept if k), 12)
 
 
-def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
-    """Return the generator within a basis, and the options of the basis; None for what is no basis.
-
-    >>> inner_of("basis:bundled:church?layer=layer4&directions=rotation&dtype=float16")
-    ('bundled:church?dtype=float16', {'layer': 'layer4', 'directions': 'rotation'})
-    """
-    family, argument, options = split_name(generator)
-    if family not in FAMILIES:
-        return None
-    known = inspect.signature(FAMILIES[family]).parameters
-    within, _, inner = argument.partition(":")
-    others = {name: value for name, value in options.items() if name not in known}
-    return join_name(within, inner, others), {n: v for n, v in options.items() if n in known}
-
-
 def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
     """Return each study of units with those of directions in the same generator: place -> (layer, which)."""
     names = [study.dissection.spec.generator for study in studies]
-    inner = {i: found for i, name in enumerate(names) if (found := inner_of(name)) is not None}
+    inner = {i: found for i, name in enumerate(names) if (found := inner_model(name)) is not None}
     groups = []
     for base, name in enumerate(names):
         others = {

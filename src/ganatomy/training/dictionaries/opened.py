@@ -7,14 +7,13 @@ from ganatomy.core.registry import join_name, split_name
 from ganatomy.experiments.model_pair import ModelPair, Opened
 from ganatomy.models.generators.autoencoders import read_autoencoder
 from ganatomy.models.generators.basis import BasisSubject, in_basis
+from ganatomy.models.generators.inner_model import inner_model
 from ganatomy.models.segmenters import open_segmenter
 from ganatomy.training.dictionaries.rebuilt import mean_active
 from ganatomy.training.dictionaries.spec import OWN, DictionarySpec
 from ganatomy.training.dictionaries.written import write_dictionaries
 
 FAMILY = "sae"
-OF_AUTOENCODER = ("layer", "file", "activation")
-"""Options of the family; others are the model's."""
 
 
 def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dict[str, ModelPair]:
@@ -45,14 +44,10 @@ def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dic
 
 
 def generator_of(spec: DictionarySpec) -> str:
-    """Return the name of the model itself.
-
-    >>> generator_of(DictionarySpec("sae:bundled:church-words?layer=up2@4&file=x&steps=4"))
-    'bundled:church-words?steps=4'
-    """
-    name = split_name(spec.autoencoder)
-    family, _, argument = name.argument.partition(":")
-    return join_name(family, argument, {key: text for key, text in name.options.items() if key not in OF_AUTOENCODER})
+    """Return the name of the model itself."""
+    inner = inner_model(spec.autoencoder)
+    assert inner is not None
+    return inner[0]
 
 
 def basis(pair: ModelPair) -> BasisSubject:
