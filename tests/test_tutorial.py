@@ -5,12 +5,16 @@
 
 import ast
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from IPython.core.formatters import DisplayFormatter
+
+from ganatomy.models.inversion.optimisation import Optimisation
+from ganatomy.training.dictionaries.inverted_pairs import PairSpec
 
 ROOT = Path(__file__).parents[1]
 SMALLER = {
@@ -53,6 +57,9 @@ def test_it_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "report"))
+    few, fewer = partial(PairSpec, steps=4, latent_steps=4), partial(Optimisation, change_steps=4)
+    monkeypatch.setattr("ganatomy.training.dictionaries.one_object.PairSpec", few)  # the scenes that `judge` inverts
+    monkeypatch.setattr("ganatomy.experiments.inversion.photographs.Optimisation", fewer)
     names: dict[str, Any] = {
         "FEATURES": "torch:tiny_features:Means",
         "SEARCH": {"train": 8, "held": 4, "candidates": 16, "pairs": 2},

@@ -166,6 +166,8 @@ def measured(one: list[float], other: list[float], **how: Any) -> Measure:
 def test_an_interval_that_holds_zero_separates_nothing() -> None:
     sentence = measured([2.0, 3.0, 1.0], [1.0, 0.0, 2.0]).separation().sentence
     assert sentence.startswith("a thing: does not separate the autoencoder from the untrained one (difference +1,")
+    assert sentence.endswith("more images may tell.")
+    assert "more images" not in measured([20.0, 21.0, 19.0], [19.0, 18.0, 20.0]).separation().sentence
 
 
 @pytest.mark.parametrize(("low", "better"), [(False, "autoencoder"), (True, "untrained one")])

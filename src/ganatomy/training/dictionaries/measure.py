@@ -94,10 +94,11 @@ class Measure:
         value, _, low, high = found
         separates = bool(np.isfinite(low)) and not low <= 0 <= high
         better = (OWN if (value > 0) != self.low_is_good else UNTRAINED) if separates else ""
-        sentence = self._sentence(value, low, high, better)
+        wide = high - low > 2 * max(abs(float(one[0])), abs(float(other[0])))
+        sentence = self._sentence(value, low, high, better, wide)
         return Separation(self.name, self.title, one[0], other[0], *found, separates, better, sentence)
 
-    def _sentence(self, value: float, low: float, high: float, better: str) -> str:
+    def _sentence(self, value: float, low: float, high: float, better: str, wide: bool) -> str:
         if not np.isfinite(low):
             return f"{self.title}: whether it separates the autoencoder from the untrained one cannot be said."
         unit, times = (" %", 100) if self.share else ("", 1)
@@ -106,7 +107,8 @@ class Measure:
         if better:
             name = {OWN: "autoencoder", UNTRAINED: "untrained one"}[better]
             does = f"separates the autoencoder from the untrained one, in favour of the {name}"
-        return f"{self.title}: {does} (difference {found}{unit}, 95 % interval {start} to {end}{unit})."
+        more = " The error is as large as the values: more images may tell." if wide and not better else ""
+        return f"{self.title}: {does} (difference {found}{unit}, 95 % interval {start} to {end}{unit}).{more}"
 
 
 def interval(drawn: Drawn, freedom: int) -> tuple[float, float, float, float]:
