@@ -36,13 +36,15 @@ def _blip() -> Any:
 def _git() -> Any:
     import transformers
 
-    return transformers.GitForCausalLM(transformers.GitConfig(vision_config=VISION, **SMALL, **TOKENS))
+    return transformers.GitForCausalLM(
+        transformers.GitConfig(vision_config=VISION, max_position_embeddings=64, **SMALL, **TOKENS)
+    )
 
 
 def _vit_gpt2() -> Any:
     import transformers
 
-    text = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, add_cross_attention=True, **TOKENS)
+    text = transformers.GPT2Config(n_positions=64, n_embd=16, n_layer=1, n_head=2, add_cross_attention=True, **TOKENS)
     kind = transformers.VisionEncoderDecoderConfig
     config = kind.from_encoder_decoder_configs(transformers.ViTConfig(**VISION), text)
     config.decoder_start_token_id, config.eos_token_id, config.pad_token_id = 101, 102, 0

@@ -80,6 +80,13 @@ def test_captions_and_images_have_sizes(option: str, tmp_path: Path) -> None:
         open_features(f"caption:{tmp_path / 'blip'}?{option}")
 
 
+@pytest.mark.parametrize("name", ["blip", "git", "vit-gpt2"])
+def test_no_caption_is_longer_than_the_model_has_places_for(name: str, tmp_path: Path) -> None:
+    config = save(tmp_path, name).config.get_text_config(decoder=True)
+    with mistake("bad-value", f"at most {config.max_position_embeddings - 1} tokens"):
+        open_features(f"caption:{tmp_path}?length={config.max_position_embeddings}")
+
+
 @pytest.mark.parametrize("name", ["blip", "vit-gpt2"])
 def test_settings_of_a_search_change_no_caption(name: str, tmp_path: Path) -> None:
     config = save(tmp_path / "model", name).config.to_dict()

@@ -96,6 +96,7 @@ def open_caption(name: str, /, *, device: torch.device, size: int | None = None,
     settings = read_config(directory)
     kind = _kind(directory, settings["model_type"])
     config = build_config(directory, settings)
+    _check_length(config, length)
     preprocess = read_preprocessing(directory, _about(config), size)
     tokenizer = load_tokenizer(directory, _tokenizer_kind(directory))
     net, missing = load(kind, config, directory)
@@ -109,6 +110,13 @@ def open_caption(name: str, /, *, device: torch.device, size: int | None = None,
         raise BadModel(f"{directory}: writes a caption by NaN or Inf")
     found.captions(image)
     return found
+
+
+def _check_length(config: Any, length: int) -> None:
+    """Refuse captions of more tokens than the part that writes has positions for, beside the one they begin with."""
+    positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if isinstance(positions, int) and length >= positions:
+        raise BadValue(f"length={length} is too large: this model writes at most {positions - 1} tokens")
 
 
 def _kind(directory: Path, name: str) -> Any:
