@@ -257,6 +257,19 @@ def test_units_stand_beside_directions_of_the_same_layer(tmp_path: Path, monkeyp
     assert own.concepts_at.tolist() == pytest.approx([expected, 2 / 5, 2])
 
 
+def test_directions_of_several_steps_stand_beside_units_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_chance = pd.DataFrame({"layer": ["up2@4"], "expected": 0.5, "rate": 0.25, "at_most": 0.75})
+    monkeypatch.setattr(directions, "false_discovery", lambda _: by_chance)
+    words, features = "bundled:church-words", "sae:bundled:church-words?layer=up2@{}&file=it"
+    studies = [made_dissection(tmp_path / "units", {"up2@4": ["tree", None]}, generator=words)]
+    for steps in ("1..8", "1..3"):
+        name = features.format(steps)
+        studies.append(made_dissection(tmp_path / steps, {"up2@4": ["tree", "door", None]}, generator=name))
+    assert compared(studies).directions["directions"].tolist() == ["units", "it"]
+
+
 def test_names_are_the_ends_that_tell_paths_apart(tmp_path: Path) -> None:
     paths = [made_dissection(tmp_path / name, ONE) for name in ("a/study", "b/study", "c")]
     assert compared(paths).spec.names == ("a/study", "b/study", "c")

@@ -10,6 +10,7 @@ from math import exp, lgamma
 import numpy as np
 import pandas as pd
 
+from ganatomy.core.layer_steps import each_step
 from ganatomy.core.registry import join_name, split_name
 from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.bootstrap import ConceptCounts
@@ -31,7 +32,7 @@ def direction_table(
     rows = []
     for base, others in _groups(studies):
         for here, own in studies[base].layers.items():
-            members = {i: names for i, (layer, names) in others.items() if layer == studies[i].layers[here]}
+            members = {i: names for i, (layer, names) in others.items() if studies[i].layers[here] in each_step(layer)}
             if not members:
                 continue
             names = {base: "units", **members}
