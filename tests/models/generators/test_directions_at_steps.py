@@ -1,5 +1,6 @@
 """Directions, such as the features of an autoencoder, in place of the units of a block at several steps."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 import ganatomy
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.autoencoders import read_autoencoder
 from ganatomy.models.generators.basis import BasisGenerator, in_basis
 from ganatomy.models.generators.directions import principal, rotation
 from ganatomy.models.generators.protocol import layer_facts, listed_layers
@@ -100,6 +102,13 @@ def test_listed_layers_do_not_multiply(words: str, file: Path) -> None:
 def test_steps_that_are_not_there_are_refused(words: str, file: Path, layer: str) -> None:
     with mistake("unknown-name", "layer"):
         opened(words, file, layer)
+
+
+def test_an_autoencoder_of_an_update_says_which_layers(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"n_dirs_local": 12, "d_model": 8, "k": 3}))
+    torch.save({"state_dict": {"encoder.weight": randn(12, 8)}}, tmp_path / "state_dict.pth")
+    with mistake("bad-value", "layer=up1~update@2..3"):
+        read_autoencoder(str(tmp_path), "up1@2..3", 8)
 
 
 def test_other_directions_are_of_all_steps_together(words: str) -> None:

@@ -114,7 +114,8 @@ def open_caption(name: str, /, *, device: torch.device, size: int | None = None,
 
 def _check_length(config: Any, length: int) -> None:
     """Refuse captions of more tokens than the part that writes has positions for, beside the one they begin with."""
-    positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    with foreign_errors("reading of which parts the captioner is"):
+        positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
     if isinstance(positions, int) and length >= positions:
         raise BadValue(f"length={length} is too large: this model writes at most {positions - 1} tokens")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.core.errors import BadFile, BadValue
-from ganatomy.core.layer_steps import UPDATE, each_step, split_layer, update_of
+from ganatomy.core.layer_steps import UPDATE, each_step, spanned, split_layer, update_of
 from ganatomy.models.generators.directions import Directions, fitting
 from ganatomy.models.generators.sae_settings import OPENS, Settings, find_autoencoder
 from ganatomy.models.weights import State, read_state
@@ -65,9 +65,8 @@ def _check_layer(settings: Settings, layer: str, path: str) -> None:
     block, trained = (split_layer(next(each_step(name))).block for name in (layer, settings.layer))
     update = settings.update or trained.endswith(UPDATE)
     if update and not block.endswith(UPDATE):
-        raise BadValue(
-            f"{path}: was trained on what a block adds to its input, not on its output; give layer={update_of(layer)}"
-        )
+        [given] = spanned([update_of(each) for each in each_step(layer)])
+        raise BadValue(f"{path}: was trained on what a block adds to its input, not on its output; give layer={given}")
     if trained and trained != block:
         raise BadValue(f"{path}: was trained on {settings.layer}; {layer} is another layer")
 

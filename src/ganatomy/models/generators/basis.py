@@ -86,8 +86,9 @@ class BasisSubject:
         except GanatomyError as error:
             unknown = {"sentence": f"How well the autoencoder rebuilds cannot be said: {error}."}
             return stated | dict.fromkeys(self.at, unknown)
-        said = {name: f"The autoencoder of {name} {own}" for name, own in found.items()}
-        return stated | {name: {"sentence": said[name], **vars(own)} for name, own in found.items()}
+        return stated | {
+            name: {"sentence": f"The autoencoder of {name} {own}", **vars(own)} for name, own in found.items()
+        }
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""
