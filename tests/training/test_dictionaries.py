@@ -153,6 +153,24 @@ def test_names_and_numbers_that_cannot_be_meant(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_features_of_several_steps_are_edited_at_each(tmp_path: Path) -> None:
+    words = f"{save_words(tmp_path / 'words.pt')}?steps=3"
+    ganatomy.train_sae(words, "up1@1..3", features=12, sparsity=3, images=40, out=tmp_path / "sae")
+    name = words.replace("wordflow", "sae:wordflow") + f"&file={tmp_path / 'sae'}&layer=up1@"
+    plain = ganatomy.dissect(words, layers=["up1@2"], segmenter="colors", images=24, out=tmp_path / "plain")
+    most = str(plain.concepts.sort_values("share").concept.iloc[-1])
+    few: dict[str, Any] = {"segmenter": "colors", "images": 24, "edited": 4, "pairs": 2, "draws": 4, "concepts": [most]}
+    every = ganatomy.judge(f"{name}1..3", out=tmp_path / "judged", **few)
+    assert every.layer == "up1@2"
+    assert "Features of up1@1..3 are edited at each of these steps" in every.notes[0]
+    (done,) = (tmp_path / "judged").glob("studies/autoencoder-causal/up1-1..3/edited")
+    spec = json.loads((done / "study.json").read_text())["spec"]
+    assert [spec["layer"], *spec["more"]] == ["up1@1", "up1@2", "up1@3"]
+    again = ganatomy.judge(f"{name}1..3", out=tmp_path / "judged", **few)
+    pd.testing.assert_frame_equal(again.table, every.table)
+
+
 def test_the_model_itself_keeps_its_own_options() -> None:
     name = "sae:wordflow:w.safetensors?layer=up2@4&file=s&activation=topk:4&steps=4"
     assert generator_of(DictionarySpec(name)) == "wordflow:w.safetensors?steps=4"

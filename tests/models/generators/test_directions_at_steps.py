@@ -136,5 +136,3 @@ def test_a_training_takes_the_places_of_all_steps(words: str, tmp_path: Path) ->
         open_generator(f"sae:{words}?steps=2&layer={layer}&file={out}")
     with mistake("bad-value", "was trained on up2@1..2"):
         open_generator(f"sae:{words}?steps=2&layer=down1@1..2&file={out}")
-    with mistake("bad-value", "give one step, up2@1"):
-        ganatomy.judge(f"sae:{words}?steps=2&layer=up2@1..2&file={out}", out=tmp_path / "judged")

@@ -42,7 +42,7 @@ class BasisSubject:
 
     Attributes:
         subject: the model itself.
-        layer: what was asked for; `at` are the layers that it stands for.
+        layer: what was asked for; `at` are the layers that it stands for, and `middle` the one in their middle.
         layers: shape of every layer, in forward order; of this one, directions in place of units.
         listed: those that are meant where none are named.
         rotated: the layers that are read by directions, these and those of the model, with `Directions.numbers`.
@@ -54,6 +54,7 @@ class BasisSubject:
 
     def __init__(self, subject: Subject, layer: str, directions: Directions) -> None:
         self.at = layers_at(layer, subject.layers)
+        self.middle = self.at[(len(self.at) - 1) // 2]
         shapes, (k, units) = {name: subject.layers[name] for name in self.at}, directions.reads.shape
         for shape in shapes.values():
             if units != shape.units:
@@ -66,7 +67,7 @@ class BasisSubject:
         self.layers: Mapping[str, LayerShape] = Layers(own, subject.layers)
         listed = {*listed_layers(subject)}
         if listed.isdisjoint(self.at):
-            listed.add(self.at[(len(self.at) - 1) // 2])
+            listed.add(self.middle)
         self.listed: Mapping[str, LayerShape] = {name: own[name] for name in names if name in listed}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
         self.prompts, self.pairs = prompts_of(subject), in_pairs(subject)

@@ -1,6 +1,6 @@
 """How well an autoencoder rebuilds the layer of a model that its features stand in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,6 +72,18 @@ class ImageSums(NamedTuple):
         variance = variance.where(variance > 0, torch.nan)
         dead = 1 - ((times > 0).double() @ self.used.double() > 0).double().mean(1)
         return 1 - (times @ self.error) / variance, (times @ self.active.double()) / count, dead
+
+
+def joined_sums(sums: Sequence[ImageSums]) -> ImageSums:
+    """Return the sums of the same images over the places of several layers, which have the same features.
+
+    >>> one = ImageSums(torch.ones(3, 2), torch.ones(3), torch.ones(3), torch.ones(3), torch.ones(3, 4).bool(), 16)
+    >>> joined_sums([one, one]).places, joined_sums([one, one]).active
+    (32, tensor([2., 2., 2.]))
+    """
+    *tables, places = zip(*sums, strict=True)
+    total, square, error, active, used = (torch.stack(each).sum(0) for each in tables)
+    return ImageSums(total, square, error, active, used > 0, sum(places))
 
 
 @torch.no_grad()

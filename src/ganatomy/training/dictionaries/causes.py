@@ -11,6 +11,7 @@ from ganatomy.core.vocabulary import find_concept
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.dissected_model import DissectedModel
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.models.generators.basis import BasisSubject
 from ganatomy.stats.paired import SURE
 from ganatomy.training.dictionaries.edits import (
     DictionaryEditSpec,
@@ -75,7 +76,7 @@ def chosen_concepts(spec: DictionarySpec, dissections: Mapping[str, Dissection])
 def cause_measures(
     spec: DictionarySpec,
     sources: Mapping[str, DissectedModel],
-    layer: str,
+    model: BasisSubject,
     concepts: Sequence[int],
     engine: Engine,
     progress: Progress | None,
@@ -85,9 +86,9 @@ def cause_measures(
     read: dict[str, list[Drawn]] = {}
     size = set_size(min(len(source.dissection.units) for source in sources.values()))
     for name, source in sources.items():
-        chosen = edit_spec(source, layer, concepts, spec.edited, spec.seed, size)
+        chosen = edit_spec(source, model.at, concepts, spec.edited, spec.seed, size)
         chosen = dataclasses.replace(chosen, pool=spec.images)
-        pixels = edited_pixels(source, chosen, _directory(source, layer), engine, progress)
+        pixels = edited_pixels(source, chosen, _directory(source, model.layer), engine, progress)
         read[name] = _read(chosen, pixels, weights)
     return [
         Measure(

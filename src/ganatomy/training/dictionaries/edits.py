@@ -47,6 +47,7 @@ class DictionaryEditSpec(SampleSpec):
         alone: random features.
         random: random sets of as many features as one of `sets` has.
         pool: how many images the strengths of an insertion are measured on.
+        more: further layers, the block at later steps, in which the same is done.
     """
 
     images: int = 60
@@ -56,6 +57,11 @@ class DictionaryEditSpec(SampleSpec):
     alone: tuple[int, ...] = ()
     random: tuple[tuple[int, ...], ...] = ()
     pool: int = 200
+    more: tuple[str, ...] = ()
+
+    def layers(self) -> list[str]:
+        """Return the layers in which the same features are edited."""
+        return [self.layer, *self.more]
 
 
 class Trial(NamedTuple):
@@ -91,7 +97,7 @@ class EditedPixels(JoinedRows):
 
 
 def edit_spec(
-    source: DissectedModel, layer: str, concepts: Sequence[int], images: int, seed: int, size: int
+    source: DissectedModel, layers: Sequence[str], concepts: Sequence[int], images: int, seed: int, size: int
 ) -> DictionaryEditSpec:
     """Choose the features of a dictionary by its dissection; `size` of them go best with a concept.
 
@@ -115,7 +121,8 @@ def edit_spec(
     random = random_sets(len(alive), min(size, len(alive)), range(1, 1 + SETS), seed, near)
     return DictionaryEditSpec(
         **source.names(),
-        layer=layer,
+        layer=layers[0],
+        more=tuple(layers[1:]),
         images=images,
         seed=seed,
         concepts=tuple(concepts),
@@ -152,8 +159,8 @@ def edited_pixels(
     source: DissectedModel, spec: DictionaryEditSpec, directory: Path, engine: Engine, progress: Progress | None
 ) -> EditedPixels:
     """Edit the features of a dictionary, and count; goes on where it was stopped."""
-    pool = layer_pool(source, spec.layer, spec.pool, engine, progress)
-    strengths = {c: pool.constant(c).cpu() for c in spec.concepts}
+    pools = [layer_pool(source, layer, spec.pool, engine, progress) for layer in spec.layers()]
+    strengths = {c: [pool.constant(c).cpu() for pool in pools] for c in spec.concepts}
     with source.begin(directory, spec, engine, progress) as (study, source):
         work = partial(_count, source, spec, strengths)
         found = study.sharded("edited", EditedPixels, work, source.run.shards(spec.ids()))
@@ -164,7 +171,7 @@ def edited_pixels(
 
 @torch.no_grad()
 def _count(
-    source: DissectedModel, spec: DictionaryEditSpec, strengths: Mapping[int, PerUnit], ids: Sequence[int]
+    source: DissectedModel, spec: DictionaryEditSpec, strengths: Mapping[int, Sequence[PerUnit]], ids: Sequence[int]
 ) -> EditedPixels:
     every = [trial for own in trials(spec).values() for trial in own]
     concepts, result = list(spec.concepts), EditedPixels(len(every), len(spec.concepts))
@@ -177,10 +184,13 @@ def _count(
         showed = torch.stack([(given.labels == c).any(1) for c in concepts], 1)
         after, changed, own = [], [], []
         for trial in every:
-            edit = Intervention.ablate(spec.layer, shape, trial.features)
+            edits = [Intervention.ablate(layer, shape, trial.features) for layer in spec.layers()]
             if trial.inserted is not None:
-                edit = Intervention.insert(spec.layer, shape, trial.features, strengths[trial.inserted], where)
-            labels = source.models.segmenter(render_edited(source, spec, given, [edit]))
+                edits = [
+                    Intervention.insert(layer, shape, trial.features, own, where)
+                    for layer, own in zip(spec.layers(), strengths[trial.inserted], strict=True)
+                ]
+            labels = source.models.segmenter(render_edited(source, spec, given, edits))
             differs = (labels != given.labels).any(1)
             after.append(concept_counts(labels, source.concepts, reads[trial.inserted is not None])[:, concepts])
             changed.append(differs.sum((1, 2)))

@@ -114,13 +114,18 @@ def run_judgement(
     sources = {name: DissectedModel(dissections[name], pair) for name, pair in models.items()}
     concepts = chosen_concepts(spec, dissections)
     notes = []
+    if len(model.at) > 1:
+        notes.append(
+            f"Features of {model.layer} are edited at each of these steps; labels and scene pairs are those of "
+            f"{model.middle}."
+        )
     if not concepts:
         notes.append("Nothing was edited: no dictionary has a feature that goes with a concept better than by chance.")
     dictionaries = {name: basis(pair).directions for name, pair in models.items()}
     measures = [
         *count_measures(dissections, spec.draws, spec.seed),
         *fit_measures(model, dictionaries, spec.draws, spec.seed),
-        *(cause_measures(spec, sources, model.layer, concepts, engine, progress) if concepts else ()),
+        *(cause_measures(spec, sources, model, concepts, engine, progress) if concepts else ()),
     ]
     compared = one_object(spec, sources[OWN], model, dictionaries, directory / PAIRS, engine, progress)
     measures += compared.measures
@@ -134,7 +139,7 @@ def _dissected(
     dissect_spec = DissectSpec(
         pair.generator_given if isinstance(pair.generator_given, str) else "",
         spec.segmenter,
-        (basis(pair).layer,),
+        (basis(pair).middle,),
         images=spec.images,
         seed=spec.seed,
     )

@@ -62,18 +62,18 @@ def one_object(
     subject, category = model.subject, spec.grammar or category_of(generator_of(spec))
     if (sentence := no_pairs(subject, category)) or not category:
         return OneObject(notes=(sentence,))
-    measured = partial(pair_measure, layer=model.layer, dictionaries=dictionaries, draws=spec.draws, seed=spec.seed)
+    measured = partial(pair_measure, layer=model.middle, dictionaries=dictionaries, draws=spec.draws, seed=spec.seed)
     size = subject.observe(subject.latents(range(1), spec.seed), ()).images.shape[-1]
     if takes_noised(subject):
         scenes = open_pairs(category, spec.pairs, size, spec.seed)
-        return OneObject((measured(noised_pairs(subject, model.layer, scenes, spec.seed), scenes=scenes),), (), scenes)
+        return OneObject((measured(noised_pairs(subject, model.middle, scenes, spec.seed), scenes=scenes),), (), scenes)
     assert isinstance(subject, Generator)
     try:
         optimised = inverter_of(subject, None).way == "optimisation"
     except BadModel as error:
         return OneObject(notes=(f"Scene pairs were not compared: {error}.",))
     count = min(spec.pairs, OPTIMISED) if optimised else spec.pairs
-    scenes, layer = open_pairs(category, count, size, spec.seed), model.layer
+    scenes, layer = open_pairs(category, count, size, spec.seed), model.middle
     pair_spec = PairSpec(
         **source.names(), layer=layer if optimised else "", seed=spec.seed, category=category, pairs=count
     )

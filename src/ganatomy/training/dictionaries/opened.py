@@ -29,15 +29,13 @@ def open_dictionaries(spec: DictionarySpec, directory: Path, device: str) -> dic
     pair = ModelPair(spec.autoencoder, spec.segmenter, device, opened=Opened(segmenter=segmenter))
     model = pair.subject
     assert isinstance(model, BasisSubject)
-    if len(model.at) > 1:
-        raise BadValue(f"layer={model.layer}: dictionaries of one layer are compared; give one step, {model.at[0]}")
     sparsity = max(1, round(mean_active(model, spec.seed)))
     written = write_dictionaries(model, sparsity, spec.seed, directory)
     opened = {OWN: pair}
     for each, path in written.items():
         own = {**name.options, "file": str(path)}
         own.pop("activation", None)
-        directions = read_autoencoder(str(path), model.layer, model.subject.layers[model.layer].units)
+        directions = read_autoencoder(str(path), model.layer, model.subject.layers[model.middle].units)
         models = Opened(in_basis(model.subject, model.layer, directions), segmenter)
         opened[each] = ModelPair(join_name(FAMILY, name.argument, own), spec.segmenter, device, opened=models)
     return opened

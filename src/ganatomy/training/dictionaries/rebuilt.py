@@ -9,7 +9,7 @@ import torch
 from ganatomy.experiments.bootstrap import block_weights
 from ganatomy.models.generators.basis import BasisSubject
 from ganatomy.models.generators.directions import SAMPLE, Directions
-from ganatomy.models.generators.reconstruction import image_sums, reconstructions
+from ganatomy.models.generators.reconstruction import image_sums, joined_sums, reconstructions
 from ganatomy.training.dictionaries.measure import Drawn, Measure
 
 IMAGES = 64
@@ -19,13 +19,14 @@ def fit_measures(model: BasisSubject, others: Mapping[str, Directions], draws: i
     """Return explained variance, mean number of active features, and share of features that are never active.
 
     Args:
-        model: whose layer it is; of directions of its own, which are not used.
+        model: whose layer it is, or block at several steps; of directions of its own, which are not used.
         others: the dictionaries.
         draws, seed: resamples of the images, the same for all.
     """
     times = torch.from_numpy(image_weights(IMAGES, draws, seed))
-    dictionaries = {name: (model.layer, own) for name, own in others.items()}
-    sums = image_sums(model.subject, dictionaries, range(IMAGES), seed + 2 * SAMPLE)
+    dictionaries = {f"{name} {layer}": (layer, own) for name, own in others.items() for layer in model.at}
+    each_layer = image_sums(model.subject, dictionaries, range(IMAGES), seed + 2 * SAMPLE)
+    sums = {name: joined_sums([each_layer[f"{name} {layer}"] for layer in model.at]) for name in others}
     values = {name: [each.numpy() for each in own.scores(times)] for name, own in sums.items()}
 
     def measure(i: int, name: str, title: str, text: str, **how: Any) -> Measure:
@@ -42,7 +43,8 @@ def fit_measures(model: BasisSubject, others: Mapping[str, Directions], draws: i
 
 def mean_active(model: BasisSubject, seed: int) -> float:
     """Return how many features are active at a place, on average (L0)."""
-    return reconstructions(model, IMAGES, seed + SAMPLE)[model.layer].active
+    found = reconstructions(model, IMAGES, seed + SAMPLE)
+    return sum(own.active for own in found.values()) / len(found)
 
 
 def image_weights(images: int, draws: int, seed: int) -> Drawn:
