@@ -20,7 +20,7 @@ from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.generators.sampling import SampledGenerator
 from ganatomy.report.dictionaries import judgement_html
 from ganatomy.scenes import ScenePairs
-from ganatomy.training.dictionaries import single_objects
+from ganatomy.training.dictionaries import edits, single_objects
 from ganatomy.training.dictionaries.edits import squares
 from ganatomy.training.dictionaries.judgement import Judgement
 from ganatomy.training.dictionaries.measure import Measure, interval
@@ -154,7 +154,10 @@ def test_names_and_numbers_that_cannot_be_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_features_of_several_steps_are_edited_at_each(tmp_path: Path) -> None:
+def test_features_of_several_steps_are_edited_at_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited: list[list[str]] = []
+    draw = edits.render_edited
+    monkeypatch.setattr(edits, "render_edited", lambda *own: edited.append([e.layer for e in own[3]]) or draw(*own))
     words = f"{save_words(tmp_path / 'words.pt')}?steps=3"
     ganatomy.train_sae(words, "up1@1..3", features=12, sparsity=3, images=40, out=tmp_path / "sae")
     name = words.replace("wordflow", "sae:wordflow") + f"&file={tmp_path / 'sae'}&layer=up1@"
@@ -164,9 +167,10 @@ def test_features_of_several_steps_are_edited_at_each(tmp_path: Path) -> None:
     every = ganatomy.judge(f"{name}1..3", out=tmp_path / "judged", **few)
     assert every.layer == "up1@2"
     assert "Features of up1@1..3 are edited at each of these steps" in every.notes[0]
-    (done,) = (tmp_path / "judged").glob("studies/autoencoder-causal/up1-1..3/edited")
-    spec = json.loads((done / "study.json").read_text())["spec"]
-    assert [spec["layer"], *spec["more"]] == ["up1@1", "up1@2", "up1@3"]
+    done = [path.parent for path in (tmp_path / "judged/studies/autoencoder-causal").glob("*/*/study.json")]
+    assert {path.parent.name for path in done} == {"up1-1..3", "up1-1", "up1-2", "up1-3"}
+    assert edited
+    assert all(layers == ["up1@1", "up1@2", "up1@3"] for layers in edited)
     again = ganatomy.judge(f"{name}1..3", out=tmp_path / "judged", **few)
     pd.testing.assert_frame_equal(again.table, every.table)
 

@@ -86,7 +86,7 @@ def cause_measures(
     read: dict[str, list[Drawn]] = {}
     size = set_size(min(len(source.dissection.units) for source in sources.values()))
     for name, source in sources.items():
-        chosen = edit_spec(source, model.at, concepts, spec.edited, spec.seed, size)
+        chosen = edit_spec(source, model.at[0], concepts, spec.edited, spec.seed, size)
         chosen = dataclasses.replace(chosen, pool=spec.images)
         pixels = edited_pixels(source, chosen, _directory(source, model.layer), engine, progress)
         read[name] = _read(chosen, pixels, weights)

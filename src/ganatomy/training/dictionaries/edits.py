@@ -38,7 +38,7 @@ Feature = tuple[int, int]
 
 @dataclass(frozen=True)
 class DictionaryEditSpec(SampleSpec):
-    """Which features of a dictionary are edited.
+    """Which features of a dictionary are edited, in a layer and in all steps of its block that have them.
 
     Attributes:
         concepts: their numbers.
@@ -47,7 +47,6 @@ class DictionaryEditSpec(SampleSpec):
         alone: random features.
         random: random sets of as many features as one of `sets` has.
         pool: how many images the strengths of an insertion are measured on.
-        more: further layers, the block at later steps, in which the same is done.
     """
 
     images: int = 60
@@ -57,11 +56,6 @@ class DictionaryEditSpec(SampleSpec):
     alone: tuple[int, ...] = ()
     random: tuple[tuple[int, ...], ...] = ()
     pool: int = 200
-    more: tuple[str, ...] = ()
-
-    def layers(self) -> list[str]:
-        """Return the layers in which the same features are edited."""
-        return [self.layer, *self.more]
 
 
 class Trial(NamedTuple):
@@ -97,7 +91,7 @@ class EditedPixels(JoinedRows):
 
 
 def edit_spec(
-    source: DissectedModel, layers: Sequence[str], concepts: Sequence[int], images: int, seed: int, size: int
+    source: DissectedModel, layer: str, concepts: Sequence[int], images: int, seed: int, size: int
 ) -> DictionaryEditSpec:
     """Choose the features of a dictionary by its dissection; `size` of them go best with a concept.
 
@@ -121,8 +115,7 @@ def edit_spec(
     random = random_sets(len(alive), min(size, len(alive)), range(1, 1 + SETS), seed, near)
     return DictionaryEditSpec(
         **source.names(),
-        layer=layers[0],
-        more=tuple(layers[1:]),
+        layer=layer,
         images=images,
         seed=seed,
         concepts=tuple(concepts),
@@ -159,7 +152,7 @@ def edited_pixels(
     source: DissectedModel, spec: DictionaryEditSpec, directory: Path, engine: Engine, progress: Progress | None
 ) -> EditedPixels:
     """Edit the features of a dictionary, and count; goes on where it was stopped."""
-    pools = [layer_pool(source, layer, spec.pool, engine, progress) for layer in spec.layers()]
+    pools = [layer_pool(source, layer, spec.pool, engine, progress) for layer in source.alike(spec.layer)]
     strengths = {c: [pool.constant(c).cpu() for pool in pools] for c in spec.concepts}
     with source.begin(directory, spec, engine, progress) as (study, source):
         work = partial(_count, source, spec, strengths)
@@ -175,7 +168,7 @@ def _count(
 ) -> EditedPixels:
     every = [trial for own in trials(spec).values() for trial in own]
     concepts, result = list(spec.concepts), EditedPixels(len(every), len(spec.concepts))
-    shape = source.shape(spec.layer)
+    shape, layers = source.shape(spec.layer), source.alike(spec.layer)
     for given in baselines(source, spec, ids):
         where = squares(given.ids, (shape.height, shape.width), spec.seed)
         pixels = _pixels(where, given)
@@ -184,11 +177,11 @@ def _count(
         showed = torch.stack([(given.labels == c).any(1) for c in concepts], 1)
         after, changed, own = [], [], []
         for trial in every:
-            edits = [Intervention.ablate(layer, shape, trial.features) for layer in spec.layers()]
+            edits = [Intervention.ablate(layer, shape, trial.features) for layer in layers]
             if trial.inserted is not None:
                 edits = [
                     Intervention.insert(layer, shape, trial.features, own, where)
-                    for layer, own in zip(spec.layers(), strengths[trial.inserted], strict=True)
+                    for layer, own in zip(layers, strengths[trial.inserted], strict=True)
                 ]
             labels = source.models.segmenter(render_edited(source, spec, given, edits))
             differs = (labels != given.labels).any(1)
